@@ -1,0 +1,91 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class QuantType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUANT_TYPE_UNSPECIFIED: _ClassVar[QuantType]
+    QUANT_TYPE_QINT8: _ClassVar[QuantType]
+    QUANT_TYPE_QUINT8: _ClassVar[QuantType]
+
+class QuantFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    QUANT_FORMAT_UNSPECIFIED: _ClassVar[QuantFormat]
+    QUANT_FORMAT_QDQ: _ClassVar[QuantFormat]
+
+class CalibrationMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CALIBRATION_METHOD_UNSPECIFIED: _ClassVar[CalibrationMethod]
+    CALIBRATION_METHOD_MINMAX: _ClassVar[CalibrationMethod]
+    CALIBRATION_METHOD_PERCENTILE: _ClassVar[CalibrationMethod]
+QUANT_TYPE_UNSPECIFIED: QuantType
+QUANT_TYPE_QINT8: QuantType
+QUANT_TYPE_QUINT8: QuantType
+QUANT_FORMAT_UNSPECIFIED: QuantFormat
+QUANT_FORMAT_QDQ: QuantFormat
+CALIBRATION_METHOD_UNSPECIFIED: CalibrationMethod
+CALIBRATION_METHOD_MINMAX: CalibrationMethod
+CALIBRATION_METHOD_PERCENTILE: CalibrationMethod
+
+class NodeSelection(_message.Message):
+    __slots__ = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")
+    OP_TYPES_TO_QUANTIZE_FIELD_NUMBER: _ClassVar[int]
+    NODES_TO_QUANTIZE_FIELD_NUMBER: _ClassVar[int]
+    NODES_TO_EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    op_types_to_quantize: _containers.RepeatedScalarFieldContainer[str]
+    nodes_to_quantize: _containers.RepeatedScalarFieldContainer[str]
+    nodes_to_exclude: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, op_types_to_quantize: _Optional[_Iterable[str]] = ..., nodes_to_quantize: _Optional[_Iterable[str]] = ..., nodes_to_exclude: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StaticOptions(_message.Message):
+    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "reduce_range", "activation_symmetric", "weight_symmetric", "calibrate_method", "percentile", "calibration_range_symmetric", "min_sqnr_db", "strict")
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    QUANT_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PER_CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_RANGE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATE_METHOD_FIELD_NUMBER: _ClassVar[int]
+    PERCENTILE_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_RANGE_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    selection: NodeSelection
+    quant_format: QuantFormat
+    activation_type: QuantType
+    weight_type: QuantType
+    per_channel: bool
+    reduce_range: bool
+    activation_symmetric: bool
+    weight_symmetric: bool
+    calibrate_method: CalibrationMethod
+    percentile: float
+    calibration_range_symmetric: bool
+    min_sqnr_db: float
+    strict: bool
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., activation_symmetric: bool = ..., weight_symmetric: bool = ..., calibrate_method: _Optional[_Union[CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., calibration_range_symmetric: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ...) -> None: ...
+
+class DynamicOptions(_message.Message):
+    __slots__ = ("selection", "weight_type", "per_channel", "reduce_range", "weight_symmetric", "min_sqnr_db", "strict")
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PER_CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_RANGE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    selection: NodeSelection
+    weight_type: QuantType
+    per_channel: bool
+    reduce_range: bool
+    weight_symmetric: bool
+    min_sqnr_db: float
+    strict: bool
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., weight_symmetric: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ...) -> None: ...

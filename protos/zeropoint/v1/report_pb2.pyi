@@ -1,0 +1,237 @@
+from zeropoint.v1 import model_pb2 as _model_pb2
+from zeropoint.v1 import options_pb2 as _options_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_STATE_UNSPECIFIED: _ClassVar[NodeState]
+    NODE_STATE_QUANTIZED: _ClassVar[NodeState]
+    NODE_STATE_FLOAT: _ClassVar[NodeState]
+
+class ParameterSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PARAMETER_SOURCE_UNSPECIFIED: _ClassVar[ParameterSource]
+    PARAMETER_SOURCE_CALIBRATED: _ClassVar[ParameterSource]
+    PARAMETER_SOURCE_WEIGHT: _ClassVar[ParameterSource]
+    PARAMETER_SOURCE_BIAS: _ClassVar[ParameterSource]
+    PARAMETER_SOURCE_INHERITED: _ClassVar[ParameterSource]
+    PARAMETER_SOURCE_FIXED: _ClassVar[ParameterSource]
+    PARAMETER_SOURCE_DYNAMIC: _ClassVar[ParameterSource]
+
+class VerificationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERIFICATION_STATE_UNSPECIFIED: _ClassVar[VerificationState]
+    VERIFICATION_STATE_COMPARED: _ClassVar[VerificationState]
+    VERIFICATION_STATE_GENERATED: _ClassVar[VerificationState]
+    VERIFICATION_STATE_NOT_RUN: _ClassVar[VerificationState]
+NODE_STATE_UNSPECIFIED: NodeState
+NODE_STATE_QUANTIZED: NodeState
+NODE_STATE_FLOAT: NodeState
+PARAMETER_SOURCE_UNSPECIFIED: ParameterSource
+PARAMETER_SOURCE_CALIBRATED: ParameterSource
+PARAMETER_SOURCE_WEIGHT: ParameterSource
+PARAMETER_SOURCE_BIAS: ParameterSource
+PARAMETER_SOURCE_INHERITED: ParameterSource
+PARAMETER_SOURCE_FIXED: ParameterSource
+PARAMETER_SOURCE_DYNAMIC: ParameterSource
+VERIFICATION_STATE_UNSPECIFIED: VerificationState
+VERIFICATION_STATE_COMPARED: VerificationState
+VERIFICATION_STATE_GENERATED: VerificationState
+VERIFICATION_STATE_NOT_RUN: VerificationState
+
+class NodePlan(_message.Message):
+    __slots__ = ("name", "op_type", "state", "reason", "message")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OP_TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    op_type: str
+    state: NodeState
+    reason: str
+    message: str
+    def __init__(self, name: _Optional[str] = ..., op_type: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class TensorPlan(_message.Message):
+    __slots__ = ("name", "element_type", "axis", "symmetric", "source", "inherited_from", "low", "high", "scale", "zero_point")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ELEMENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    AXIS_FIELD_NUMBER: _ClassVar[int]
+    SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    INHERITED_FROM_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    ZERO_POINT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    element_type: int
+    axis: int
+    symmetric: bool
+    source: ParameterSource
+    inherited_from: str
+    low: float
+    high: float
+    scale: float
+    zero_point: int
+    def __init__(self, name: _Optional[str] = ..., element_type: _Optional[int] = ..., axis: _Optional[int] = ..., symmetric: bool = ..., source: _Optional[_Union[ParameterSource, str]] = ..., inherited_from: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., scale: _Optional[float] = ..., zero_point: _Optional[int] = ...) -> None: ...
+
+class Warning(_message.Message):
+    __slots__ = ("code", "message", "nodes")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    message: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Plan(_message.Message):
+    __slots__ = ("nodes", "tensors", "opset", "warnings")
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    OPSET_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    nodes: _containers.RepeatedCompositeFieldContainer[NodePlan]
+    tensors: _containers.RepeatedCompositeFieldContainer[TensorPlan]
+    opset: int
+    warnings: _containers.RepeatedCompositeFieldContainer[Warning]
+    def __init__(self, nodes: _Optional[_Iterable[_Union[NodePlan, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[TensorPlan, _Mapping]]] = ..., opset: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ...) -> None: ...
+
+class Similarity(_message.Message):
+    __slots__ = ("sqnr_db", "cosine", "max_abs_difference")
+    SQNR_DB_FIELD_NUMBER: _ClassVar[int]
+    COSINE_FIELD_NUMBER: _ClassVar[int]
+    MAX_ABS_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    sqnr_db: float
+    cosine: float
+    max_abs_difference: float
+    def __init__(self, sqnr_db: _Optional[float] = ..., cosine: _Optional[float] = ..., max_abs_difference: _Optional[float] = ...) -> None: ...
+
+class OutputFigures(_message.Message):
+    __slots__ = ("name", "similarity", "argmax_agreement")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    ARGMAX_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    similarity: Similarity
+    argmax_agreement: float
+    def __init__(self, name: _Optional[str] = ..., similarity: _Optional[_Union[Similarity, _Mapping]] = ..., argmax_agreement: _Optional[float] = ...) -> None: ...
+
+class NodeFigures(_message.Message):
+    __slots__ = ("name", "op_type", "similarity")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OP_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    op_type: str
+    similarity: Similarity
+    def __init__(self, name: _Optional[str] = ..., op_type: _Optional[str] = ..., similarity: _Optional[_Union[Similarity, _Mapping]] = ...) -> None: ...
+
+class KernelCount(_message.Message):
+    __slots__ = ("op_type", "nodes", "integer")
+    OP_TYPE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    INTEGER_FIELD_NUMBER: _ClassVar[int]
+    op_type: str
+    nodes: int
+    integer: int
+    def __init__(self, op_type: _Optional[str] = ..., nodes: _Optional[int] = ..., integer: _Optional[int] = ...) -> None: ...
+
+class Verification(_message.Message):
+    __slots__ = ("state", "message", "batches", "sqnr_db", "outputs", "nodes", "kernels")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    SQNR_DB_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    KERNELS_FIELD_NUMBER: _ClassVar[int]
+    state: VerificationState
+    message: str
+    batches: int
+    sqnr_db: float
+    outputs: _containers.RepeatedCompositeFieldContainer[OutputFigures]
+    nodes: _containers.RepeatedCompositeFieldContainer[NodeFigures]
+    kernels: _containers.RepeatedCompositeFieldContainer[KernelCount]
+    def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ...) -> None: ...
+
+class NonFiniteTensor(_message.Message):
+    __slots__ = ("name", "nan", "positive_infinity", "negative_infinity")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NAN_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_INFINITY_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_INFINITY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    nan: int
+    positive_infinity: int
+    negative_infinity: int
+    def __init__(self, name: _Optional[str] = ..., nan: _Optional[int] = ..., positive_infinity: _Optional[int] = ..., negative_infinity: _Optional[int] = ...) -> None: ...
+
+class CalibrationFigures(_message.Message):
+    __slots__ = ("batches", "rejected", "tensors", "non_finite")
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    NON_FINITE_FIELD_NUMBER: _ClassVar[int]
+    batches: int
+    rejected: int
+    tensors: int
+    non_finite: _containers.RepeatedCompositeFieldContainer[NonFiniteTensor]
+    def __init__(self, batches: _Optional[int] = ..., rejected: _Optional[int] = ..., tensors: _Optional[int] = ..., non_finite: _Optional[_Iterable[_Union[NonFiniteTensor, _Mapping]]] = ...) -> None: ...
+
+class Versions(_message.Message):
+    __slots__ = ("zeropoint", "onnxruntime", "onnx")
+    ZEROPOINT_FIELD_NUMBER: _ClassVar[int]
+    ONNXRUNTIME_FIELD_NUMBER: _ClassVar[int]
+    ONNX_FIELD_NUMBER: _ClassVar[int]
+    zeropoint: str
+    onnxruntime: str
+    onnx: str
+    def __init__(self, zeropoint: _Optional[str] = ..., onnxruntime: _Optional[str] = ..., onnx: _Optional[str] = ...) -> None: ...
+
+class PhaseTime(_message.Message):
+    __slots__ = ("phase", "seconds")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    phase: str
+    seconds: float
+    def __init__(self, phase: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class Report(_message.Message):
+    __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_SHA256_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    STATIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    DYNAMIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESULT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PHASES_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    versions: Versions
+    source_sha256: bytes
+    digest: bytes
+    static_options: _options_pb2.StaticOptions
+    dynamic_options: _options_pb2.DynamicOptions
+    plan: Plan
+    verification: Verification
+    calibration: CalibrationFigures
+    warnings: _containers.RepeatedCompositeFieldContainer[Warning]
+    source_bytes: int
+    result_bytes: int
+    phases: _containers.RepeatedCompositeFieldContainer[PhaseTime]
+    signature: _model_pb2.ModelSignature
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., source_sha256: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationFigures, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., source_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,189 @@
+"""What the user asks for, validated when it is made, before any data is taken."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from zeropoint.engine.errors import OptionError
+
+
+class QuantType(StrEnum):
+    """Integer type of quantized values."""
+
+    QINT8 = "QInt8"
+    QUINT8 = "QUInt8"
+
+    @property
+    def signed(self) -> bool:
+        """Whether negative codes exist."""
+        return self is QuantType.QINT8
+
+
+class QuantFormat(StrEnum):
+    """How the result is written."""
+
+    QDQ = "QDQ"
+
+
+class CalibrationMethod(StrEnum):
+    """How a range is chosen from the statistics of a tensor."""
+
+    MINMAX = "MinMax"
+    PERCENTILE = "Percentile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSelection:
+    """Which nodes are quantized, in the names of the user's own model.
+
+    Attributes:
+        op_types_to_quantize: Operator types; empty means all that are supported.
+        nodes_to_quantize: Names or shell patterns; when not empty, only these.
+        nodes_to_exclude: Names or shell patterns that stay float.
+    """
+
+    op_types_to_quantize: tuple[str, ...] = ()
+    nodes_to_quantize: tuple[str, ...] = ()
+    nodes_to_exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightOptions:
+    """How weights become integers.
+
+    Attributes:
+        quant_type: Integer type.
+        per_channel: One scale for each output channel instead of one for the tensor.
+        reduce_range: 7 bits, for CPUs whose 8-bit multiply-add saturates.
+        symmetric: Range symmetric around zero; None: for signed types and per-channel scales.
+    """
+
+    quant_type: QuantType = QuantType.QUINT8
+    per_channel: bool = False
+    reduce_range: bool = False
+    symmetric: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that no integer kernel takes.
+
+        Raises:
+            OptionError: per-channel scales with asymmetric ranges.
+        """
+        if self.per_channel and self.symmetric is False:
+            raise OptionError(
+                "OPTION_CONFLICT",
+                "per_channel=True needs symmetric weights: integer convolution kernels take one "
+                "zero point for all channels. Leave weight_symmetric unset or set it to True.",
+                option="weight_symmetric",
+            )
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether ranges are symmetric, with the default filled in."""
+        if self.symmetric is None:
+            return self.quant_type.signed or self.per_channel
+        return self.symmetric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions:
+    """How the result is judged.
+
+    Attributes:
+        min_sqnr_db: Floor, in dB, below which a result carries a warning.
+        strict: Refuse a result below the floor instead.
+    """
+
+    min_sqnr_db: float = 10.0
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a floor that is no number.
+
+        Raises:
+            OptionError: `min_sqnr_db` is NaN.
+        """
+        if math.isnan(self.min_sqnr_db):
+            raise OptionError(
+                "OPTION_INVALID", "min_sqnr_db must be a number of dB.", option="min_sqnr_db"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticOptions:
+    """Options of static quantization; names and defaults follow the text in README.md.
+
+    Attributes:
+        selection: Which nodes.
+        quant_format: Form of the result.
+        activation_type: Integer type of activations.
+        activation_symmetric: Symmetric activation ranges; None: for signed types only.
+        weight: How weights become integers.
+        calibrate_method: How activation ranges are chosen.
+        percentile: Percentage of values inside the range, for Percentile, above 50 to 100.
+        calibration_range_symmetric: Choose ranges of the form (-t, t), whatever the type.
+        verify: How the result is judged.
+    """
+
+    selection: NodeSelection = field(default_factory=NodeSelection)
+    quant_format: QuantFormat = QuantFormat.QDQ
+    activation_type: QuantType = QuantType.QUINT8
+    activation_symmetric: bool | None = None
+    weight: WeightOptions = field(default_factory=WeightOptions)
+    calibrate_method: CalibrationMethod = CalibrationMethod.MINMAX
+    percentile: float = 99.999
+    calibration_range_symmetric: bool = False
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that cannot work.
+
+        Raises:
+            OptionError: a percentile outside (50, 100], or int8 activations with uint8 weights.
+        """
+        if not 50.0 < self.percentile <= 100.0:
+            raise OptionError(
+                "OPTION_INVALID",
+                f"percentile={self.percentile:g} must be above 50 and at most 100.",
+                option="percentile",
+            )
+        if self.activation_type.signed and not self.weight.quant_type.signed:
+            raise OptionError(
+                "OPTION_CONFLICT",
+                "activation_type=QInt8 needs weight_type=QInt8: ONNX Runtime has no integer "
+                "kernels for int8 activations with uint8 weights.",
+                option="weight_type",
+            )
+
+    @property
+    def activations_symmetric(self) -> bool:
+        """Whether activation ranges are symmetric, with the default filled in."""
+        if self.activation_symmetric is None:
+            return self.activation_type.signed
+        return self.activation_symmetric
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicOptions:
+    """Options of dynamic quantization.
+
+    Attributes:
+        selection: Which nodes.
+        weight: How weights become integers.
+        verify: How the result is judged.
+    """
+
+    selection: NodeSelection = field(default_factory=NodeSelection)
+    weight: WeightOptions = field(default_factory=WeightOptions)
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
+
+
+Options = StaticOptions | DynamicOptions
+
+
+def canonical(options: Options) -> dict[str, Any]:
+    """Return the options as plain JSON values, so that equal options give equal text."""
+    mode = "static" if isinstance(options, StaticOptions) else "dynamic"
+    return {"mode": mode, **dataclasses.asdict(options)}
