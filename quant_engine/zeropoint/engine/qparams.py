@@ -1,0 +1,351 @@
+"""Scale and zero point: the only place where these formulas stand.
+
+A real value x and its integer code q belong together by x = scale * (q - zero_point).
+
+The formulas are those of `onnxruntime.quantization` 1.32 (`compute_scale_zp`, `quantize_nparray`),
+to the bit, except where that tool is wrong:
+
+- A symmetric range without extent (all zeros) keeps the zero point of its type. There it gets 0,
+  so one channel of zeros among uint8 channels breaks the rule of integer convolutions that all
+  channels share one zero point.
+- 7-bit codes (`reduce_range`) stay within 7 bits: saturation is at the reduced limits.
+- Weight scales grow for a large bias whatever the weight's type; there only for symmetric int8.
+- What is not finite is refused instead of written as an infinite scale.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import DTypeLike, NDArray
+
+from zeropoint.engine.errors import CalibrationError, ModelError
+from zeropoint.engine.options import QuantType, WeightOptions
+
+_BLOCK = 1 << 16  # elements; a block's temporaries stay in the CPU's cache
+_BIAS_HEADROOM = 1.0001  # the rounding of a float32 scale must not undo the growth
+
+
+class CodeLimits(NamedTuple):
+    """Smallest and greatest code in use, both inclusive."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QParams:
+    """Quantization parameters of one tensor.
+
+    Attributes:
+        scale: Positive, float32 or float16; 0-d, or 1-d with one entry for each channel.
+        zero_point: Integer of the quantized type, same shape as `scale`.
+        axis: Axis of the channels; None for one scale.
+        limits: Codes in use where they are fewer than the type has.
+    """
+
+    scale: NDArray[np.floating]
+    zero_point: NDArray[np.integer]
+    axis: int | None = None
+    limits: CodeLimits | None = None
+
+    @property
+    def dtype(self) -> np.dtype[np.integer]:
+        """Type of the codes."""
+        return self.zero_point.dtype
+
+    @property
+    def element_type(self) -> int:
+        """Type of the codes as a number of onnx.TensorProto.DataType."""
+        return int(ir.DataType.from_numpy(self.dtype))
+
+    @property
+    def code_limits(self) -> CodeLimits:
+        """Codes in use, with the type's own limits filled in."""
+        if self.limits is not None:
+            return self.limits
+        info = np.iinfo(self.dtype)
+        return CodeLimits(int(info.min), int(info.max))
+
+
+def activation_qparams(
+    low: float,
+    high: float,
+    quant_type: QuantType,
+    *,
+    symmetric: bool,
+    scale_type: DTypeLike = np.float32,
+) -> QParams:
+    """Choose scale and zero point for the range of an activation.
+
+    Args:
+        low: Lower end of the range; zero is added to the range where it is outside.
+        high: Upper end.
+        quant_type: Integer type.
+        symmetric: Widen the range to (-m, m).
+        scale_type: float32, or float16 for a float16 tensor: its QuantizeLinear takes no other.
+
+    Returns:
+        0-d parameters.
+
+    Raises:
+        CalibrationError: NO_FINITE_VALUES, the range is not finite in `scale_type`.
+    """
+    with np.errstate(over="ignore"):
+        ends = np.array([low, high], dtype=np.float64).astype(scale_type)
+    if not np.isfinite(ends).all():
+        raise CalibrationError(
+            "NO_FINITE_VALUES",
+            f"The range ({low:g}, {high:g}) is not finite in {np.dtype(scale_type)}.",
+            low=low,
+            high=high,
+        )
+    limits = _nominal_limits(quant_type, symmetric=symmetric, reduce_range=False)
+    bottom = np.minimum(ends[0], 0).reshape(())
+    top = np.maximum(ends[1], 0).reshape(())
+    scale, zero_point = _scale_and_zero_point(bottom, top, limits, symmetric)
+    return QParams(scale, zero_point.astype(_code_dtype(quant_type)))
+
+
+def weight_qparams(
+    weight: NDArray[np.floating],
+    options: WeightOptions,
+    axis: int | None,
+    *,
+    name: str = "weight",
+) -> QParams:
+    """Choose scales and zero points for a constant.
+
+    Args:
+        weight: float32 or float16, any shape.
+        options: Type, symmetry and reduced range. `options.per_channel` is not looked at: whether
+            this tensor has channels is said by `axis`.
+        axis: Axis of the channels, negative from the end; None for one scale.
+        name: Name of the tensor, for the error.
+
+    Returns:
+        Parameters in the weight's own float type: 0-d, or 1-d of `weight.shape[axis]` entries.
+
+    Raises:
+        ModelError: MODEL_UNSUPPORTED, the weight has NaN or infinities.
+    """
+    axis = None if axis is None else axis % weight.ndim
+    bottom, top = _extremes(weight, axis)
+    if not (np.isfinite(bottom).all() and np.isfinite(top).all()):
+        raise ModelError(
+            "MODEL_UNSUPPORTED",
+            f"Weight {name!r} holds NaN or infinite values and cannot be quantized. Repair the "
+            f"weight, or list its nodes in nodes_to_exclude.",
+            tensor=name,
+        )
+    symmetric = options.is_symmetric
+    limits = _nominal_limits(
+        options.quant_type, symmetric=symmetric, reduce_range=options.reduce_range
+    )
+    scale, zero_point = _scale_and_zero_point(bottom, top, limits, symmetric)
+    return QParams(
+        scale,
+        zero_point.astype(_code_dtype(options.quant_type)),
+        axis,
+        limits if options.reduce_range else None,
+    )
+
+
+def bias_qparams(input: QParams, weight: QParams) -> QParams:  # noqa: A002 - the field's term
+    """Return the int32 parameters of a bias: scale = input scale * weight scale, zero point 0.
+
+    Integer kernels add the bias to the accumulator, so its scale is no free choice.
+
+    Args:
+        input: Parameters of the activation, 0-d.
+        weight: Parameters of the weight, 0-d or one entry for each channel.
+
+    Returns:
+        Parameters with the shape of `weight.scale`, on axis 0 where there are channels. A product
+        too small for its float type becomes 1: after `grow_weight_for_bias` that can only happen
+        where the bias is zero.
+    """
+    scale = np.asarray(input.scale * weight.scale)
+    scale = np.where(scale == 0, np.ones_like(scale), scale)
+    axis = None if weight.axis is None else 0
+    return QParams(scale, np.zeros(scale.shape, dtype=np.int32), axis)
+
+
+def grow_weight_for_bias(
+    input: QParams,  # noqa: A002 - the field's term
+    weight: QParams,
+    bias: NDArray[np.floating],
+) -> QParams:
+    """Grow weight scales until the bias fits into int32.
+
+    A bias much larger than input scale * weight scale * 2^31 would be clipped. A larger weight
+    scale costs precision in weights that hardly matter beside such a bias. (Same rule as
+    `_adjust_weight_scale_for_int32_bias` of onnxruntime.quantization; the idea is TensorFlow
+    Lite's, lite/tools/optimize/quantization_utils.cc.)
+
+    Args:
+        input: Parameters of the activation, 0-d.
+        weight: Parameters of the weight.
+        bias: One value for each channel, or a single one.
+
+    Returns:
+        `weight` itself where nothing has to grow, else the grown parameters.
+    """
+    magnitude = np.abs(np.asarray(bias, dtype=np.float64))
+    if weight.scale.ndim == 0:
+        magnitude = magnitude.max(initial=0.0)
+    else:
+        magnitude = np.broadcast_to(magnitude.reshape(-1), weight.scale.shape)
+    span = 2.0 * np.iinfo(np.int32).max
+    smallest = _BIAS_HEADROOM * (2.0 * magnitude) / span
+    scale = weight.scale.astype(np.float64)
+    candidate = float(input.scale) * scale
+    small = candidate < smallest
+    if not small.any():
+        return weight
+    grown = np.where(small, scale * (smallest / candidate), scale)
+    return dataclasses.replace(weight, scale=_not_below(grown, weight.scale.dtype))
+
+
+def quantize(array: NDArray[np.floating], qparams: QParams) -> NDArray[np.integer]:
+    """Turn real values into codes: round(x / scale) + zero_point, saturated.
+
+    Rounding is half to even, in float32 as QuantizeLinear of ONNX Runtime does it, and in float64
+    for int32.
+
+    Args:
+        array: Finite values, any shape.
+        qparams: Parameters; `axis` refers to `array`.
+
+    Returns:
+        Codes with the shape of `array`.
+    """
+    work = np.dtype(np.float64 if qparams.dtype.itemsize > 2 else np.float32)
+    codes = np.empty(array.shape, dtype=qparams.dtype)
+    low, high = qparams.code_limits
+    for source, target, scale, zero_point in _blocks(array, codes, qparams):
+        with np.errstate(over="ignore"):
+            block = np.divide(source, scale.astype(work), dtype=work)
+        np.rint(block, out=block)
+        block += zero_point
+        np.clip(block, low, high, out=block)
+        target[...] = block.astype(qparams.dtype)
+    return codes
+
+
+def dequantize(array: NDArray[np.integer], qparams: QParams) -> NDArray[np.floating]:
+    """Turn codes into real values: scale * (q - zero_point), as DequantizeLinear does it.
+
+    Args:
+        array: Codes, any shape.
+        qparams: Parameters; `axis` refers to `array`.
+
+    Returns:
+        Values in the type of `qparams.scale`, with the shape of `array`.
+    """
+    values = np.empty(array.shape, dtype=qparams.scale.dtype)
+    for source, target, scale, zero_point in _blocks(array, values, qparams):
+        block = source.astype(np.int32)
+        block -= zero_point
+        target[...] = block.astype(np.float32) * scale.astype(np.float32)
+    return values
+
+
+def _code_dtype(quant_type: QuantType) -> np.dtype[np.integer]:
+    return np.dtype(np.int8 if quant_type.signed else np.uint8)
+
+
+def _nominal_limits(quant_type: QuantType, *, symmetric: bool, reduce_range: bool) -> CodeLimits:
+    """Return the codes over which a range is spread."""
+    if reduce_range:
+        return CodeLimits(-64, 64) if quant_type.signed else CodeLimits(0, 127)
+    if quant_type.signed:
+        return CodeLimits(-127 if symmetric else -128, 127)
+    return CodeLimits(0, 255)
+
+
+def _scale_and_zero_point(
+    bottom: NDArray[np.floating],
+    top: NDArray[np.floating],
+    limits: CodeLimits,
+    symmetric: bool,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Spread ranges that include zero over the codes.
+
+    A scale too small for its type (float32: subnormal; float16: zero) becomes 1, with the zero
+    point of the type where symmetric and 0 where not: nothing in such a range is told from zero.
+    """
+    stored = bottom.dtype
+    low, high = bottom.astype(np.float64), top.astype(np.float64)
+    if symmetric:
+        high = np.maximum(-low, high)
+        low = -high
+    scale = np.asarray((high - low) / (limits.high - limits.low))
+    smallest = (
+        np.finfo(stored).smallest_subnormal if stored == np.float16 else np.finfo(stored).tiny
+    )
+    judged = scale.astype(stored) if stored == np.float16 else scale
+    flat = judged < smallest
+    scale = np.where(flat, 1.0, scale)
+    if symmetric:
+        zero_point = np.full(scale.shape, np.rint((limits.low + limits.high) / 2))
+    else:
+        zero_point = np.where(flat, 0.0, np.rint(limits.low - low / scale))
+    return scale.astype(stored), zero_point
+
+
+def _extremes(
+    weight: NDArray[np.floating], axis: int | None
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return minimum and maximum, zero included, of the tensor or of each channel."""
+    others = None if axis is None else tuple(i for i in range(weight.ndim) if i != axis)
+    zero = weight.dtype.type(0)
+    bottom = np.asarray(np.min(weight, axis=others, initial=zero))
+    top = np.asarray(np.max(weight, axis=others, initial=zero))
+    return bottom, top
+
+
+def _not_below(exact: NDArray[np.float64], stored: np.dtype[np.floating]) -> NDArray[np.floating]:
+    """Store scales; float16 rounds up, float32 is fine enough for `_BIAS_HEADROOM`."""
+    scale = exact.astype(stored)
+    if stored == np.float16:
+        scale = np.where(scale < exact, np.nextafter(scale, stored.type(np.inf)), scale)
+    return np.asarray(scale)
+
+
+def _blocks(
+    source: NDArray[Any], target: NDArray[Any], qparams: QParams
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[np.floating], NDArray[np.integer]]]:
+    """Cut two arrays of one shape into views of at most `_BLOCK` elements.
+
+    Each pair of views comes with the scales and zero points that apply to it, shaped to broadcast.
+    `target` must be contiguous.
+    """
+    shape = _around_axis(source.shape, qparams.axis)
+    source, target = source.reshape(shape), target.reshape(shape)
+    scale, zero_point = qparams.scale.reshape(-1), qparams.zero_point.reshape(-1)
+    inner = min(shape[2], _BLOCK)
+    channels = min(shape[1], max(1, _BLOCK // max(1, inner)))
+    outer = max(1, _BLOCK // max(1, inner * channels))
+    steps = (outer, max(1, channels), max(1, inner))
+    for corner in product(*(range(0, size, step) for size, step in zip(shape, steps, strict=True))):
+        at = tuple(slice(start, start + step) for start, step in zip(corner, steps, strict=True))
+        yield (
+            source[at],
+            target[at],
+            scale[at[1]].reshape(1, -1, 1),
+            zero_point[at[1]].reshape(1, -1, 1),
+        )
+
+
+def _around_axis(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
+    """Return the sizes before, on and after the axis."""
+    if axis is None:
+        return 1, 1, math.prod(shape)
+    axis %= len(shape)
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
