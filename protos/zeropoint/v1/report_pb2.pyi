@@ -14,6 +14,7 @@ class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NODE_STATE_UNSPECIFIED: _ClassVar[NodeState]
     NODE_STATE_QUANTIZED: _ClassVar[NodeState]
     NODE_STATE_FLOAT: _ClassVar[NodeState]
+    NODE_STATE_FOLDED: _ClassVar[NodeState]
 
 class ParameterSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -34,6 +35,7 @@ class VerificationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 NODE_STATE_UNSPECIFIED: NodeState
 NODE_STATE_QUANTIZED: NodeState
 NODE_STATE_FLOAT: NodeState
+NODE_STATE_FOLDED: NodeState
 PARAMETER_SOURCE_UNSPECIFIED: ParameterSource
 PARAMETER_SOURCE_CALIBRATED: ParameterSource
 PARAMETER_SOURCE_WEIGHT: ParameterSource
