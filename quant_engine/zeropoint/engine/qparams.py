@@ -196,13 +196,12 @@ def grow_weight_for_bias(
     Returns:
         `weight` itself where nothing has to grow, else the grown parameters.
     """
-    magnitude = np.abs(np.asarray(bias, dtype=np.float64))
+    magnitude = np.abs(np.asarray(bias, dtype=np.float32))
     if weight.scale.ndim == 0:
-        magnitude = magnitude.max(initial=0.0)
-    else:
+        magnitude = magnitude.max(initial=0.0).astype(np.float64)
+    else:  # stays float32, as in 1.32, to have its last bit
         magnitude = np.broadcast_to(magnitude.reshape(-1), weight.scale.shape)
-    span = 2.0 * np.iinfo(np.int32).max
-    smallest = _BIAS_HEADROOM * (2.0 * magnitude) / span
+    smallest = _BIAS_HEADROOM * magnitude / np.float64(np.iinfo(np.int32).max)
     scale = weight.scale.astype(np.float64)
     candidate = float(input.scale) * scale
     small = candidate < smallest
