@@ -1,0 +1,1 @@
+"""The demo: reads real text in pictures with models before and after quantization."""
