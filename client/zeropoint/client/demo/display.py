@@ -1,0 +1,92 @@
+"""The demo's outcome as tables."""
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+
+from zeropoint.client.demo.outcome import DemoOutcome, ModelOutcome, by_reason
+from zeropoint.client.summary import decibels
+
+
+def show(console: Console, outcome: DemoOutcome) -> None:
+    """Print what the demo found, and the verdict last."""
+    console.print(_figures(outcome))
+    console.print(_float_nodes(outcome))
+    console.print(_text(outcome))
+    total = len(outcome.lines)
+    same = sum(line.same for line in outcome.lines)
+    right = sum(line.right for line in outcome.lines)
+    style = "green" if same == total else "red"
+    console.print(
+        f"[{style}]{same} of {total} lines read the same before and after[/]; the float models "
+        f"read {right} of {total} as written. {outcome.seconds:.0f} s in all."
+    )
+
+
+def _figures(outcome: DemoOutcome) -> Table:
+    table = Table(title="Before and after", title_justify="left")
+    table.add_column()
+    for model in outcome.models:
+        table.add_column(model.job.name, justify="right")
+    threads = f"{outcome.threads} thread{'s' if outcome.threads > 1 else ''}"
+    rows: dict[str, Callable[[ModelOutcome], str]] = {
+        "size": _size,
+        "signal to quantization noise": lambda model: decibels(model.job.report.sqnr_db),
+        f"latency, {threads}": _latency,
+        "integer kernels": _kernels,
+        "nodes quantized": _nodes,
+        "calibration": _calibration,
+    }
+    for title, cell in rows.items():
+        table.add_row(title, *(cell(model) for model in outcome.models))
+    return table
+
+
+def _size(model: ModelOutcome) -> str:
+    before, after = model.job.report.source_bytes, model.job.report.result_bytes
+    return f"{decimal(before)} → {decimal(after)} ({after / before:.0%})"
+
+
+def _latency(model: ModelOutcome) -> str:
+    before, after = model.latency.float_ms, model.latency.quantized_ms
+    return f"{before:.1f} → {after:.1f} ms ({after / before:.0%})"
+
+
+def _kernels(model: ModelOutcome) -> str:
+    counts = model.job.report.verification.kernels
+    return "\n".join(f"{kernel.op_type} {kernel.integer} of {kernel.nodes}" for kernel in counts)
+
+
+def _nodes(model: ModelOutcome) -> str:
+    total = len(model.job.report.plan.nodes)
+    return f"{total - len(model.job.report.skipped)} of {total}"
+
+
+def _calibration(model: ModelOutcome) -> str:
+    return f"{model.job.batches} batches, {model.job.seconds:.1f} s"
+
+
+def _float_nodes(outcome: DemoOutcome) -> Table:
+    table = Table(title="Nodes that stayed float, and why", title_justify="left")
+    for title in ("model", "reason", "nodes"):
+        table.add_column(title)
+    for model in outcome.models:
+        for group in by_reason(model.job.report.skipped):
+            kinds = ", ".join(f"{count} {op_type}" for op_type, count in group.op_types.items())
+            why = f"[bold]{group.reason}[/]\n{escape(group.message)}"
+            table.add_row(model.job.name, why, f"{group.count}: {kinds}")
+    return table
+
+
+def _text(outcome: DemoOutcome) -> Table:
+    table = Table(title="Text read on pages not used for calibration", title_justify="left")
+    for title in ("written", "float", "8 bit", ""):
+        table.add_column(title)
+    for line in outcome.lines:
+        mark = "[green]same[/]" if line.same else "[red]differs[/]"
+        texts = (line.written, line.float_text, line.quantized_text)
+        table.add_row(*(escape(text) for text in texts), mark)
+    return table
