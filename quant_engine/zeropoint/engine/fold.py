@@ -1,0 +1,192 @@
+"""Computing once what does not depend on the inputs."""
+
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.sessions import RuntimeRefusal, Session
+from zeropoint.engine.simplify import remove_unused
+from zeropoint.engine.weights import INLINE_BYTES, WeightFile
+
+_logger = logging.getLogger(__name__)
+
+# What is larger than this and larger than what it is made from stays in the graph.
+_GROWTH_BYTES = 1 << 20
+# Results held in memory at once.
+_BATCH_BYTES = 256 << 20
+
+# Not the same each time, or kept because they say how values are quantized.
+_KEPT = frozenset(
+    {
+        "Bernoulli",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "Multinomial",
+        "QuantizeLinear",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
+# Element types that numpy hands to ONNX Runtime and back.
+_TYPES = frozenset(
+    {
+        ir.DataType.BOOL,
+        ir.DataType.DOUBLE,
+        ir.DataType.FLOAT,
+        ir.DataType.FLOAT16,
+        ir.DataType.INT16,
+        ir.DataType.INT32,
+        ir.DataType.INT64,
+        ir.DataType.INT8,
+        ir.DataType.UINT16,
+        ir.DataType.UINT32,
+        ir.DataType.UINT64,
+        ir.DataType.UINT8,
+    }
+)
+
+
+def fold_constants(model: ir.Model, weights: WeightFile) -> None:
+    """Replace what constants alone determine by its value, in place, in linear time.
+
+    Left alone: nodes of other domains or with subgraphs, random ones, quantization itself, results
+    whose size is not known beforehand or is out of proportion, and outputs of the graph.
+    ONNX Runtime computes the values, so that they are those that it would compute later.
+    """
+    graph = model.graph
+    folded = _foldable(graph)
+    results = [value for node in folded for value in node.outputs if _is_wanted(value, folded)]
+    for batch in _batches(results):
+        arrays = _evaluate(model, batch, folded, weights.path.with_name("constants.onnx"))
+        for value, array in zip(batch, arrays, strict=False):
+            _replace(graph, value, array, weights)
+    remove_unused(graph)
+
+
+def _foldable(graph: ir.Graph) -> dict[ir.Node, None]:
+    found: dict[ir.Node, None] = {}
+    for node in graph:
+        inputs = [value for value in node.inputs if value is not None]
+        if (
+            inputs
+            and not node.domain
+            and node.op_type not in _KEPT
+            and all(_is_constant(value) or value.producer() in found for value in inputs)
+            and not any(_holds_graph(attribute) for attribute in node.attributes.values())
+            and _is_moderate(node, inputs)
+        ):
+            found[node] = None
+    return found
+
+
+def _is_constant(value: ir.Value) -> bool:
+    return value.const_value is not None and not value.is_graph_input()
+
+
+def _holds_graph(attribute: ir.Attr) -> bool:
+    return attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+
+
+def _is_moderate(node: ir.Node, inputs: list[ir.Value]) -> bool:
+    """Whether all types and sizes are known and no result is out of proportion."""
+    if any(value.is_graph_output() for value in node.outputs):
+        return False
+    sizes = [_bytes(value) for value in (*inputs, *node.outputs)]
+    if any(size is None for size in sizes):
+        return False
+    known = [size for size in sizes if size is not None]
+    return sum(known[len(inputs) :]) <= max(_GROWTH_BYTES, sum(known[: len(inputs)]))
+
+
+def _bytes(value: ir.Value) -> int | None:
+    if (
+        value.dtype is None
+        or value.dtype not in _TYPES
+        or value.shape is None
+        or not value.shape.is_static()
+    ):
+        return None
+    return math.ceil(math.prod(value.shape.numpy()) * value.dtype.itemsize)
+
+
+def _is_wanted(value: ir.Value, folded: dict[ir.Node, None]) -> bool:
+    return any(use.node not in folded for use in value.uses())
+
+
+def _batches(results: list[ir.Value]) -> Iterator[list[ir.Value]]:
+    batch: list[ir.Value] = []
+    size = 0
+    for value in results:
+        size += _bytes(value) or 0
+        batch.append(value)
+        if size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _evaluate(
+    model: ir.Model, values: list[ir.Value], folded: dict[ir.Node, None], path: Path
+) -> list[NDArray[np.generic]]:
+    """Return the arrays of values, computed by a model at `path`; nothing where that fails."""
+    nodes = _ancestors(values, folded)
+    proto = onnx.ModelProto(ir_version=model.ir_version)
+    proto.opset_import.add(domain="", version=model.opset_imports[""])
+    graph = proto.graph
+    graph.name = "constants"
+    graph.node.extend(ir.to_proto(node) for node in folded if node in nodes)
+    graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in values)
+    feeds: dict[str, NDArray[np.generic]] = {}
+    sources = dict.fromkeys(v for node in nodes for v in node.inputs if v is not None)
+    for value in sources:
+        tensor = value.const_value
+        if tensor is None:
+            continue
+        tensor.name = value.name
+        if tensor.nbytes < INLINE_BYTES:
+            graph.initializer.append(ir.to_proto(tensor))
+        else:
+            graph.input.append(ir.to_proto(value))
+            feeds[value.name or ""] = tensor.numpy()
+    try:
+        path.write_bytes(proto.SerializeToString())
+        return Session(path).run(feeds)
+    except RuntimeRefusal:
+        _logger.info("constants stay in the graph", exc_info=True)
+        return []
+
+
+def _ancestors(values: list[ir.Value], folded: dict[ir.Node, None]) -> set[ir.Node]:
+    found: set[ir.Node] = set()
+    pending = [value.producer() for value in values]
+    while pending:
+        node = pending.pop()
+        if node is None or node in found or node not in folded:
+            continue
+        found.add(node)
+        pending.extend(value.producer() for value in node.inputs if value is not None)
+    return found
+
+
+def _replace(
+    graph: ir.Graph, value: ir.Value, array: NDArray[np.generic], weights: WeightFile
+) -> None:
+    tensor = weights.store(ir.tensor(array, name=value.name))
+    constant = ir.Value(
+        name=value.name,
+        shape=ir.Shape(array.shape),
+        type=ir.TensorType(tensor.dtype),
+        const_value=tensor,
+    )
+    value.name = None
+    value.replace_all_uses_with(constant)
+    graph.register_initializer(constant)

@@ -1,0 +1,77 @@
+"""Removing nodes that do nothing, or that nothing reads."""
+
+import onnx_ir as ir
+
+
+def drop_no_ops(graph: ir.Graph) -> None:
+    """Remove Identity, Cast to the same type and Dropout (it acts in training only), in place."""
+    for node in graph:
+        source = node.inputs[0] if node.inputs else None
+        if source is not None and _is_no_op(node, source):
+            merge_output(graph, node, source)
+
+
+def merge_output(
+    graph: ir.Graph, node: ir.Node, kept: ir.Value, *, take_name: bool = False
+) -> None:
+    """Remove a node and let `kept` stand for its first output.
+
+    Nothing happens where the output is one of the graph's and `kept` cannot become that, because
+    it is an output, an input or a constant itself.
+
+    Args:
+        graph: The graph of the node.
+        node: The node to remove.
+        kept: The value to use instead.
+        take_name: Give `kept` the name of the output; done anyway if that is one of the graph's.
+    """
+    output = node.outputs[0]
+    if output.is_graph_output():
+        producer = kept.producer()
+        if kept.is_graph_output() or producer is None or producer.graph is not graph:
+            return
+        for index, value in enumerate(graph.outputs):
+            if value is output:
+                graph.outputs[index] = kept
+        take_name = True
+    if take_name:
+        output.name, kept.name = None, output.name
+    output.replace_all_uses_with(kept)
+    kept.type = kept.type or output.type
+    kept.shape = kept.shape or output.shape
+    graph.remove(node, safe=True)
+
+
+def remove_unused(graph: ir.Graph) -> None:
+    """Remove nodes and constants of the main graph that nothing reads, in place."""
+    for node in reversed(graph):
+        if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+            graph.remove(node, safe=True)
+    for name, value in tuple(graph.initializers.items()):
+        if not (value.uses() or value.is_graph_output() or value.is_graph_input()):
+            del graph.initializers[name]
+
+
+def _is_no_op(node: ir.Node, source: ir.Value) -> bool:
+    if node.domain:
+        return False
+    match node.op_type:
+        case "Identity":
+            return True
+        case "Dropout":
+            return _is_inference(node) and not any(value.uses() for value in node.outputs[1:])
+        case "Cast":
+            return source.dtype == node.attributes.get_int("to")
+    return False
+
+
+def _is_inference(node: ir.Node) -> bool:
+    """Whether a Dropout is certain not to act: training_mode is absent or constant false."""
+    training = node.inputs[2] if len(node.inputs) > 2 else None
+    if training is None:
+        return True
+    return (
+        training.const_value is not None
+        and not training.is_graph_input()
+        and not training.const_value.numpy().any()
+    )
