@@ -1,23 +1,15 @@
-"""A job: one model, one set of options, batches as they come, one result.
-
-    with open_job(path, options, settings) as job:      # load, prepare, plan
-        for batch in batches:
-            job.observe(batch)                          # observe, sketch
-        result = job.finish()                           # ranges ... verify, report
-"""
+"""What a job is given and what it gives back."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.engine.options import Options
-from zeropoint.engine.report import Inspection, PlanReport, Report, Signature
+from zeropoint.engine.report import Report
 
 Batch = Mapping[str, NDArray[np.generic]]
 

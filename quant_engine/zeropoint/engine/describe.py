@@ -1,0 +1,160 @@
+"""A plan in the user's own terms: every node of the user's model, every quantized tensor."""
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from zeropoint.engine.load import LoadedModel
+from zeropoint.engine.options import Options, StaticOptions
+from zeropoint.engine.parameters import Parameters
+from zeropoint.engine.plan import QuantPlan
+from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.qparams import QParams
+from zeropoint.engine.ranges import Range
+from zeropoint.engine.report import (
+    NodePlan,
+    NodeState,
+    ParameterSource,
+    PlanReport,
+    TensorPlan,
+    Warning,
+)
+from zeropoint.engine.selection import Kept
+
+_INSIDE = Kept("IN_SUBGRAPH", "inside the body of an If, Loop or Scan")
+
+
+def describe_plan(
+    loaded: LoadedModel,
+    prepared: PreparedModel,
+    plan: QuantPlan,
+    options: Options,
+    parameters: Parameters | None = None,
+) -> PlanReport:
+    """Return a plan as it is told to the user, with parameters where they are known."""
+    return PlanReport(
+        nodes=_nodes(loaded, prepared, plan),
+        tensors=_tensors(plan, options, parameters),
+        opset=prepared.opset,
+        warnings=prepared.warnings,
+    )
+
+
+def _nodes(
+    loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan
+) -> tuple[NodePlan, ...]:
+    quantized: set[str] = set()
+    kept: dict[str, Kept] = {}
+    top = prepared.model.graph
+    for node in ir.traversal.RecursiveGraphIterator(top):
+        name = node.name or ""
+        for origin in prepared.origins(node):
+            if node.graph is top and (name in plan.nodes or name in plan.absorbed):
+                quantized.add(origin)
+            else:
+                kept.setdefault(origin, plan.kept.get(name, _INSIDE))
+    return tuple(_node(name, op_type, quantized, kept) for name, op_type in loaded.nodes)
+
+
+def _node(name: str, op_type: str, quantized: set[str], kept: Mapping[str, Kept]) -> NodePlan:
+    if name in quantized:
+        return NodePlan(name=name, op_type=op_type, state=NodeState.QUANTIZED)
+    if name in kept:
+        why = kept[name]
+        return NodePlan(
+            name=name,
+            op_type=op_type,
+            state=NodeState.FLOAT,
+            reason=why.reason,
+            message=why.message,
+        )
+    return NodePlan(
+        name=name,
+        op_type=op_type,
+        state=NodeState.FOLDED,
+        reason="FOLDED",
+        message="computed once, or merged into another node, before quantization",
+    )
+
+
+def _tensors(
+    plan: QuantPlan, options: Options, parameters: Parameters | None
+) -> tuple[TensorPlan, ...]:
+    entries = [
+        _activation(name, plan, options, parameters) for name in plan.tensors
+    ]
+    for name, node in plan.nodes.items():
+        if node.weight is not None:
+            entries.append(
+                _constant_tensor(
+                    f"{name}:weight",
+                    node.weight.axis,
+                    ParameterSource.WEIGHT,
+                    options,
+                    parameters.weights.get(name) if parameters else None,
+                )
+            )
+        if node.bias is not None:
+            entries.append(
+                _constant_tensor(
+                    f"{name}:bias",
+                    node.bias.axis,
+                    ParameterSource.BIAS,
+                    options,
+                    parameters.biases.get(name) if parameters else None,
+                )
+            )
+    return tuple(entries)
+
+
+def _activation(
+    name: str, plan: QuantPlan, options: Options, parameters: Parameters | None
+) -> TensorPlan:
+    tensor = plan.tensors[name]
+    found = parameters.ranges.get(name) if parameters else None
+    qparams = parameters.tensors.get(name) if parameters else None
+    static = options if isinstance(options, StaticOptions) else None
+    signed = static is not None and static.activation_type.signed
+    return TensorPlan(
+        name=name,
+        element_type=int(ir.DataType.INT8 if signed else ir.DataType.UINT8),
+        axis=None,
+        symmetric=static is not None and static.activations_symmetric,
+        source=tensor.source,
+        inherited_from=tensor.inherited_from,
+        **_figures(found, qparams),
+    )
+
+
+def _constant_tensor(
+    name: str,
+    axis: int | None,
+    source: ParameterSource,
+    options: Options,
+    qparams: QParams | None,
+) -> TensorPlan:
+    integers = ir.DataType.INT8 if options.weight.quant_type.signed else ir.DataType.UINT8
+    bias = source is ParameterSource.BIAS
+    return TensorPlan(
+        name=name,
+        element_type=int(ir.DataType.INT32 if bias else integers),
+        axis=axis,
+        symmetric=bias or options.weight.is_symmetric,
+        source=source,
+        **_figures(None, qparams),
+    )
+
+
+def _figures(found: Range | None, qparams: QParams | None) -> dict[str, float | int | None]:
+    single = qparams is not None and qparams.scale.ndim == 0
+    return {
+        "low": found.low if found else None,
+        "high": found.high if found else None,
+        "scale": float(qparams.scale) if qparams is not None and single else None,
+        "zero_point": int(qparams.zero_point) if qparams is not None and single else None,
+    }
+
+
+def describe_warnings(*groups: tuple[Warning, ...]) -> tuple[Warning, ...]:
+    """Return all warnings in the order in which they arose."""
+    return tuple(warning for group in groups for warning in group)

@@ -1,0 +1,122 @@
+"""Adding nodes and constants to a graph under names that collide with none of the user's."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.qparams import QParams
+
+
+class GraphEditor:
+    """Adds to one graph, in place."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self._taken = _names(graph)
+        self._parameters: dict[int, tuple[ir.Value, ir.Value]] = {}
+        # Keeps the keys of `_parameters` alive, so that no id is given twice.
+        self._seen: list[QParams] = []
+
+    def unique(self, wanted: str) -> str:
+        """Return `wanted`, with a number behind it where that name is taken; it is then taken."""
+        name, number = wanted, 1
+        while name in self._taken:
+            name, number = f"{wanted}_{number}", number + 1
+        self._taken.add(name)
+        return name
+
+    def node(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        name: str,
+        *,
+        outputs: int = 1,
+        attributes: Mapping[str, int | Sequence[int]] | None = None,
+    ) -> ir.Node:
+        """Return a new node named after `name` and its operator; it is not inserted yet."""
+        base = f"{name}_{op_type}"
+        node = ir.node(
+            op_type,
+            inputs,
+            attributes=attributes,
+            num_outputs=outputs,
+            name=self.unique(base),
+        )
+        for output in node.outputs:
+            output.name = self.unique(f"{base}_Output")
+        return node
+
+    def constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
+        """Add an initializer."""
+        unique = self.unique(name)
+        tensor = ir.tensor(array, name=unique)
+        value = ir.Value(
+            name=unique,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
+        )
+        self.graph.register_initializer(value)
+        return value
+
+    def parameters(self, name: str, qparams: QParams) -> tuple[ir.Value, ir.Value]:
+        """Return scale and zero point as initializers; one pair for each QParams object."""
+        if id(qparams) not in self._parameters:
+            self._seen.append(qparams)
+            self._parameters[id(qparams)] = (
+                self.constant(f"{name}_scale", qparams.scale),
+                self.constant(f"{name}_zero_point", qparams.zero_point),
+            )
+        return self._parameters[id(qparams)]
+
+    def insert_first(self, *nodes: ir.Node) -> None:
+        """Insert nodes that read only inputs and initializers."""
+        self.graph.insert_before(self.graph[0], nodes)
+
+    def insert_behind(self, value: ir.Value, *nodes: ir.Node) -> None:
+        """Insert nodes that read `value` as early as they can run."""
+        producer = value.producer()
+        if producer is None:
+            self.insert_first(*nodes)
+        else:
+            self.graph.insert_after(producer, nodes)
+
+    def take_output(self, value: ir.Value, replacement: ir.Value) -> None:
+        """Where `value` is an output of the graph, make `replacement` that output, by its name."""
+        for index, output in enumerate(self.graph.outputs):
+            if output is value:
+                name = value.name or ""
+                value.name = self.unique(f"{name}_float")
+                replacement.name = name
+                self.graph.outputs[index] = replacement
+
+    def remove_unused_constants(self) -> None:
+        """Drop initializers that nothing reads."""
+        for name, value in tuple(self.graph.initializers.items()):
+            if not (value.uses() or value.is_graph_output() or value.is_graph_input()):
+                del self.graph.initializers[name]
+
+
+def _names(graph: ir.Graph) -> set[str]:
+    names = {value.name for value in graph.inputs if value.name} | set(graph.initializers)
+    for node in ir.traversal.RecursiveGraphIterator(graph):
+        names.update(value.name for value in node.outputs if value.name)
+        if node.name:
+            names.add(node.name)
+        for inner in _subgraphs(node):
+            names.update(value.name for value in inner.inputs if value.name)
+            names.update(inner.initializers)
+    return names
+
+
+def _subgraphs(node: ir.Node) -> list[ir.Graph]:
+    graphs: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.type is ir.AttributeType.GRAPH:
+            graphs.append(attribute.as_graph())
+        elif attribute.type is ir.AttributeType.GRAPHS:
+            graphs.extend(attribute.as_graphs())
+    return graphs

@@ -1,0 +1,95 @@
+"""Which nodes are worth quantizing: those that compute, and those that keep them joined."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from zeropoint.engine.ops import Role, constant
+from zeropoint.engine.selection import Candidates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IntegerFlow:
+    """Where integers flow.
+
+    Attributes:
+        nodes: Nodes to quantize.
+        points: For nodes whose output is quantized, the value at which: the output itself, or
+            that of the Relu or Clip that alone reads it.
+    """
+
+    nodes: frozenset[ir.Node]
+    points: Mapping[ir.Node, ir.Value]
+
+
+def only_consumer(value: ir.Value) -> ir.Node | None:
+    """Return the one node that reads `value` once; None where others do, or the user."""
+    uses = value.uses()
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    node = next(iter(uses)).node
+    producer = value.producer()
+    return node if producer is not None and node.graph is producer.graph else None
+
+
+def integer_flow(graph: ir.Graph, candidates: Candidates) -> IntegerFlow:
+    """Find the nodes to quantize.
+
+    Nodes that compute always are. A node that joins or shares is, where all the data that it
+    reads are integers already and an integer kernel reads what it makes, or where the user
+    named it.
+    """
+    produced = _produced(candidates)
+    wanted = _wanted(graph, candidates, produced)
+    nodes = {
+        node
+        for node, rule in candidates.rules.items()
+        if rule.role is Role.COMPUTE
+        or (node in produced and (node in candidates.forced or produced[node] in wanted))
+    }
+    points = {node: value for node, value in produced.items() if node in nodes}
+    return IntegerFlow(frozenset(nodes), points)
+
+
+def _point(node: ir.Node, candidates: Candidates) -> ir.Value:
+    follower = only_consumer(node.outputs[0])
+    if follower is not None:
+        rule = candidates.rules.get(follower)
+        if rule is not None and rule.role is Role.CLAMP:
+            return follower.outputs[0]
+    return node.outputs[0]
+
+
+def _produced(candidates: Candidates) -> dict[ir.Node, ir.Value]:
+    """Nodes that can give integers, with the value that is one; graph order."""
+    produced: dict[ir.Node, ir.Value] = {}
+    integers: set[ir.Value] = set()
+    for node, rule in candidates.rules.items():
+        if rule.role is Role.CLAMP:
+            continue
+        if rule.role is Role.COMPUTE:
+            gives = rule.integer_output
+        else:
+            inputs = [node.inputs[i] for i in rule.activation_inputs(node)]
+            fed = all(value in integers or constant(value) is not None for value in inputs)
+            gives = node in candidates.forced or (fed and any(v in integers for v in inputs))
+        if gives:
+            produced[node] = _point(node, candidates)
+            integers.add(produced[node])
+    return produced
+
+
+def _wanted(
+    graph: ir.Graph, candidates: Candidates, produced: Mapping[ir.Node, ir.Value]
+) -> set[ir.Value]:
+    """Values that an integer kernel reads, directly or through nodes that pass integers on."""
+    wanted: set[ir.Value] = set()
+    for node in reversed(graph):
+        rule = candidates.rules.get(node)
+        if rule is None or rule.role is Role.CLAMP:
+            continue
+        if rule.role is Role.COMPUTE or (node in produced and produced[node] in wanted):
+            inputs = (node.inputs[i] for i in rule.activation_inputs(node))
+            wanted.update(value for value in inputs if value is not None)
+    return wanted

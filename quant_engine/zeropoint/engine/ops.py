@@ -1,0 +1,196 @@
+"""What the engine knows about operators: one row an operator.
+
+A new operator is a new row. Every operator without a row stays float.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import onnx_ir as ir
+
+
+class Role(StrEnum):
+    """What an operator means for quantization.
+
+    COMPUTE nodes do the work on integer kernels and are what quantization is for. JOIN and SHARE
+    nodes have integer forms that pay only where they keep integer kernels joined: JOIN nodes have
+    output parameters of their own, SHARE nodes move or pick values and keep their input's. CLAMP
+    nodes are absorbed where a quantized range already implies them.
+    """
+
+    COMPUTE = "compute"
+    JOIN = "join"
+    SHARE = "share"
+    CLAMP = "clamp"
+
+
+class AxisRule(Protocol):
+    """Tells the output-channel axis of a weight."""
+
+    def __call__(self, node: ir.Node, rank: int, /) -> int | None:
+        """Return the axis for a weight of `rank` dimensions; None where there is none."""
+
+
+class Condition(Protocol):
+    """Tells why a node of a known operator has no integer form."""
+
+    def __call__(self, node: ir.Node, /) -> str | None:
+        """Return the reason in words, or None where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpRule:
+    """How one operator is quantized.
+
+    Attributes:
+        role: What it means for quantization.
+        activations: Inputs that carry data; None: all of them.
+        weight: Input that may hold a constant weight.
+        weight_axis: Its output-channel axis.
+        bias: Input that holds the bias.
+        integer_output: Whether the integer kernel exists only with a quantized output.
+        fixed_output: Range (low, high) of the output, whatever the data.
+        condition: Why a particular node has no integer form.
+        dynamic: Whether there is a form whose activations are quantized as the model runs.
+        min_opset: Opset from which the operator takes integers.
+    """
+
+    role: Role
+    activations: tuple[int, ...] | None = (0,)
+    weight: int | None = None
+    weight_axis: AxisRule | None = None
+    bias: int | None = None
+    integer_output: bool = True
+    fixed_output: tuple[float, float] | None = None
+    condition: Condition | None = None
+    dynamic: bool = False
+    min_opset: int = 10
+
+    def activation_inputs(self, node: ir.Node) -> tuple[int, ...]:
+        """Return the indices of the inputs of `node` that carry data."""
+        if self.activations is None:
+            return tuple(i for i, value in enumerate(node.inputs) if value is not None)
+        present = len(node.inputs)
+        return tuple(i for i in self.activations if i < present and node.inputs[i] is not None)
+
+
+def constant(value: ir.Value | None) -> np.ndarray | None:
+    """Return the array of a constant value; None where `value` is absent or computed."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def clamp_bounds(node: ir.Node) -> tuple[float, float]:
+    """Return the least and the greatest value that a Relu or Clip lets through."""
+    if node.op_type == "Relu":
+        return 0.0, math.inf
+    bounds = [-math.inf, math.inf]
+    for position, attribute in enumerate(("min", "max")):
+        if attribute in node.attributes:  # Clip before opset 11
+            bounds[position] = node.attributes.get_float(attribute, bounds[position])
+        elif len(node.inputs) > position + 1:
+            array = constant(node.inputs[position + 1])
+            if array is not None:
+                bounds[position] = float(array)
+    return bounds[0], bounds[1]
+
+
+def _first_axis(_node: ir.Node, rank: int) -> int | None:
+    return 0 if rank else None
+
+
+def _matmul_axis(_node: ir.Node, rank: int) -> int | None:
+    return rank - 1 if rank >= 2 else None
+
+
+def _gemm_axis(node: ir.Node, _rank: int) -> int | None:
+    return 0 if node.attributes.get_int("transB", 0) else 1
+
+
+def _pads_with_zero(node: ir.Node) -> str | None:
+    """AveragePool counts padding as zero only where asked; integer kernels then agree."""
+    if node.attributes.get_int("ceil_mode", 0):
+        return "ONNX Runtime's integer AveragePool has no ceil_mode"
+    return None
+
+
+def _nearest(node: ir.Node) -> str | None:
+    mode = node.attributes.get_string("mode", "nearest")
+    return None if mode == "nearest" else f"Resize with mode={mode} mixes values"
+
+
+def _plain_max_pool(node: ir.Node) -> str | None:
+    return "MaxPool also returns indices" if len(node.outputs) > 1 else None
+
+
+def _constant_bounds(node: ir.Node) -> str | None:
+    computed = [v for v in node.inputs[1:] if v is not None and constant(v) is None]
+    return f"the bound {computed[0].name} is computed" if computed else None
+
+
+_COMPUTE = {
+    "Conv": OpRule(
+        role=Role.COMPUTE, weight=1, weight_axis=_first_axis, bias=2, dynamic=True
+    ),
+    "MatMul": OpRule(
+        role=Role.COMPUTE,
+        activations=(0, 1),
+        weight=1,
+        weight_axis=_matmul_axis,
+        integer_output=False,
+        dynamic=True,
+    ),
+    "Gemm": OpRule(
+        role=Role.COMPUTE,
+        activations=(0, 1),
+        weight=1,
+        weight_axis=_gemm_axis,
+        bias=2,
+        integer_output=False,
+        dynamic=True,
+    ),
+}
+_JOIN = {
+    "Add": OpRule(role=Role.JOIN, activations=(0, 1)),
+    "Mul": OpRule(role=Role.JOIN, activations=(0, 1)),
+    "Concat": OpRule(role=Role.JOIN, activations=None),
+    "AveragePool": OpRule(role=Role.JOIN, condition=_pads_with_zero),
+    "GlobalAveragePool": OpRule(role=Role.JOIN),
+    "LeakyRelu": OpRule(role=Role.JOIN),
+    "Sigmoid": OpRule(role=Role.JOIN, fixed_output=(0.0, 255.0 / 256.0)),
+}
+_SHARE = {
+    "MaxPool": OpRule(role=Role.SHARE, condition=_plain_max_pool, min_opset=12),
+    "Reshape": OpRule(role=Role.SHARE),
+    "Transpose": OpRule(role=Role.SHARE),
+    "Squeeze": OpRule(role=Role.SHARE),
+    "Unsqueeze": OpRule(role=Role.SHARE),
+    "Flatten": OpRule(role=Role.SHARE),
+    "Slice": OpRule(role=Role.SHARE),
+    "Resize": OpRule(role=Role.SHARE, condition=_nearest, min_opset=11),
+}
+_CLAMP = {
+    "Relu": OpRule(role=Role.CLAMP),
+    "Clip": OpRule(role=Role.CLAMP, condition=_constant_bounds),
+}
+
+RULES: dict[str, OpRule] = {**_COMPUTE, **_JOIN, **_SHARE, **_CLAMP}
+
+
+def rule_of(node: ir.Node) -> OpRule | None:
+    """Return the row of a node's operator; None where it has none."""
+    return RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+
+
+def static_op_types() -> tuple[str, ...]:
+    """Return the operator types that static quantization knows."""
+    return tuple(sorted(RULES))
+
+
+def dynamic_op_types() -> tuple[str, ...]:
+    """Return the operator types that dynamic quantization knows."""
+    return tuple(sorted(name for name, rule in RULES.items() if rule.dynamic))

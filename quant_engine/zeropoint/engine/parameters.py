@@ -1,0 +1,169 @@
+"""Plan and statistics -> the scale and zero point of every quantized tensor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.ops import constant
+from zeropoint.engine.options import StaticOptions, WeightOptions
+from zeropoint.engine.plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
+from zeropoint.engine.qparams import (
+    QParams,
+    activation_qparams,
+    bias_qparams,
+    grow_weight_for_bias,
+    weight_qparams,
+)
+from zeropoint.engine.ranges import Range, choose_range
+from zeropoint.engine.report import ParameterSource, Warning
+from zeropoint.sketch import Sketch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """Scale and zero point of everything in a plan.
+
+    Attributes:
+        tensors: Of activation tensors, by tensor name.
+        weights: Of weights, by node name.
+        biases: Of int32 biases, by node name.
+        ranges: The ranges behind `tensors`.
+        warnings: What the user should know about them.
+    """
+
+    tensors: Mapping[str, QParams]
+    weights: Mapping[str, QParams]
+    biases: Mapping[str, QParams]
+    ranges: Mapping[str, Range]
+    warnings: tuple[Warning, ...]
+
+
+def derive_parameters(
+    graph: ir.Graph, plan: QuantPlan, sketches: Mapping[str, Sketch], options: StaticOptions
+) -> Parameters:
+    """Turn ranges of activations and values of weights into scales and zero points.
+
+    Args:
+        graph: The prepared graph, for its constants.
+        plan: What is quantized.
+        sketches: Statistics of each tensor in `plan.observed`.
+        options: Types, symmetry and range method.
+    """
+    values = {value.name: value for node in graph for value in node.inputs if value is not None}
+    ranges: dict[str, Range] = {}
+    tensors: dict[str, QParams] = {}
+    unseen = []
+    for tensor in plan.tensors.values():
+        if tensor.source is ParameterSource.INHERITED:
+            ranges[tensor.name] = ranges[tensor.inherited_from]
+            tensors[tensor.name] = tensors[tensor.inherited_from]
+            continue
+        found = _range(tensor, values.get(tensor.name), sketches, options)
+        if found is None:
+            unseen.append(tensor.name)
+        ranges[tensor.name] = found or Range(0.0, 0.0)
+        tensors[tensor.name] = activation_qparams(
+            ranges[tensor.name].low,
+            ranges[tensor.name].high,
+            options.activation_type,
+            symmetric=options.activations_symmetric,
+        )
+    weights, biases, grown = _constants(graph, plan, tensors, options.weight)
+    warnings = _warnings(unseen, grown)
+    return Parameters(
+        tensors=tensors, weights=weights, biases=biases, ranges=ranges, warnings=warnings
+    )
+
+
+def derive_weights(
+    graph: ir.Graph, plan: QuantPlan, options: WeightOptions
+) -> dict[str, QParams]:
+    """Return scale and zero point of each weight in a plan, by node name."""
+    nodes = {node.name: node for node in graph}
+    return {
+        name: weight_qparams(
+            read_constant(nodes, quant.weight), options, quant.weight.axis, name=name
+        )
+        for name, quant in plan.nodes.items()
+        if quant.weight is not None
+    }
+
+
+def _range(
+    tensor: TensorQuant,
+    value: ir.Value | None,
+    sketches: Mapping[str, Sketch],
+    options: StaticOptions,
+) -> Range | None:
+    if tensor.fixed is not None:
+        return Range(*tensor.fixed)
+    if tensor.source is ParameterSource.WEIGHT:
+        array = constant(value)
+        assert array is not None, tensor.name
+        return Range(float(array.min()), float(array.max())) if array.size else None
+    sketch = sketches[tensor.name]
+    return choose_range(sketch, options) if sketch.finite else None
+
+
+def _constants(
+    graph: ir.Graph,
+    plan: QuantPlan,
+    tensors: Mapping[str, QParams],
+    options: WeightOptions,
+) -> tuple[dict[str, QParams], dict[str, QParams], list[str]]:
+    """Return parameters of weights and biases, and the nodes whose weight scale had to grow."""
+    nodes = {node.name: node for node in graph}
+    weights = derive_weights(graph, plan, options)
+    biases: dict[str, QParams] = {}
+    grown: list[str] = []
+    for name, quant in plan.nodes.items():
+        if quant.bias is None:
+            continue
+        activation = tensors[_activation_name(nodes[name], quant)]
+        bias = read_constant(nodes, quant.bias).reshape(-1)
+        fitted = grow_weight_for_bias(activation, weights[name], bias)
+        if fitted is not weights[name] and fitted.axis is None:
+            # With scales of their own only channels that hardly matter beside their bias grow.
+            grown.append(name)
+        weights[name] = fitted
+        biases[name] = bias_qparams(activation, fitted)
+    return weights, biases, grown
+
+
+def _activation_name(node: ir.Node, quant: NodeQuant) -> str:
+    value = node.inputs[quant.inputs[0]]
+    assert value is not None
+    return value.name or ""
+
+
+def read_constant(nodes: Mapping[str | None, ir.Node], where: ConstantInput) -> NDArray[np.float32]:
+    """Return the float values of a constant input."""
+    array = constant(nodes[where.node].inputs[where.index])
+    assert array is not None, where
+    return array
+
+
+def _warnings(unseen: list[str], grown: list[str]) -> tuple[Warning, ...]:
+    warnings = []
+    if unseen:
+        warnings.append(
+            Warning(
+                code="TENSOR_NOT_SEEN",
+                message="no batch gave these tensors a finite value, so their range is a guess: "
+                f"{', '.join(unseen[:5])}; send batches that reach them",
+                nodes=tuple(unseen),
+            )
+        )
+    if grown:
+        warnings.append(
+            Warning(
+                code="WEIGHT_SCALE_GROWN",
+                message="these biases are too large for int32 at the scale that input and weight "
+                "give, so the weight's scale was made larger and its resolution is less",
+                nodes=tuple(grown),
+            )
+        )
+    return tuple(warnings)

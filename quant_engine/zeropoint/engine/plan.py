@@ -1,0 +1,269 @@
+"""Model and options -> what will be done with each node and tensor. A plan is plain data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from zeropoint.engine.flow import IntegerFlow, integer_flow, only_consumer
+from zeropoint.engine.names import NodeName
+from zeropoint.engine.ops import OpRule, Role, constant
+from zeropoint.engine.options import DynamicOptions, StaticOptions
+from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.selection import Candidates, Kept, select
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConstantInput:
+    """A constant input of a node: a weight, or a bias.
+
+    Attributes:
+        node: Node that reads it; for the bias of a MatMul, the Add behind it.
+        index: Which input of that node.
+        axis: Axis of per-channel scales; None for one scale.
+    """
+
+    node: str
+    index: int
+    axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeQuant:
+    """How one node becomes an integer kernel.
+
+    Attributes:
+        node: Name in the prepared model.
+        inputs: Indices of the inputs that are read through Q/DQ with a tensor's parameters.
+        weight: The weight, where there is one.
+        bias: The bias that becomes int32, where there is one.
+        output: The tensor at which the output is quantized; None where it stays float. Behind
+            a clamp where one follows.
+        clamp: Name of the Relu or Clip between the node and `output`.
+    """
+
+    node: str
+    inputs: tuple[int, ...]
+    weight: ConstantInput | None = None
+    bias: ConstantInput | None = None
+    output: str | None = None
+    clamp: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorQuant:
+    """How one activation tensor is quantized.
+
+    Attributes:
+        name: Name in the prepared model.
+        source: CALIBRATED, INHERITED, FIXED, or WEIGHT for a constant operand.
+        inherited_from: The tensor that has the parameters, for INHERITED.
+        fixed: Range of the tensor, for FIXED.
+        everywhere: Whether all consumers read the quantized values (its producer has no float
+            output), or quantized nodes only.
+    """
+
+    name: str
+    source: ParameterSource
+    inherited_from: str = ""
+    fixed: tuple[float, float] | None = None
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantPlan:
+    """What will be done.
+
+    Attributes:
+        nodes: Quantized nodes by name, in graph order.
+        tensors: Quantized activation tensors by name; a tensor that inherits comes after the
+            one that it inherits from.
+        absorbed: Nodes that disappear into a quantized one (clamps, biases), with its name.
+        kept: Why the other nodes stay float, by name.
+    """
+
+    nodes: Mapping[str, NodeQuant]
+    tensors: Mapping[str, TensorQuant]
+    absorbed: Mapping[str, str]
+    kept: Mapping[str, Kept]
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """Names of the tensors whose ranges come from data."""
+        return tuple(
+            tensor.name
+            for tensor in self.tensors.values()
+            if tensor.source is ParameterSource.CALIBRATED
+        )
+
+
+def make_plan(
+    prepared: PreparedModel, options: StaticOptions, user_nodes: Sequence[NodeName]
+) -> QuantPlan:
+    """Decide for each node and tensor of a prepared model.
+
+    Args:
+        prepared: The model.
+        options: The user's options.
+        user_nodes: Name and operator type of each node of the user's own model.
+
+    Raises:
+        OptionError: a name or operator type that the user's model does not have.
+    """
+    candidates = select(prepared, options.selection, user_nodes=user_nodes)
+    return _Planner(options, candidates, integer_flow(prepared.model.graph, candidates)).plan()
+
+
+def make_dynamic_plan(
+    prepared: PreparedModel, options: DynamicOptions, user_nodes: Sequence[NodeName]
+) -> QuantPlan:
+    """Decide for each node where activations are quantized as the model runs.
+
+    Args:
+        prepared: The model.
+        options: The user's options.
+        user_nodes: Name and operator type of each node of the user's own model.
+
+    Raises:
+        OptionError: a name or operator type that the user's model does not have.
+    """
+    candidates = select(prepared, options.selection, user_nodes=user_nodes, dynamic=True)
+    nodes: dict[str, NodeQuant] = {}
+    tensors: dict[str, TensorQuant] = {}
+    for node, rule in candidates.rules.items():
+        name, data = node.name or "", node.inputs[0]
+        weight = constant_weight(node, rule, per_channel=options.weight.per_channel)
+        nodes[name] = NodeQuant(node=name, inputs=(0,), weight=weight)
+        read = (data.name if data is not None else None) or ""
+        tensors[read] = TensorQuant(name=read, source=ParameterSource.DYNAMIC)
+    return QuantPlan(nodes=nodes, tensors=tensors, absorbed={}, kept=candidates.kept)
+
+
+def constant_weight(node: ir.Node, rule: OpRule, *, per_channel: bool) -> ConstantInput | None:
+    """Return the weight of a node and its axis; None where the node has no constant one."""
+    value = node.inputs[rule.weight] if rule.weight is not None else None
+    if rule.weight is None or value is None or constant(value) is None:
+        return None
+    axis = None
+    if per_channel and rule.weight_axis is not None and value.shape is not None:
+        axis = rule.weight_axis(node, len(value.shape))
+    return ConstantInput(node=node.name or "", index=rule.weight, axis=axis)
+
+
+class _Planner:
+    """Collects the entries of a plan in one walk over the graph."""
+
+    def __init__(
+        self, options: StaticOptions, candidates: Candidates, flow: IntegerFlow
+    ) -> None:
+        self._options = options
+        self._candidates = candidates
+        self._flow = flow
+        self._nodes: dict[str, NodeQuant] = {}
+        self._tensors: dict[str, TensorQuant] = {}
+        self._absorbed: dict[str, str] = {}
+        self._kept: dict[str, Kept] = dict(candidates.kept)
+
+    def plan(self) -> QuantPlan:
+        for node, rule in self._candidates.rules.items():
+            if node in self._flow.nodes and node.name not in self._absorbed:
+                self._add(node, rule)
+        for node in self._candidates.rules:
+            name = node.name or ""
+            if name not in self._nodes and name not in self._absorbed:
+                self._kept[name] = Kept(
+                    "NO_INTEGER_NEIGHBOUR",
+                    "between float neighbours, where quantization would only add conversions",
+                )
+        kept = {name: why for name, why in self._kept.items() if name not in self._absorbed}
+        return QuantPlan(
+            nodes=self._nodes, tensors=self._tensors, absorbed=self._absorbed, kept=kept
+        )
+
+    def _add(self, node: ir.Node, rule: OpRule) -> None:
+        name = node.name or ""
+        weight = constant_weight(node, rule, per_channel=self._options.weight.per_channel)
+        inputs = tuple(
+            index
+            for index in rule.activation_inputs(node)
+            if weight is None or index != weight.index
+        )
+        for index in inputs:
+            self._read(node.inputs[index])
+        output, clamp = self._output(node, rule)
+        self._nodes[name] = NodeQuant(
+            node=name,
+            inputs=inputs,
+            weight=weight,
+            bias=self._bias(node, rule, weight),
+            output=output,
+            clamp=clamp,
+        )
+
+    def _bias(
+        self, node: ir.Node, rule: OpRule, weight: ConstantInput | None
+    ) -> ConstantInput | None:
+        if weight is None:
+            return None
+        axis = None if weight.axis is None else 0
+        if rule.bias is not None:
+            if len(node.inputs) <= rule.bias or node.inputs[rule.bias] is None:
+                return None
+            return ConstantInput(node=node.name or "", index=rule.bias, axis=axis)
+        found = bias_add(node) if node.op_type == "MatMul" else None
+        if found is None:
+            return None
+        if found[0] in self._candidates.rules:
+            self._absorbed[found[0].name or ""] = node.name or ""
+        return ConstantInput(node=found[0].name or "", index=found[1], axis=axis)
+
+    def _read(self, value: ir.Value | None) -> None:
+        if value is None or value.name in self._tensors:
+            return
+        source = ParameterSource.CALIBRATED if constant(value) is None else ParameterSource.WEIGHT
+        self._tensors[value.name or ""] = TensorQuant(name=value.name or "", source=source)
+
+    def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
+        point = self._flow.points.get(node)
+        if point is None:
+            return None, None
+        producer = point.producer()
+        clamp = producer.name if producer is not None and producer is not node else None
+        if clamp is not None:
+            self._absorbed[clamp] = node.name or ""
+        name = point.name or ""
+        source, origin = ParameterSource.CALIBRATED, ""
+        if rule.role is Role.SHARE and clamp is None:
+            first = node.inputs[0]
+            source, origin = ParameterSource.INHERITED, (first.name or "") if first else ""
+        elif rule.fixed_output is not None and clamp is None:
+            source = ParameterSource.FIXED
+        self._tensors[name] = TensorQuant(
+            name=name,
+            source=source,
+            inherited_from=origin,
+            fixed=rule.fixed_output if source is ParameterSource.FIXED else None,
+            everywhere=True,
+        )
+        return name, clamp
+
+
+def bias_add(node: ir.Node) -> tuple[ir.Node, int] | None:
+    """Return the Add of a constant [N] bias behind a MatMul, and which input the bias is.
+
+    ONNX Runtime turns MatMul and Add into a Gemm, which is an integer kernel only with an int32
+    bias.
+    """
+    follower = only_consumer(node.outputs[0])
+    weight = node.inputs[1]
+    if follower is None or follower.op_type != "Add" or weight is None or weight.shape is None:
+        return None
+    for index, value in enumerate(follower.inputs):
+        array = constant(value)
+        if array is None or len(weight.shape) != 2 or array.ndim == 0:
+            continue
+        columns = weight.shape[1]
+        if array.shape[-1] == columns and array.size == columns and array.ndim <= 2:
+            return follower, index
+    return None

@@ -1,0 +1,149 @@
+"""Which nodes may be quantized, by the user's choice and by what they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.names import NodeName, resolve_nodes, resolve_op_types
+from zeropoint.engine.ops import OpRule, Role, constant, rule_of
+from zeropoint.engine.options import NodeSelection
+from zeropoint.engine.prepare import PreparedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Why a node stays float: UPPER_SNAKE reason and the same for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Nodes by what may become of them.
+
+    Attributes:
+        rules: Nodes that may be quantized, in graph order, with their operator's row.
+        forced: Those that the user named, or whose operator type the user named: they are
+            quantized even where that only adds conversions.
+        kept: Why the others stay float, by node name.
+    """
+
+    rules: Mapping[ir.Node, OpRule]
+    forced: frozenset[ir.Node]
+    kept: Mapping[str, Kept]
+
+
+def select(
+    prepared: PreparedModel,
+    selection: NodeSelection,
+    *,
+    user_nodes: Sequence[NodeName],
+    dynamic: bool = False,
+) -> Candidates:
+    """Sort the nodes of a prepared model.
+
+    Args:
+        prepared: The model.
+        selection: The user's choice.
+        user_nodes: Name and operator type of each node of the user's own model.
+        dynamic: Whether activations are quantized as the model runs.
+
+    Raises:
+        OptionError: a name or operator type that the user's model does not have.
+    """
+    choice = _Choice.of(selection, user_nodes, dynamic)
+    rules: dict[ir.Node, OpRule] = {}
+    forced: set[ir.Node] = set()
+    kept: dict[str, Kept] = {}
+    for node in prepared.model.graph:
+        rule = rule_of(node)
+        why = choice.refuses(node, prepared.origins(node)) or _unfit(node, rule, dynamic)
+        if why is not None or rule is None:
+            kept[node.name or ""] = why or _no_integer_form(node)
+            continue
+        rules[node] = rule
+        if choice.names(node, prepared.origins(node)):
+            forced.add(node)
+    return Candidates(rules, frozenset(forced), kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    op_types: frozenset[str]
+    included: frozenset[str] | None
+    excluded: frozenset[str]
+
+    @classmethod
+    def of(
+        cls, selection: NodeSelection, users: Sequence[NodeName], dynamic: bool
+    ) -> "_Choice":
+        included = None
+        if selection.nodes_to_quantize:
+            included = resolve_nodes(selection.nodes_to_quantize, users, "nodes_to_quantize")
+        return cls(
+            resolve_op_types(selection.op_types_to_quantize, dynamic=dynamic),
+            included,
+            resolve_nodes(selection.nodes_to_exclude, users, "nodes_to_exclude"),
+        )
+
+    def refuses(self, node: ir.Node, origins: tuple[str, ...]) -> Kept | None:
+        if self.excluded.intersection(origins):
+            return Kept("EXCLUDED", "excluded by nodes_to_exclude")
+        if self.included is not None and not self.included.intersection(origins):
+            return Kept("NOT_SELECTED", "not among nodes_to_quantize")
+        if self.op_types and node.op_type not in self.op_types:
+            return Kept("NOT_SELECTED", f"{node.op_type} is not among op_types_to_quantize")
+        return None
+
+    def names(self, node: ir.Node, origins: tuple[str, ...]) -> bool:
+        return node.op_type in self.op_types or bool(
+            self.included and self.included.intersection(origins)
+        )
+
+
+def _no_integer_form(node: ir.Node) -> Kept:
+    return Kept("NO_INTEGER_FORM", f"{node.op_type} has no integer form")
+
+
+def _unfit(node: ir.Node, rule: OpRule | None, dynamic: bool) -> Kept | None:
+    if rule is None or (dynamic and not rule.dynamic):
+        return _no_integer_form(node)
+    version = node.graph.opset_imports.get("", 0) if isinstance(node.graph, ir.Graph) else 0
+    if version < rule.min_opset:
+        return Kept("OPSET_TOO_LOW", f"{node.op_type} takes integers from opset {rule.min_opset}")
+    refused = rule.condition(node) if rule.condition is not None else None
+    if refused is not None:
+        return Kept("NO_INTEGER_FORM", refused)
+    return _unfit_types(node, rule) or _unfit_constants(node, rule, dynamic)
+
+
+def _unfit_types(node: ir.Node, rule: OpRule) -> Kept | None:
+    for index in rule.activation_inputs(node):
+        value = node.inputs[index]
+        if value is None or value.dtype is ir.DataType.FLOAT:
+            continue
+        if value.dtype is None:
+            return Kept("TYPE_UNKNOWN", f"the type of {value.name} is not known")
+        return Kept("TYPE_NOT_SUPPORTED", f"{value.name} is {value.dtype.name}, not FLOAT")
+    return None
+
+
+def _unfit_constants(node: ir.Node, rule: OpRule, dynamic: bool) -> Kept | None:
+    if rule.role is not Role.COMPUTE:
+        return None
+    weight = node.inputs[rule.weight] if rule.weight is not None else None
+    array = constant(weight)
+    if array is None and weight is not None and (node.op_type == "Conv" or dynamic):
+        return Kept("WEIGHT_NOT_CONSTANT", f"the weight {weight.name} is computed")
+    if array is not None and not np.isfinite(array).all():
+        return Kept("WEIGHT_NOT_FINITE", f"the weight {weight.name if weight else ''} has NaN/Inf")
+    if rule.bias is not None and len(node.inputs) > rule.bias:
+        bias = node.inputs[rule.bias]
+        if bias is not None and constant(bias) is None and not dynamic:
+            return Kept("BIAS_NOT_CONSTANT", f"the bias {bias.name} is computed")
+    if all(constant(node.inputs[i]) is not None for i in rule.activation_inputs(node)):
+        return Kept("CONSTANT", "all inputs are constant")
+    return None
