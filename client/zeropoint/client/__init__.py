@@ -1,0 +1,70 @@
+"""Zeropoint's client: quantize ONNX models on a server, or on one that it starts for itself.
+
+from zeropoint.client import quantize_static
+
+result = quantize_static("model.onnx", "model.int8.onnx", reader)
+print(result.report)
+"""
+
+from zeropoint.client.api import inspect, quantize_dynamic, quantize_static
+from zeropoint.client.batches import DataReader
+from zeropoint.client.client import QuantizationClient, QuantizationResult
+from zeropoint.client.errors import (
+    AuthenticationError,
+    CancelledError,
+    DataError,
+    LimitError,
+    ModelError,
+    OptionError,
+    OutputError,
+    QualityError,
+    ServerError,
+    UnavailableError,
+    WorkerError,
+    ZeropointError,
+)
+from zeropoint.client.job import Rejection
+from zeropoint.client.options import (
+    CalibrationMethod,
+    DynamicOptions,
+    NodeSelection,
+    QuantFormat,
+    QuantType,
+    StaticOptions,
+)
+from zeropoint.client.progress import Phase, Progress, ProgressCallback
+from zeropoint.client.report import Inspection, Report, ServerInfo
+
+__all__ = [
+    "AuthenticationError",
+    "CalibrationMethod",
+    "CancelledError",
+    "DataError",
+    "DataReader",
+    "DynamicOptions",
+    "Inspection",
+    "LimitError",
+    "ModelError",
+    "NodeSelection",
+    "OptionError",
+    "OutputError",
+    "Phase",
+    "Progress",
+    "ProgressCallback",
+    "QualityError",
+    "QuantFormat",
+    "QuantType",
+    "QuantizationClient",
+    "QuantizationResult",
+    "Rejection",
+    "Report",
+    "ServerError",
+    "ServerInfo",
+    "StaticOptions",
+    "UnavailableError",
+    "WorkerError",
+    "ZeropointError",
+    "inspect",
+    "quantize_dynamic",
+    "quantize_static",
+]

@@ -1,0 +1,211 @@
+"""The functions that people know: `quantize_static`, `quantize_dynamic`, and `inspect`."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, Unpack
+
+from zeropoint.client import channel, embedded
+from zeropoint.client.batches import BatchSource
+from zeropoint.client.client import QuantizationClient, QuantizationResult
+from zeropoint.client.keywords import Mode
+from zeropoint.client.link import CancelSignal
+from zeropoint.client.model_files import ModelInput
+from zeropoint.client.options import CalibrationMethod, QuantFormat, QuantType, StaticKeywords
+from zeropoint.client.progress import Phase, Progress, ProgressCallback
+from zeropoint.client.report import Inspection
+
+
+def quantize_static(
+    model_input: ModelInput,
+    model_output: str | os.PathLike[str],
+    calibration_data_reader: BatchSource,
+    *,
+    quant_format: QuantFormat | str | Enum = QuantFormat.QDQ,
+    op_types_to_quantize: Sequence[str] | None = None,
+    per_channel: bool = False,
+    reduce_range: bool = False,
+    activation_type: QuantType | str | Enum = QuantType.QUInt8,
+    weight_type: QuantType | str | Enum = QuantType.QUInt8,
+    nodes_to_quantize: Sequence[str] | None = None,
+    nodes_to_exclude: Sequence[str] | None = None,
+    use_external_data_format: bool = False,
+    calibrate_method: CalibrationMethod | str | Enum = CalibrationMethod.MinMax,
+    extra_options: Mapping[str, Any] | None = None,
+    min_sqnr_db: float | None = None,
+    strict: bool = False,
+    server: str | None = None,
+    progress: ProgressCallback | None = None,
+    timeout: float | None = None,
+    cancel: CancelSignal | None = None,
+) -> QuantizationResult:
+    """Quantize weights and activations, with activation ranges from calibration batches.
+
+    Enums written for `onnxruntime.quantization`, and their members' names, are understood.
+
+    Args:
+        model_input: Path of the model, or an `onnx.ModelProto`. It is never touched.
+        model_output: Path of the quantized model; written by rename, when whole.
+        calibration_data_reader: Any object with `get_next()`, or any iterable, that gives dicts
+            of arrays by input name; for a model with one input, arrays alone will do.
+        quant_format: Form of the result.
+        op_types_to_quantize: Operator types to quantize; None: all that are supported.
+        per_channel: One scale for each output channel of a weight.
+        reduce_range: Weights in 7 bits, for CPUs whose 8-bit multiply-add saturates.
+        activation_type: Integer type of activations.
+        weight_type: Integer type of weights.
+        nodes_to_quantize: Names or shell patterns of nodes; None: all.
+        nodes_to_exclude: Names or shell patterns of nodes that stay float.
+        use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
+        calibrate_method: How activation ranges are chosen.
+        extra_options: ActivationSymmetric, WeightSymmetric, CalibPercentile and
+            CalibTensorRangeSymmetric, as in `onnxruntime.quantization`; others are refused.
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        strict: Refuse a result below that floor.
+        server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
+        progress: Told how far the job is, in this thread.
+        timeout: Seconds for the whole job; None: no limit.
+        cancel: Something like `threading.Event`; the job ends soon after it is set.
+
+    Returns:
+        Where the result is, and the proof that it works.
+
+    Raises:
+        ZeropointError: of a class that tells what was wrong; no file is left then.
+        Exception: what the reader or the callback raises, as it is.
+    """
+    with _connected(server, progress) as client:
+        return client.quantize_static(
+            model_input,
+            model_output,
+            calibration_data_reader,
+            quant_format=quant_format,
+            op_types_to_quantize=op_types_to_quantize,
+            per_channel=per_channel,
+            reduce_range=reduce_range,
+            activation_type=activation_type,
+            weight_type=weight_type,
+            nodes_to_quantize=nodes_to_quantize,
+            nodes_to_exclude=nodes_to_exclude,
+            use_external_data_format=use_external_data_format,
+            calibrate_method=calibrate_method,
+            extra_options=extra_options,
+            min_sqnr_db=min_sqnr_db,
+            strict=strict,
+            progress=progress,
+            timeout=timeout,
+            cancel=cancel,
+        )
+
+
+def quantize_dynamic(
+    model_input: ModelInput,
+    model_output: str | os.PathLike[str],
+    *,
+    op_types_to_quantize: Sequence[str] | None = None,
+    per_channel: bool = False,
+    reduce_range: bool = False,
+    weight_type: QuantType | str | Enum = QuantType.QUInt8,
+    nodes_to_quantize: Sequence[str] | None = None,
+    nodes_to_exclude: Sequence[str] | None = None,
+    use_external_data_format: bool = False,
+    extra_options: Mapping[str, Any] | None = None,
+    min_sqnr_db: float | None = None,
+    strict: bool = False,
+    verification_data: BatchSource = (),
+    server: str | None = None,
+    progress: ProgressCallback | None = None,
+    timeout: float | None = None,
+    cancel: CancelSignal | None = None,
+) -> QuantizationResult:
+    """Quantize weights; activations are quantized as the model runs.
+
+    Args:
+        model_input: Path of the model, or an `onnx.ModelProto`. It is never touched.
+        model_output: Path of the quantized model; written by rename, when whole.
+        op_types_to_quantize: Operator types to quantize; None: all that are supported.
+        per_channel: One scale for each output channel of a weight.
+        reduce_range: Weights in 7 bits, for CPUs whose 8-bit multiply-add saturates.
+        weight_type: Integer type of weights.
+        nodes_to_quantize: Names or shell patterns of nodes; None: all.
+        nodes_to_exclude: Names or shell patterns of nodes that stay float.
+        use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
+        extra_options: WeightSymmetric, as in `onnxruntime.quantization`; others are refused.
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        strict: Refuse a result below that floor.
+        verification_data: Batches to compare the result with the original on, given as those
+            of `quantize_static`.
+        server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
+        progress: Told how far the job is, in this thread.
+        timeout: Seconds for the whole job; None: no limit.
+        cancel: Something like `threading.Event`; the job ends soon after it is set.
+
+    Returns:
+        Where the result is, and the proof that it works.
+
+    Raises:
+        ZeropointError: of a class that tells what was wrong; no file is left then.
+        Exception: what the data source or the callback raises, as it is.
+    """
+    with _connected(server, progress) as client:
+        return client.quantize_dynamic(
+            model_input,
+            model_output,
+            op_types_to_quantize=op_types_to_quantize,
+            per_channel=per_channel,
+            reduce_range=reduce_range,
+            weight_type=weight_type,
+            nodes_to_quantize=nodes_to_quantize,
+            nodes_to_exclude=nodes_to_exclude,
+            use_external_data_format=use_external_data_format,
+            extra_options=extra_options,
+            min_sqnr_db=min_sqnr_db,
+            strict=strict,
+            verification_data=verification_data,
+            progress=progress,
+            timeout=timeout,
+            cancel=cancel,
+        )
+
+
+def inspect(
+    model_input: ModelInput,
+    *,
+    mode: Mode = "static",
+    server: str | None = None,
+    timeout: float | None = None,
+    cancel: CancelSignal | None = None,
+    **options: Unpack[StaticKeywords],
+) -> Inspection:
+    """Tell what would be done with a model, without data and without a result.
+
+    Args:
+        model_input: Path of the model, or an `onnx.ModelProto`.
+        mode: "static" or "dynamic".
+        server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
+        timeout: Seconds for the whole call; None: no limit.
+        cancel: Something like `threading.Event`; the call ends soon after it is set.
+        **options: As for `quantize_static` or `quantize_dynamic`.
+
+    Raises:
+        ZeropointError: of a class that tells what was wrong.
+    """
+    with _connected(server, None) as client:
+        return client.inspect(model_input, mode=mode, timeout=timeout, cancel=cancel, **options)
+
+
+@contextlib.contextmanager
+def _connected(
+    server: str | None, progress: ProgressCallback | None
+) -> Iterator[QuantizationClient]:
+    """Give a client of the named server, or else of this process's own."""
+    target = server or channel.server_from_environment()
+    token = channel.token_from_environment()
+    if target is None:
+        if progress is not None:
+            progress(Progress(phase=Phase.CONNECT, message="starting the embedded server"))
+        endpoint = embedded.endpoint()
+        target, token = endpoint.target, endpoint.token
+    with QuantizationClient(target, token=token) as client:
+        yield client

@@ -1,0 +1,229 @@
+"""The connection object: quantize, inspect and ask over one channel."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+
+from zeropoint import v1
+from zeropoint.client import channel, errors, mirror
+from zeropoint.client.batches import BatchSource
+from zeropoint.client.job import Job, Rejection, Request, Response, inspect_requests
+from zeropoint.client.keywords import Mode, dynamic_options, options_for, static_options
+from zeropoint.client.link import CancelSignal, Link, SingleResponse, converse
+from zeropoint.client.model_files import ModelInput, SourceFile, open_model
+from zeropoint.client.options import DynamicKeywords, Options, StaticKeywords, StaticOptions
+from zeropoint.client.output import ResultFiles
+from zeropoint.client.progress import ProgressCallback
+from zeropoint.client.report import Inspection, Report, ServerInfo
+
+_UNARY_SECONDS = 30.0
+_REJECTIONS_TOLD = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationResult:
+    """A quantized model and the proof that it works.
+
+    Attributes:
+        files: The quantized model, then its external data file if it has one.
+        report: What was done and how good it is.
+        rejected: Batches that did not fit the model and were left out.
+    """
+
+    files: tuple[Path, ...]
+    report: Report
+    rejected: tuple[Rejection, ...] = ()
+
+    @property
+    def model(self) -> Path:
+        """Path of the quantized model."""
+        return self.files[0]
+
+
+class QuantizationClient:
+    """A connection to a Zeropoint server; it may be used by several threads, and as a context."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        token: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        channel_options: channel.ChannelOptions = (),
+    ) -> None:
+        """Prepare a connection; it is made by the first call.
+
+        Args:
+            target: Address of the server: "host:port" or "unix:/path".
+            token: Token to show to the server.
+            credentials: TLS credentials; None for a plain connection.
+            channel_options: Further channel options of gRPC.
+
+        Raises:
+            OptionError: a token would travel unencrypted.
+        """
+        self.target = target
+        self._metadata = channel.metadata(token)
+        self._channel = channel.open_channel(target, token, credentials, channel_options)
+        self._stub = v1.QuantizationServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; calls in progress are cancelled."""
+        self._channel.close()
+
+    def quantize_static(
+        self,
+        model_input: ModelInput,
+        model_output: str | os.PathLike[str],
+        calibration_data_reader: BatchSource,
+        *,
+        progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        cancel: CancelSignal | None = None,
+        **options: Unpack[StaticKeywords],
+    ) -> QuantizationResult:
+        """Quantize weights and activations; see `zeropoint.client.quantize_static`."""
+        return self._quantize(
+            model_input,
+            model_output,
+            calibration_data_reader,
+            static_options(**options),
+            _Watch(progress, timeout, cancel),
+        )
+
+    def quantize_dynamic(
+        self,
+        model_input: ModelInput,
+        model_output: str | os.PathLike[str],
+        *,
+        verification_data: BatchSource = (),
+        progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        cancel: CancelSignal | None = None,
+        **options: Unpack[DynamicKeywords],
+    ) -> QuantizationResult:
+        """Quantize weights; see `zeropoint.client.quantize_dynamic`."""
+        return self._quantize(
+            model_input,
+            model_output,
+            verification_data,
+            dynamic_options(**options),
+            _Watch(progress, timeout, cancel),
+        )
+
+    def inspect(
+        self,
+        model_input: ModelInput,
+        *,
+        mode: Mode = "static",
+        timeout: float | None = None,
+        cancel: CancelSignal | None = None,
+        **options: Unpack[StaticKeywords],
+    ) -> Inspection:
+        """Tell what would be done with a model; see `zeropoint.client.inspect`."""
+        chosen = options_for(mode, options)
+        with open_model(model_input) as files:
+            return self._inspect(files, chosen, _Watch(None, timeout, cancel))
+
+    def server_info(self, *, timeout: float = _UNARY_SECONDS) -> ServerInfo:
+        """Return version, limits and capabilities of the server.
+
+        Args:
+            timeout: Seconds to wait for the answer.
+
+        Raises:
+            ServerError: the server cannot be reached or does not know the token.
+            LimitError: no answer came in time.
+        """
+        request = v1.GetServerInfoRequest()
+        try:
+            answer = self._stub.GetServerInfo(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise errors.from_rpc_error(error, self.target) from None
+        return mirror.read(ServerInfo, answer)
+
+    def _quantize(
+        self,
+        model_input: ModelInput,
+        model_output: str | os.PathLike[str],
+        source: BatchSource,
+        options: Options,
+        watch: "_Watch",
+    ) -> QuantizationResult:
+        with open_model(model_input) as files, ResultFiles(model_output, files) as output:
+            job = Job(options, files, source, output, watch.progress)
+            with self._job_link(options, watch) as link:
+                converse(link, job.requests(), lambda response: _receive(job, link, response))
+            return QuantizationResult(
+                files=output.commit(), report=job.report, rejected=job.rejected
+            )
+
+    def _job_link(self, options: Options, watch: "_Watch") -> Link[Request, Response]:
+        static = isinstance(options, StaticOptions)
+        call: Any = self._stub.QuantizeStatic if static else self._stub.QuantizeDynamic
+        request = v1.QuantizeStaticRequest if static else v1.QuantizeDynamicRequest
+        return Link(
+            lambda requests: call(requests, timeout=watch.timeout, metadata=self._metadata),
+            target=self.target,
+            heartbeat=request(heartbeat=v1.Heartbeat()),
+            cancel=watch.cancel,
+        )
+
+    def _inspect(
+        self, files: Sequence[SourceFile], options: Options, watch: "_Watch"
+    ) -> Inspection:
+        call = self._stub.Inspect.future
+        link: Link[v1.InspectRequest, v1.InspectResponse] = Link(
+            lambda requests: SingleResponse(
+                call(requests, timeout=watch.timeout, metadata=self._metadata)
+            ),
+            target=self.target,
+            heartbeat=v1.InspectRequest(heartbeat=v1.Heartbeat()),
+            cancel=watch.cancel,
+            silence_seconds=math.inf,  # the one response is the first thing to be heard
+        )
+        answers: list[v1.InspectResponse] = []
+        with link:
+            converse(link, inspect_requests(files, options), answers.append)
+            link.close_requests()
+            if not answers:
+                link.wait()
+                answers += link.received()
+        return mirror.read(Inspection, answers[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """How the caller follows a call, and ends it."""
+
+    progress: ProgressCallback | None
+    timeout: float | None
+    cancel: CancelSignal | None
+
+
+def _receive(job: Job, link: Link[Request, Response], response: Response) -> None:
+    """Hand a response to the job, or raise the failure that it brings."""
+    if response.WhichOneof("message") != "failure":
+        job.receive(response)
+        return
+    error = errors.from_failure(response.failure, link.finish())
+    for rejection in job.rejected[:_REJECTIONS_TOLD]:
+        error.add_note(f"Batch {rejection.batch} was rejected: {rejection.message}")
+    raise error

@@ -1,0 +1,199 @@
+"""The server that the client starts for itself when none is named.
+
+One for the life of the process, reused by later calls. It exits when its standard input ends,
+which happens however this process ends.
+"""
+
+import atexit
+import contextlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import IO
+
+from zeropoint.client.errors import UnavailableError
+
+_START_SECONDS = 120.0  # a first start on a cold machine compiles and caches
+_STOP_SECONDS = 5.0
+_STDERR_LINES = 40
+_MAX_UNIX_PATH = 100  # of 104 bytes on macOS, 108 on Linux
+_NEEDED = ("onnx", "onnxruntime", "onnx_ir", "onnxscript", "grpc_health", "pydantic_settings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a server listens.
+
+    Attributes:
+        target: Address as gRPC takes it.
+        token: Token to show; None where the socket itself is private.
+    """
+
+    target: str
+    token: str | None = None
+
+
+class EmbeddedServer:
+    """A server process of our own, its private folder and the pipe that keeps it alive."""
+
+    def __init__(self) -> None:
+        """Start the server and wait until it listens.
+
+        Raises:
+            UnavailableError: the server's packages are missing, or it does not start.
+        """
+        _check_installed()
+        self._folder = _private_folder() if os.name == "posix" else None
+        token = None if self._folder else secrets.token_urlsafe(32)
+        address = f"unix:{self._folder}/s" if self._folder else "127.0.0.1:0"
+        self._process = subprocess.Popen(
+            # -P: a folder that happens to be the current one must not shadow packages.
+            [sys.executable, "-P", "-m", "zeropoint.server", "--embedded", "--listen", address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(token),
+            start_new_session=True,  # Ctrl-C is for the client, which cancels its jobs
+        )
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._drain = _in_background(self._keep_stderr)
+        try:
+            self.endpoint = Endpoint(target=self._listening_address(), token=token)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the process and remove its folder."""
+        self.let_go()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def let_go(self) -> None:
+        """Close our end of the pipe; the server exits when no process holds it any more."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def _listening_address(self) -> str:
+        """Return the address from the first line of the server's output."""
+        lines: SimpleQueue[bytes] = SimpleQueue()
+        assert self._process.stdout is not None
+        _in_background(_read_output, self._process.stdout, lines)
+        try:
+            return str(json.loads(lines.get(timeout=_START_SECONDS))["address"])
+        except (Empty, LookupError, TypeError, ValueError):
+            self.let_go()
+            self._drain.join(_STOP_SECONDS)  # hear out what it has to say
+            tail = "".join(self._stderr).strip() or "It gave no reason."
+            message = f"The embedded server did not start:\n{tail}"
+            raise UnavailableError("SERVER_UNREACHABLE", message) from None
+
+    def _keep_stderr(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._stderr.append(line.decode("utf-8", errors="replace"))
+
+
+_lock = threading.Lock()
+_server: EmbeddedServer | None = None
+_inherited: list[EmbeddedServer] = []  # collecting a Popen object means waiting for its process
+
+
+def endpoint() -> Endpoint:
+    """Return where this process's own server listens; start it if it does not run.
+
+    Raises:
+        UnavailableError: the server's packages are missing, or it does not start.
+    """
+    global _server
+    with _lock:
+        if _server is not None and not _server.alive:
+            _server.stop()
+            _server = None
+        if _server is None:
+            _server = EmbeddedServer()
+        return _server.endpoint
+
+
+def stop() -> None:
+    """End this process's own server if it runs; a later call starts another one."""
+    global _server
+    with _lock:
+        if _server is not None:
+            _server.stop()
+            _server = None
+
+
+def _forget() -> None:
+    """In a forked child: the server belongs to the parent, and must end with it."""
+    global _server, _lock
+    _lock = threading.Lock()
+    if _server is not None:
+        _server.let_go()
+        _inherited.append(_server)
+        _server = None
+
+
+atexit.register(stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _check_installed() -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnavailableError(
+            "SERVER_UNREACHABLE",
+            "No server was named, and the embedded one is not installed: "
+            "pip install 'zeropoint[server]', or name one with server= or ZEROPOINT_SERVER.",
+            {"missing": ", ".join(missing)},
+        )
+
+
+def _private_folder() -> str:
+    """Return a new folder that only this user can enter, short enough for a socket's path."""
+    folder = tempfile.mkdtemp(prefix="zp-")
+    if len(os.fsencode(folder)) > _MAX_UNIX_PATH:
+        shutil.rmtree(folder)
+        folder = tempfile.mkdtemp(prefix="zp-", dir="/tmp")
+    return folder
+
+
+def _environment(token: str | None) -> dict[str, str]:
+    ours = {"ZEROPOINT_SERVER", "ZEROPOINT_TOKEN"}
+    environment = {key: value for key, value in os.environ.items() if key not in ours}
+    return environment if token is None else {**environment, "ZEROPOINT_TOKEN": token}
+
+
+def _in_background(function: Callable[..., None], *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=function, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def _read_output(stream: IO[bytes], lines: SimpleQueue[bytes]) -> None:
+    """Hand over the first line, and read on: a full pipe would stop the server."""
+    lines.put(stream.readline())
+    while stream.read(1 << 16):
+        pass

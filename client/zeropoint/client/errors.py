@@ -1,0 +1,210 @@
+"""What can go wrong, as typed exceptions.
+
+    ZeropointError
+    ├── OptionError             an option is unknown, malformed or contradicts another
+    ├── ModelError              the model cannot be read, sent, converted, quantized or run
+    ├── DataError               the batches, or one of them, cannot be used
+    ├── QualityError            the result was checked and is not good enough to be returned
+    ├── OutputError             the result cannot be written
+    ├── LimitError              a limit, or the time that was allowed, is used up
+    ├── WorkerError             the process that ran the model died
+    ├── ServerError             the server failed, or did not speak as agreed
+    │   ├── UnavailableError    it cannot be reached, or is going away
+    │   └── AuthenticationError it does not know the token
+    └── CancelledError          the job was cancelled
+
+Reasons are shared with the server; README.md lists them all.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from zeropoint import v1
+
+
+class ZeropointError(Exception):
+    """Base of all errors of Zeropoint.
+
+    Attributes:
+        reason: Machine-readable, UPPER_SNAKE.
+        message: For people: names the node, tensor, option or batch and says what to do.
+        metadata: The variable parts of the message, by lowerCamelCase name.
+        retryable: Whether the same call may succeed later.
+        retry_delay: Seconds to wait before trying again; None where the server gives none.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        retryable: bool = False,
+        retry_delay: float | None = None,
+    ) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+        self.metadata: Mapping[str, str] = dict(metadata or {})
+        self.retryable = retryable
+        self.retry_delay = retry_delay
+
+    def __str__(self) -> str:
+        return f"{self.message} [{self.reason}]"
+
+
+class OptionError(ZeropointError):
+    """An option is unknown, malformed or contradicts another."""
+
+
+class ModelError(ZeropointError):
+    """The model cannot be read, sent, converted, quantized or run."""
+
+
+class DataError(ZeropointError):
+    """The batches, or one of them, cannot be used."""
+
+
+class QualityError(ZeropointError):
+    """The result was checked and is not good enough to be returned."""
+
+
+class OutputError(ZeropointError):
+    """The result cannot be written."""
+
+
+class LimitError(ZeropointError):
+    """A limit, or the time that was allowed, is used up."""
+
+
+class WorkerError(ZeropointError):
+    """The process that ran the model died."""
+
+
+class ServerError(ZeropointError):
+    """The server failed, or did not speak as agreed."""
+
+
+class UnavailableError(ServerError):
+    """The server cannot be reached, or is going away."""
+
+
+class AuthenticationError(ServerError):
+    """The server does not know the token."""
+
+
+class CancelledError(ZeropointError):
+    """The job was cancelled."""
+
+
+_REASONS_BY_CLASS: Mapping[type[ZeropointError], str] = {
+    OptionError: "OPTION_INVALID OPTION_CONFLICT OPTION_UNKNOWN NODE_UNKNOWN OP_TYPE_UNKNOWN",
+    ModelError: (
+        "MODEL_INVALID MODEL_UNSUPPORTED MODEL_NOT_RUNNABLE MANIFEST_INVALID UPLOAD_INCOMPLETE "
+        "UPLOAD_CORRUPT NOTHING_TO_QUANTIZE FILE_NOT_FOUND"
+    ),
+    DataError: (
+        "DATA_INVALID NO_BATCHES NO_FINITE_VALUES BATCH_INPUT_MISSING BATCH_INPUT_UNKNOWN "
+        "BATCH_ELEMENT_TYPE BATCH_SHAPE BATCH_RUN_FAILED BATCH_CORRUPT"
+    ),
+    QualityError: "SQNR_TOO_LOW RESULT_NOT_RUNNABLE",
+    OutputError: "OUTPUT_NOT_WRITABLE",
+    LimitError: (
+        "MODEL_TOO_LARGE BATCH_TOO_LARGE TOO_MANY_FILES SERVER_BUSY SCRATCH_FULL CLIENT_IDLE "
+        "CLIENT_STALLED DEADLINE_EXCEEDED"
+    ),
+    WorkerError: "WORKER_CRASHED WORKER_OUT_OF_MEMORY WORKER_TIMEOUT",
+    ServerError: (
+        "PROTOCOL_VIOLATION BATCH_SEQUENCE_GAP BATCH_CONFLICT CREDIT_EXCEEDED FINISH_MISMATCH "
+        "INTERNAL"
+    ),
+    UnavailableError: "SERVER_UNREACHABLE SERVER_SHUTTING_DOWN",
+    AuthenticationError: "UNAUTHENTICATED",
+    CancelledError: "CANCELLED",
+}
+
+REASONS: Mapping[str, type[ZeropointError]] = {
+    reason: error for error, reasons in _REASONS_BY_CLASS.items() for reason in reasons.split()
+}
+"""Every known reason, and the exception that carries it."""
+
+# For reasons of a server newer than this client, and for statuses that carry no reason.
+_BY_STATUS: Mapping[grpc.StatusCode, tuple[type[ZeropointError], str]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: (ZeropointError, "INVALID_ARGUMENT"),
+    grpc.StatusCode.FAILED_PRECONDITION: (ZeropointError, "FAILED_PRECONDITION"),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (LimitError, "RESOURCE_EXHAUSTED"),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (LimitError, "DEADLINE_EXCEEDED"),
+    grpc.StatusCode.ABORTED: (WorkerError, "ABORTED"),
+    grpc.StatusCode.UNAVAILABLE: (UnavailableError, "SERVER_UNREACHABLE"),
+    grpc.StatusCode.UNAUTHENTICATED: (AuthenticationError, "UNAUTHENTICATED"),
+    grpc.StatusCode.PERMISSION_DENIED: (AuthenticationError, "UNAUTHENTICATED"),
+    grpc.StatusCode.CANCELLED: (CancelledError, "CANCELLED"),
+}
+
+
+def from_failure(failure: v1.Failure, status: grpc.StatusCode | None) -> ZeropointError:
+    """Return the exception for a failure that came as a message of the stream.
+
+    Args:
+        failure: The message.
+        status: Status that the call ended with; it chooses the class of an unknown reason.
+    """
+    kind = REASONS.get(failure.reason) or _by_status(status)[0]
+    has_delay = failure.HasField("retry_delay")
+    return kind(
+        failure.reason or "INTERNAL",
+        failure.message,
+        failure.metadata,
+        retryable=failure.retryable,
+        retry_delay=failure.retry_delay.ToTimedelta().total_seconds() if has_delay else None,
+    )
+
+
+def from_rpc_error(error: grpc.RpcError, target: str) -> ZeropointError:
+    """Return the exception for a call that ended with a status other than OK.
+
+    Args:
+        error: What gRPC raised.
+        target: Address of the server, for messages.
+    """
+    call = cast(grpc.Call, error)  # gRPC raises the call itself
+    failure, status = _failure_in_status(call), call.code()
+    if failure is not None:
+        return from_failure(failure, status)
+    kind, reason = _by_status(status)
+    text = call.details() or "The call failed."
+    if status is grpc.StatusCode.UNAVAILABLE:
+        text = f"No answer from a Zeropoint server at {target}: {text}"
+    elif status is grpc.StatusCode.UNIMPLEMENTED:
+        text = f"The server at {target} does not offer this call; is it a Zeropoint server?"
+    unavailable = status is grpc.StatusCode.UNAVAILABLE
+    return kind(reason, text, {"target": target}, retryable=unavailable)
+
+
+def _by_status(status: grpc.StatusCode | None) -> tuple[type[ZeropointError], str]:
+    fallback: tuple[type[ZeropointError], str] = (ServerError, "INTERNAL")
+    return _BY_STATUS.get(status, fallback) if status else fallback
+
+
+def _failure_in_status(call: grpc.Call) -> v1.Failure | None:
+    """Return what the google.rpc details of a status say, if there are any."""
+    try:
+        status = rpc_status.from_call(call)
+    except ValueError:  # status and details contradict each other, as oversized ones do
+        return None
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    details = status.details if status is not None else ()
+    has_info = any(detail.Unpack(info) for detail in details)
+    has_retry = any(detail.Unpack(retry) for detail in details)
+    if not has_info:
+        return None
+    failure = v1.Failure(
+        reason=info.reason, message=status.message, metadata=info.metadata, retryable=has_retry
+    )
+    if has_retry:
+        failure.retry_delay.CopyFrom(retry.retry_delay)
+    return failure

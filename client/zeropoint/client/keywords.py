@@ -1,0 +1,111 @@
+"""Keyword arguments to typed options. What cannot be honoured is refused, never ignored."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Unpack, cast
+
+from zeropoint.client.coercion import coerce, flag, names, number, reject_unknown
+from zeropoint.client.errors import OptionError
+from zeropoint.client.extra_options import dynamic_extras, static_extras
+from zeropoint.client.options import (
+    CalibrationMethod,
+    DynamicKeywords,
+    DynamicOptions,
+    NodeSelection,
+    Options,
+    QuantFormat,
+    QuantType,
+    StaticKeywords,
+    StaticOptions,
+)
+
+
+def static_options(**keywords: Unpack[StaticKeywords]) -> StaticOptions:
+    """Return the options that the keyword arguments of `quantize_static` ask for.
+
+    Raises:
+        OptionError: one is unknown, malformed, not supported, or would have no effect.
+    """
+    reject_unknown(tuple(keywords), tuple(StaticKeywords.__optional_keys__), "option")
+    default = StaticOptions()
+    method = coerce(
+        CalibrationMethod,
+        keywords.get("calibrate_method", default.calibrate_method),
+        "calibrate_method",
+    )
+    extras = static_extras(keywords.get("extra_options"))
+    if "percentile" in extras and method is not CalibrationMethod.Percentile:
+        message = f"CalibPercentile has no effect with calibrate_method={method}; use Percentile."
+        raise OptionError("OPTION_CONFLICT", message, {"option": "CalibPercentile"})
+    return StaticOptions(
+        quant_format=coerce(
+            QuantFormat, keywords.get("quant_format", default.quant_format), "quant_format"
+        ),
+        activation_type=coerce(
+            QuantType, keywords.get("activation_type", default.activation_type), "activation_type"
+        ),
+        calibrate_method=method,
+        **_common(keywords),
+        **extras,
+    )
+
+
+def dynamic_options(**keywords: Unpack[DynamicKeywords]) -> DynamicOptions:
+    """Return the options that the keyword arguments of `quantize_dynamic` ask for.
+
+    Raises:
+        OptionError: one is unknown, malformed or not supported.
+    """
+    reject_unknown(tuple(keywords), tuple(DynamicKeywords.__optional_keys__), "option")
+    return DynamicOptions(
+        **_common(keywords),
+        **dynamic_extras(keywords.get("extra_options")),
+    )
+
+
+Mode = Literal["static", "dynamic"]
+"""Kinds of quantization."""
+
+
+def options_for(mode: str, keywords: StaticKeywords) -> Options:
+    """Return the options of either kind of quantization.
+
+    Args:
+        mode: "static" or "dynamic".
+        keywords: Keyword arguments of `quantize_static` or `quantize_dynamic`.
+
+    Raises:
+        OptionError: an option is unknown to that mode, malformed or not supported.
+    """
+    if mode == "static":
+        return static_options(**keywords)
+    if mode == "dynamic":
+        return dynamic_options(**cast(DynamicKeywords, keywords))
+    message = f"mode must be 'static' or 'dynamic', not {mode!r}."
+    raise OptionError("OPTION_INVALID", message, {"option": "mode"})
+
+
+def _common(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that both kinds of options have."""
+    _no_external_data_switch(keywords.get("use_external_data_format"))
+    floor = keywords.get("min_sqnr_db")
+    fields = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")
+    return {
+        "selection": NodeSelection(**{name: names(keywords.get(name), name) for name in fields}),
+        "weight_type": coerce(
+            QuantType, keywords.get("weight_type", QuantType.QUInt8), "weight_type"
+        ),
+        "per_channel": flag(keywords.get("per_channel", False), "per_channel"),
+        "reduce_range": flag(keywords.get("reduce_range", False), "reduce_range"),
+        "min_sqnr_db": None if floor is None else number(floor, "min_sqnr_db"),
+        "strict": flag(keywords.get("strict", False), "strict"),
+    }
+
+
+def _no_external_data_switch(value: object) -> None:
+    if value is not None and flag(value, "use_external_data_format"):
+        raise OptionError(
+            "OPTION_INVALID",
+            "use_external_data_format=True is not needed: a result over 2 GB gets a data file by "
+            "itself, a smaller one is one file. Drop it.",
+            {"option": "use_external_data_format"},
+        )

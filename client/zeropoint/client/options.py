@@ -1,0 +1,116 @@
+"""What the user asks for, as typed values; the names are those of `onnxruntime.quantization`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any, TypedDict
+
+
+class QuantType(StrEnum):
+    """Integer type of quantized values."""
+
+    QInt8 = "QInt8"
+    QUInt8 = "QUInt8"
+
+
+class QuantFormat(StrEnum):
+    """How the result is written."""
+
+    QDQ = "QDQ"
+
+
+class CalibrationMethod(StrEnum):
+    """How the range of a tensor is chosen from its statistics."""
+
+    MinMax = "MinMax"
+    Percentile = "Percentile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSelection:
+    """Which nodes are quantized, in the names of the user's own model.
+
+    Attributes:
+        op_types_to_quantize: Operator types; empty means all that are supported.
+        nodes_to_quantize: Names or shell patterns; when not empty, only these.
+        nodes_to_exclude: Names or shell patterns that stay float.
+    """
+
+    op_types_to_quantize: tuple[str, ...] = ()
+    nodes_to_quantize: tuple[str, ...] = ()
+    nodes_to_exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticOptions:
+    """Options of static quantization. None leaves the choice to the server.
+
+    Attributes:
+        selection: Which nodes.
+        quant_format: Form of the result.
+        activation_type: Integer type of activations.
+        weight_type: Integer type of weights.
+        per_channel: One scale for each output channel of a weight instead of one for the whole.
+        reduce_range: Weights in 7 bits, for CPUs whose 8-bit multiply-add saturates.
+        activation_symmetric: Activation ranges symmetric around zero; None: for signed types.
+        weight_symmetric: Weight ranges symmetric around zero; None: for signed types and
+            per-channel scales.
+        calibrate_method: How activation ranges are chosen.
+        percentile: Percentage of the values inside the range, for Percentile; None: 99.999.
+        calibration_range_symmetric: Ranges of the form (-t, t), whatever the type.
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        strict: Refuse a result below that floor instead.
+    """
+
+    selection: NodeSelection = NodeSelection()
+    quant_format: QuantFormat = QuantFormat.QDQ
+    activation_type: QuantType = QuantType.QUInt8
+    weight_type: QuantType = QuantType.QUInt8
+    per_channel: bool = False
+    reduce_range: bool = False
+    activation_symmetric: bool | None = None
+    weight_symmetric: bool | None = None
+    calibrate_method: CalibrationMethod = CalibrationMethod.MinMax
+    percentile: float | None = None
+    calibration_range_symmetric: bool = False
+    min_sqnr_db: float | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicOptions:
+    """Options of dynamic quantization; the attributes mean what they mean in `StaticOptions`."""
+
+    selection: NodeSelection = NodeSelection()
+    weight_type: QuantType = QuantType.QUInt8
+    per_channel: bool = False
+    reduce_range: bool = False
+    weight_symmetric: bool | None = None
+    min_sqnr_db: float | None = None
+    strict: bool = False
+
+
+Options = StaticOptions | DynamicOptions
+
+
+class DynamicKeywords(TypedDict, total=False):
+    """The keyword arguments of `quantize_dynamic` that make a `DynamicOptions`."""
+
+    op_types_to_quantize: Sequence[str] | None
+    per_channel: bool
+    reduce_range: bool
+    weight_type: QuantType | str | Enum
+    nodes_to_quantize: Sequence[str] | None
+    nodes_to_exclude: Sequence[str] | None
+    extra_options: Mapping[str, Any] | None
+    use_external_data_format: bool
+    min_sqnr_db: float | None
+    strict: bool
+
+
+class StaticKeywords(DynamicKeywords, total=False):
+    """The keyword arguments of `quantize_static` that make a `StaticOptions`."""
+
+    quant_format: QuantFormat | str | Enum
+    activation_type: QuantType | str | Enum
+    calibrate_method: CalibrationMethod | str | Enum

@@ -1,0 +1,395 @@
+"""What is told about a model, a plan and a result: frozen values that mirror the contract."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+from zeropoint.client import summary
+from zeropoint.client.options import CalibrationMethod, Options, QuantFormat, QuantType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """What a model says about one of its inputs or outputs.
+
+    Attributes:
+        name: Name in the model.
+        element_type: Number of onnx.TensorProto.DataType.
+        shape: Per axis a size, a symbol, or None for any size; None as a whole: unknown rank.
+    """
+
+    name: str
+    element_type: int
+    shape: tuple[int | str | None, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Inputs that a batch must feed, and outputs, in the model's order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class NodeState(StrEnum):
+    """Whether a node was, or will be, quantized."""
+
+    QUANTIZED = "quantized"
+    FLOAT = "float"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePlan:
+    """What is done with one node of the user's model.
+
+    Attributes:
+        name: Name in the user's model; "OpType:output" where the node has none.
+        op_type: Operator type.
+        state: Quantized or float.
+        reason: UPPER_SNAKE, where the node stays float; else empty.
+        message: The same for people.
+    """
+
+    name: str
+    op_type: str
+    state: NodeState
+    reason: str
+    message: str
+
+
+class ParameterSource(StrEnum):
+    """Where the quantization parameters of a tensor come from."""
+
+    CALIBRATED = "calibrated"
+    WEIGHT = "weight"
+    BIAS = "bias"
+    INHERITED = "inherited"
+    FIXED = "fixed"
+    DYNAMIC = "dynamic"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorPlan:
+    """How one tensor is quantized.
+
+    Attributes:
+        name: Name of the tensor.
+        element_type: ONNX element type of the integers (2 = uint8, 3 = int8, 6 = int32).
+        axis: Axis of per-channel scales; None for one scale.
+        symmetric: Whether the range is symmetric around zero.
+        source: Origin of the parameters.
+        inherited_from: The other tensor, for INHERITED.
+        low: Lower end of the range in the tensor's own units; None until data were seen.
+        high: Upper end.
+        scale: The scale, where there is exactly one.
+        zero_point: The zero point, where there is exactly one.
+    """
+
+    name: str
+    element_type: int
+    axis: int | None
+    symmetric: bool
+    source: ParameterSource
+    inherited_from: str
+    low: float | None
+    high: float | None
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportWarning:
+    """Something that the user should know: UPPER_SNAKE code, text, nodes concerned."""
+
+    code: str
+    message: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that is known before data.
+
+    Attributes:
+        nodes: One entry for each node of the user's model, in its order.
+        tensors: One entry for each quantized tensor.
+        opset: Opset of the result.
+        warnings: Advice that needs no data.
+    """
+
+    nodes: tuple[NodePlan, ...]
+    tensors: tuple[TensorPlan, ...]
+    opset: int
+    warnings: tuple[ReportWarning, ...]
+
+    @property
+    def skipped(self) -> tuple[NodePlan, ...]:
+        """Nodes that stay float, each with its reason."""
+        return tuple(node for node in self.nodes if node.state is NodeState.FLOAT)
+
+
+class VerificationState(StrEnum):
+    """How the result was checked."""
+
+    COMPARED = "compared"
+    GENERATED = "generated"
+    NOT_RUN = "not_run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similarity:
+    """How close two tensors are.
+
+    Attributes:
+        sqnr_db: 10 log10(sum x^2 / sum (x - y)^2) in dB; infinity where nothing differs.
+        cosine: Cosine of the angle between both.
+        max_abs_difference: Greatest absolute difference.
+    """
+
+    sqnr_db: float
+    cosine: float
+    max_abs_difference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFigures:
+    """How close one output is to the original's.
+
+    Attributes:
+        name: Name of the output.
+        similarity: Over all samples.
+        argmax_agreement: Share of positions whose largest value along the last axis is in the
+            same place, 0..1; None where that axis has fewer than two entries.
+    """
+
+    name: str
+    similarity: Similarity
+    argmax_agreement: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFigures:
+    """The error that quantizing one node causes by itself, given float inputs."""
+
+    name: str
+    op_type: str
+    similarity: Similarity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelCount:
+    """How many nodes of a type run as integer kernels in ONNX Runtime's optimized graph."""
+
+    op_type: str
+    nodes: int
+    integer: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The proof that the result works.
+
+    Attributes:
+        state: What was done.
+        message: Why not more; empty when compared.
+        batches: Batches compared.
+        sqnr_db: Worst SQNR among the outputs in dB; None where nothing was compared.
+        outputs: Each output.
+        nodes: Quantized nodes, worst first.
+        kernels: Integer kernels in ONNX Runtime's optimized graph of the result.
+    """
+
+    state: VerificationState
+    message: str
+    batches: int
+    sqnr_db: float | None
+    outputs: tuple[OutputFigures, ...]
+    nodes: tuple[NodeFigures, ...]
+    kernels: tuple[KernelCount, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NonFiniteTensor:
+    """A tensor in which NaN or infinities were seen, and how many; they enter no range."""
+
+    name: str
+    nan: int
+    positive_infinity: int
+    negative_infinity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationFigures:
+    """What calibration saw: batches counted and rejected, tensors, and those not finite."""
+
+    batches: int
+    rejected: int
+    tensors: int
+    non_finite: tuple[NonFiniteTensor, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """Versions that made a result."""
+
+    zeropoint: str
+    onnxruntime: str
+    onnx: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseTime:
+    """Wall-clock seconds spent in one phase of the job."""
+
+    phase: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that is to be said about a result; `str()` gives a page of it.
+
+    Attributes:
+        versions: Versions that made it.
+        source_sha256: Of the user's model file, 32 bytes.
+        digest: SHA-256 of {source, options, plan with final parameters, version}, 32 bytes; also
+            in the model's metadata as "zeropoint.digest".
+        options: The options, with defaults filled in.
+        signature: Inputs and outputs.
+        plan: What was done.
+        verification: The proof.
+        calibration: What calibration saw; None for dynamic quantization.
+        warnings: What the user should know.
+        source_bytes: Bytes of the user's model, external data included.
+        result_bytes: Bytes of the result, external data included.
+        phases: Where the time went.
+    """
+
+    versions: Versions
+    source_sha256: bytes
+    digest: bytes
+    options: Options
+    signature: Signature
+    plan: Plan
+    verification: Verification
+    calibration: CalibrationFigures | None
+    warnings: tuple[ReportWarning, ...]
+    source_bytes: int
+    result_bytes: int
+    phases: tuple[PhaseTime, ...]
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """Worst SQNR among the outputs in dB; None where nothing was compared."""
+        return self.verification.sqnr_db
+
+    @property
+    def skipped(self) -> tuple[NodePlan, ...]:
+        """Nodes that stayed float, each with its reason."""
+        return self.plan.skipped
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values; see `to_json_values` for what has no JSON form."""
+        return cast(dict[str, Any], to_json_values(self))
+
+    def __str__(self) -> str:
+        return summary.of_report(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What would be done with a model; `str()` gives a page of it.
+
+    Attributes:
+        signature: Inputs and outputs.
+        plan: The plan.
+        opset: Opset of the user's model.
+        model_bytes: Bytes of the user's model, external data included.
+    """
+
+    signature: Signature
+    plan: Plan
+    opset: int
+    model_bytes: int
+
+    @property
+    def skipped(self) -> tuple[NodePlan, ...]:
+        """Nodes that would stay float, each with its reason."""
+        return self.plan.skipped
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the inspection as JSON values."""
+        return cast(dict[str, Any], to_json_values(self))
+
+    def __str__(self) -> str:
+        return summary.of_inspection(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of a server.
+
+    Attributes:
+        model_bytes: Bytes of a model, external data included.
+        model_files: Files of a model.
+        batch_bytes: Bytes of one batch.
+        chunk_bytes: Bytes of data in one chunk.
+        jobs: Jobs that run at once.
+        queued_jobs: Jobs that may wait for one to end.
+        idle_seconds: Seconds of silence from the client after which a job ends.
+    """
+
+    model_bytes: int
+    model_files: int
+    batch_bytes: int
+    chunk_bytes: int
+    jobs: int
+    queued_jobs: int
+    idle_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a server can do; values that this client does not know are left out."""
+
+    quant_types: tuple[QuantType, ...]
+    quant_formats: tuple[QuantFormat, ...]
+    calibration_methods: tuple[CalibrationMethod, ...]
+    static_op_types: tuple[str, ...]
+    dynamic_op_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInfo:
+    """About a server: versions that it runs, its limits, what it can do."""
+
+    versions: Versions
+    limits: Limits
+    capabilities: Capabilities
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the information as JSON values."""
+        return cast(dict[str, Any], to_json_values(self))
+
+
+def to_json_values(value: Any) -> Any:
+    """Return a value of this module as dicts, lists, strings, numbers, booleans and None.
+
+    Bytes become hexadecimal digits; what JSON cannot write as a number becomes "Infinity",
+    "-Infinity" or "NaN", as in the JSON form of Protocol Buffers.
+    """
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return {field.name: to_json_values(getattr(value, field.name)) for field in fields}
+    if isinstance(value, Mapping):
+        return {str(key): to_json_values(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_json_values(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value.value if isinstance(value, StrEnum) else value
