@@ -56,9 +56,7 @@ class GraphBuilder:
         return self.node("Conv", inputs, output, pads=[1, 1, 1, 1])
 
     def model(self, **metadata: str) -> onnx.ModelProto:
-        graph = helper.make_graph(
-            self.nodes, "graph", self.inputs, self.outputs, self.initializers
-        )
+        graph = helper.make_graph(self.nodes, "graph", self.inputs, self.outputs, self.initializers)
         opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
         helper.set_model_props(model, metadata)

@@ -1,4 +1,118 @@
 """The quantizer: a pure library that knows neither gRPC nor the service.
 
-`open_job` runs the whole pipeline; `inspect_model` plans without data.
+    from zeropoint.engine import JobSettings, StaticOptions, open_job
+
+    with open_job(Path("model.onnx"), StaticOptions(), JobSettings(workspace=folder)) as job:
+        for batch in batches:                   # {input name: array}
+            job.observe(batch)
+        result = job.finish()                   # result.files, result.report
+
+`inspect_model` plans without data.
 """
+
+from zeropoint.engine.errors import (
+    BatchError,
+    CalibrationError,
+    EngineError,
+    ModelError,
+    NothingToQuantize,
+    OptionError,
+    VerificationError,
+)
+from zeropoint.engine.job import (
+    Batch,
+    JobResult,
+    JobSettings,
+    Phase,
+    ProgressCallback,
+)
+from zeropoint.engine.ops import dynamic_op_types, static_op_types
+from zeropoint.engine.options import (
+    CalibrationMethod,
+    DynamicOptions,
+    NodeSelection,
+    Options,
+    QuantFormat,
+    QuantType,
+    StaticOptions,
+    VerifyOptions,
+    WeightOptions,
+)
+from zeropoint.engine.pipeline import Job, inspect_model, open_job, versions
+from zeropoint.engine.report import (
+    CalibrationFigures,
+    Inspection,
+    KernelCount,
+    NodeFigures,
+    NodePlan,
+    NodeState,
+    NonFiniteTensor,
+    OutputFigures,
+    ParameterSource,
+    PhaseTime,
+    PlanReport,
+    Report,
+    Signature,
+    Similarity,
+    TensorPlan,
+    TensorSpec,
+    Verification,
+    VerificationState,
+    Versions,
+    Warning,
+)
+
+__all__ = [
+    # Jobs
+    "Batch",
+    "Job",
+    "JobResult",
+    "JobSettings",
+    "Phase",
+    "ProgressCallback",
+    "inspect_model",
+    "open_job",
+    # Options
+    "CalibrationMethod",
+    "DynamicOptions",
+    "NodeSelection",
+    "Options",
+    "QuantFormat",
+    "QuantType",
+    "StaticOptions",
+    "VerifyOptions",
+    "WeightOptions",
+    # Reports
+    "CalibrationFigures",
+    "Inspection",
+    "KernelCount",
+    "NodeFigures",
+    "NodePlan",
+    "NodeState",
+    "NonFiniteTensor",
+    "OutputFigures",
+    "ParameterSource",
+    "PhaseTime",
+    "PlanReport",
+    "Report",
+    "Signature",
+    "Similarity",
+    "TensorPlan",
+    "TensorSpec",
+    "Verification",
+    "VerificationState",
+    "Versions",
+    "Warning",
+    # What is known
+    "dynamic_op_types",
+    "static_op_types",
+    "versions",
+    # Errors
+    "BatchError",
+    "CalibrationError",
+    "EngineError",
+    "ModelError",
+    "NothingToQuantize",
+    "OptionError",
+    "VerificationError",
+]

@@ -1,8 +1,11 @@
 """A plan in the user's own terms: every node of the user's model, every quantized tensor."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from zeropoint.engine.load import LoadedModel
 from zeropoint.engine.options import Options, StaticOptions
@@ -10,14 +13,12 @@ from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import QuantPlan
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.qparams import QParams
-from zeropoint.engine.ranges import Range
 from zeropoint.engine.report import (
     NodePlan,
     NodeState,
     ParameterSource,
     PlanReport,
     TensorPlan,
-    Warning,
 )
 from zeropoint.engine.selection import Kept
 
@@ -40,9 +41,7 @@ def describe_plan(
     )
 
 
-def _nodes(
-    loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan
-) -> tuple[NodePlan, ...]:
+def _nodes(loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan) -> tuple[NodePlan, ...]:
     quantized: set[str] = set()
     kept: dict[str, Kept] = {}
     top = prepared.model.graph
@@ -80,9 +79,7 @@ def _node(name: str, op_type: str, quantized: set[str], kept: Mapping[str, Kept]
 def _tensors(
     plan: QuantPlan, options: Options, parameters: Parameters | None
 ) -> tuple[TensorPlan, ...]:
-    entries = [
-        _activation(name, plan, options, parameters) for name in plan.tensors
-    ]
+    entries = [_activation(name, plan, options, parameters) for name in plan.tensors]
     for name, node in plan.nodes.items():
         if node.weight is not None:
             entries.append(
@@ -122,7 +119,10 @@ def _activation(
         symmetric=static is not None and static.activations_symmetric,
         source=tensor.source,
         inherited_from=tensor.inherited_from,
-        **_figures(found, qparams),
+        low=found.low if found else None,
+        high=found.high if found else None,
+        scale=_single(qparams.scale) if qparams else None,
+        zero_point=_single(qparams.zero_point) if qparams else None,
     )
 
 
@@ -141,20 +141,11 @@ def _constant_tensor(
         axis=axis,
         symmetric=bias or options.weight.is_symmetric,
         source=source,
-        **_figures(None, qparams),
+        scale=_single(qparams.scale) if qparams else None,
+        zero_point=_single(qparams.zero_point) if qparams else None,
     )
 
 
-def _figures(found: Range | None, qparams: QParams | None) -> dict[str, float | int | None]:
-    single = qparams is not None and qparams.scale.ndim == 0
-    return {
-        "low": found.low if found else None,
-        "high": found.high if found else None,
-        "scale": float(qparams.scale) if qparams is not None and single else None,
-        "zero_point": int(qparams.zero_point) if qparams is not None and single else None,
-    }
-
-
-def describe_warnings(*groups: tuple[Warning, ...]) -> tuple[Warning, ...]:
-    """Return all warnings in the order in which they arose."""
-    return tuple(warning for group in groups for warning in group)
+def _single(figures: NDArray[np.generic]) -> Any:
+    """Return the one entry of a per-tensor parameter; None for channels."""
+    return figures.item() if figures.ndim == 0 else None

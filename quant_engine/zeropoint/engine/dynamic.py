@@ -54,9 +54,8 @@ class _Rewriter:
     def _conv(self, node: ir.Node, quant: NodeQuant, chain: "_Chain") -> None:
         codes, scale, zero_point = self._activation(node.inputs[0])
         weight, weight_zero = self._weight(node, quant, transposed=False)
-        attributes = {name: attr for name, attr in node.attributes.items()}
         integer = chain.add("ConvInteger", codes, weight, zero_point, weight_zero)
-        for attribute in attributes.values():
+        for attribute in node.attributes.values():
             integer.attributes.add(attribute)
         shape = (-1, *(1,) * (_rank(node) - 2))
         weight_scale = self._qparams[quant.node].scale
@@ -67,7 +66,9 @@ class _Rewriter:
         if bias is not None:
             array = constant(bias)
             if array is not None:
-                chain.add("Add", chain.value, self._constant(f"{bias.name}_row", array.reshape(shape)))
+                chain.add(
+                    "Add", chain.value, self._constant(f"{bias.name}_row", array.reshape(shape))
+                )
             else:
                 row = self._constant(f"{bias.name}_shape", np.array(shape, np.int64))
                 reshaped = chain.side("Reshape", bias, row)
@@ -133,7 +134,8 @@ class _Rewriter:
             zero_point = qparams.zero_point.reshape(-1)[0]
             self._weights[key] = (
                 self._edit.constant(
-                    f"{value.name}_quantized", np.ascontiguousarray(codes.T) if transposed else codes
+                    f"{value.name}_quantized",
+                    np.ascontiguousarray(codes.T) if transposed else codes,
                 ),
                 self._edit.constant(f"{value.name}_zero_point", np.asarray(zero_point)),
             )

@@ -78,9 +78,7 @@ def derive_parameters(
     )
 
 
-def derive_weights(
-    graph: ir.Graph, plan: QuantPlan, options: WeightOptions
-) -> dict[str, QParams]:
+def derive_weights(graph: ir.Graph, plan: QuantPlan, options: WeightOptions) -> dict[str, QParams]:
     """Return scale and zero point of each weight in a plan, by node name."""
     nodes = {node.name: node for node in graph}
     return {

@@ -1,9 +1,9 @@
 """The pipeline as a job: one model, one set of options, batches as they come, one result.
 
-    with open_job(path, options, settings) as job:      # load, prepare, plan
-        for batch in batches:
-            job.observe(batch)                          # observe, sketch
-        result = job.finish()                           # ranges ... verify, report
+with open_job(path, options, settings) as job:      # load, prepare, plan
+    for batch in batches:
+        job.observe(batch)                          # observe, sketch
+    result = job.finish()                           # ranges ... verify, report
 """
 
 import time
@@ -36,7 +36,6 @@ from zeropoint.engine.report import (
     PlanReport,
     Report,
     Signature,
-    Verification,
     Versions,
 )
 from zeropoint.engine.retain import RetainedBatches
@@ -150,7 +149,7 @@ class Job(ABC):
         plan = describe_plan(self._loaded, self._prepared, self._plan, self._options, parameters)
         quality = judge(verification, self._options)
         report = Report(
-            versions=_versions(),
+            versions=versions(),
             source_sha256=self._loaded.sha256,
             digest=digest,
             options=self._options,
@@ -270,7 +269,9 @@ class StaticJob(Job):
     def _quantize(self) -> Parameters:
         graph = self._prepared.model.graph
         parameters = derive_parameters(graph, self._plan, self._sketches, self._static)
-        self._twins = write_twins(self._prepared.model, self._plan, parameters, self._settings.workspace)
+        self._twins = write_twins(
+            self._prepared.model, self._plan, parameters, self._settings.workspace
+        )
         rewrite_qdq(self._prepared.model, self._plan, parameters)
         return parameters
 
@@ -322,7 +323,8 @@ def _non_finite(sketches: Mapping[str, Sketch]) -> tuple[NonFiniteTensor, ...]:
     )
 
 
-def _versions() -> Versions:
+def versions() -> Versions:
+    """Return the versions that this process runs."""
     return Versions(
         zeropoint=version("zeropoint"), onnxruntime=version("onnxruntime"), onnx=version("onnx")
     )

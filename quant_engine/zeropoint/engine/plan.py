@@ -154,9 +154,7 @@ def constant_weight(node: ir.Node, rule: OpRule, *, per_channel: bool) -> Consta
 class _Planner:
     """Collects the entries of a plan in one walk over the graph."""
 
-    def __init__(
-        self, options: StaticOptions, candidates: Candidates, flow: IntegerFlow
-    ) -> None:
+    def __init__(self, options: StaticOptions, candidates: Candidates, flow: IntegerFlow) -> None:
         self._options = options
         self._candidates = candidates
         self._flow = flow

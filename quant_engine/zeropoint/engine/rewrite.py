@@ -4,6 +4,7 @@ The float operators stay; runtimes fuse each with the pairs around it into an in
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -105,8 +106,9 @@ class _Rewriter:
         node = self._nodes[quant.node]
         for index in quant.inputs:
             value = node.inputs[index]
-            if value is not None and value.name in read:
-                node.replace_input_with(index, read[value.name])
+            name = value.name if value is not None else None
+            if name in read:
+                node.replace_input_with(index, read[name])
 
     def _keep_clamp(self, quant: NodeQuant) -> None:
         """Quantize in front of a clamp, too, where the quantized range does not imply it.
@@ -144,7 +146,7 @@ class _Rewriter:
         stored = self._store(value.name or "", _constant(value).reshape(-1), qparams)
         node.replace_input_with(quant.bias.index, stored)
 
-    def _store(self, name: str, array: NDArray[np.generic], qparams: QParams) -> ir.Value:
+    def _store(self, name: str, array: NDArray[Any], qparams: QParams) -> ir.Value:
         """Store an array as integers; return the float value read through DequantizeLinear."""
         stored = self._edit.constant(f"{name}_quantized", quantize(array, qparams))
         attributes = {} if qparams.axis is None else {"axis": qparams.axis}
@@ -192,7 +194,7 @@ class _Rewriter:
         node.replace_input_with(index, guarded)
 
 
-def _constant(value: ir.Value | None) -> NDArray[np.generic]:
+def _constant(value: ir.Value | None) -> NDArray[Any]:
     array = constant(value)
     assert array is not None, value
     return array

@@ -77,9 +77,7 @@ class _Choice:
     excluded: frozenset[str]
 
     @classmethod
-    def of(
-        cls, selection: NodeSelection, users: Sequence[NodeName], dynamic: bool
-    ) -> "_Choice":
+    def of(cls, selection: NodeSelection, users: Sequence[NodeName], dynamic: bool) -> "_Choice":
         included = None
         if selection.nodes_to_quantize:
             included = resolve_nodes(selection.nodes_to_quantize, users, "nodes_to_quantize")

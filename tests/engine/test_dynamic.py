@@ -1,0 +1,104 @@
+"""Dynamic quantization: the integer operators compute what the float ones do."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from support.engine import dynamic, quantize, run, sqnr_db
+from support.graphs import GraphBuilder, normal_batches, residual
+
+from zeropoint.engine import NodeSelection, QuantType, VerificationState
+
+
+def operators(model: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("weight_type", list(QuantType))
+def test_convolutions_and_gemm(tmp_path: Path, per_channel: bool, weight_type: QuantType) -> None:
+    source = residual().save(tmp_path)
+    options = dynamic(weight_type=weight_type, per_channel=per_channel)
+    result = quantize(source, [], options, tmp_path / "job")
+    found = operators(result.model)
+    assert found["ConvInteger"] == 4
+    assert found["MatMulInteger"] == 1
+    assert not found["Conv"] + found["Gemm"]
+    batch = normal_batches({"x": (2, 3, 16, 16)}, 1)[0]
+    assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 25
+
+
+@pytest.mark.parametrize("transposed", [(0, 0), (0, 1), (1, 0), (1, 1)])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_gemm_with_transposes_factors_and_bias(
+    tmp_path: Path, transposed: tuple[int, int], per_channel: bool
+) -> None:
+    trans_a, trans_b = transposed
+    b = GraphBuilder()
+    b.input("x", [16, 5] if trans_a else [5, 16])
+    weight = b.weight("w", *((4, 16) if trans_b else (16, 4)))
+    inputs = ["x", weight, b.weight("c", 4)]
+    b.node("Gemm", inputs, "y", transA=trans_a, transB=trans_b, alpha=0.5, beta=2.0)
+    b.output("y")
+    source = b.save(tmp_path)
+    result = quantize(source, [], dynamic(per_channel=per_channel), tmp_path / "job")
+    batch = normal_batches({"x": (16, 5) if trans_a else (5, 16)}, 1)[0]
+    assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 30
+
+
+@pytest.mark.parametrize("computed_bias", [False, True])
+@pytest.mark.parametrize("group", [1, 2])
+def test_convolution_with_groups_and_bias(tmp_path: Path, computed_bias: bool, group: int) -> None:
+    b = GraphBuilder()
+    b.input("x", [1, 4, 9, 9])
+    bias = b.weight("b", 6)
+    if computed_bias:
+        bias = b.node("Exp", [b.input("z", [6])], "ez")
+    weight = b.weight("w", 6, 4 // group, 3, 3)
+    b.node("Conv", ["x", weight, bias], "y", group=group, strides=[2, 2], dilations=[2, 2])
+    b.output("y")
+    source = b.save(tmp_path)
+    shapes = {"x": (1, 4, 9, 9)} | ({"z": (6,)} if computed_bias else {})
+    batch = normal_batches(shapes, 1)[0]
+    result = quantize(source, [], dynamic(per_channel=True), tmp_path / "job")
+    assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 30
+
+
+def test_an_activation_is_quantized_once_for_all_that_read_it(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("x", [5, 16])
+    for name in ("q", "k", "v"):
+        b.node("MatMul", ["x", b.weight(f"w_{name}", 16, 16)], name)
+        b.output(name)
+    result = quantize(b.save(tmp_path), [], dynamic(), tmp_path / "job")
+    assert operators(result.model)["DynamicQuantizeLinear"] == 1
+
+
+def test_without_samples_inputs_are_generated_and_with_samples_compared(tmp_path: Path) -> None:
+    source = residual().save(tmp_path)
+    generated = quantize(source, [], dynamic(), tmp_path / "generated")
+    assert generated.report.verification.state is VerificationState.GENERATED
+    batches = normal_batches({"x": (2, 3, 16, 16)})
+    compared = quantize(source, batches, dynamic(), tmp_path / "compared")
+    assert compared.report.verification.state is VerificationState.COMPARED
+    assert compared.report.verification.batches == len(batches)
+
+
+def test_excluded_nodes_stay_as_they_are(tmp_path: Path) -> None:
+    options = dynamic(selection=NodeSelection(nodes_to_exclude=("conv_*",)))
+    result = quantize(residual().save(tmp_path), [], options, tmp_path / "job")
+    assert operators(result.model)["Conv"] == 4
+    assert operators(result.model)["MatMulInteger"] == 1
+
+
+def test_old_opsets_are_converted(tmp_path: Path) -> None:
+    b = GraphBuilder(opset=9)
+    b.input("x", [5, 16])
+    b.node("MatMul", ["x", b.weight("w", 16, 4)], "y")
+    b.output("y")
+    source = b.save(tmp_path)
+    result = quantize(source, [], dynamic(), tmp_path / "job")
+    batch = {"x": np.ones((5, 16), np.float32)}
+    assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 30

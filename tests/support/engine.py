@@ -1,0 +1,102 @@
+"""Running the engine, and looking at what ONNX Runtime makes of its results."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from zeropoint.engine import (
+    DynamicOptions,
+    JobSettings,
+    NodeState,
+    Options,
+    QuantType,
+    Report,
+    StaticOptions,
+    WeightOptions,
+    open_job,
+)
+
+Array = NDArray[Any]
+Feeds = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A result and where it lies."""
+
+    source: Path
+    path: Path
+    report: Report
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        return onnx.load(self.path)
+
+    def states(self) -> dict[str, str]:
+        return {
+            node.name: node.reason if node.state is NodeState.FLOAT else node.state.value
+            for node in self.report.plan.nodes
+        }
+
+
+def quantize(
+    source: Path, batches: Iterable[Feeds], options: Options, workspace: Path
+) -> Quantized:
+    """Run a whole job in this process."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    with open_job(source, options, JobSettings(workspace=workspace)) as job:
+        for batch in batches:
+            job.observe(batch)
+        result = job.finish()
+    return Quantized(source, result.files[0], result.report)
+
+
+def static(
+    *, weight_type: QuantType = QuantType.QINT8, per_channel: bool = False, **options: Any
+) -> StaticOptions:
+    """Options as most people choose them: int8 weights."""
+    weight = WeightOptions(quant_type=weight_type, per_channel=per_channel)
+    return StaticOptions(weight=weight, **options)
+
+
+def dynamic(
+    *, weight_type: QuantType = QuantType.QINT8, per_channel: bool = False, **options: Any
+) -> DynamicOptions:
+    """Options as most people choose them: int8 weights."""
+    weight = WeightOptions(quant_type=weight_type, per_channel=per_channel)
+    return DynamicOptions(weight=weight, **options)
+
+
+def run(path: Path, feeds: Feeds, *, optimize: bool = True) -> list[Array]:
+    """Run a model once."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    outputs: list[Array] = session.run(None, dict(feeds))
+    return outputs
+
+
+def kernels(path: Path, folder: Path) -> Counter[str]:
+    """Count the operators of a model as ONNX Runtime runs it at its default level."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(folder / "optimized.onnx", load_external_data=False).graph
+    return Counter(node.op_type for node in graph.node)
+
+
+def sqnr_db(reference: Array, other: Array) -> float:
+    """Return 10 log10(sum x^2 / sum (x - y)^2)."""
+    x, y = reference.astype(np.float64), other.astype(np.float64)
+    noise = float(np.sum((x - y) ** 2))
+    return float("inf") if noise == 0 else 10 * float(np.log10(np.sum(x**2) / noise))
