@@ -1,0 +1,213 @@
+"""The commands: each translates its arguments, calls the Python API and prints the answer."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from zeropoint.client import api
+from zeropoint.client.cli import arguments as args
+from zeropoint.client.cli.data import open_data
+from zeropoint.client.cli.display import exit_codes, print_answer, progress_display
+from zeropoint.client.client import QuantizationResult
+from zeropoint.client.options import CalibrationMethod, QuantType, StaticKeywords
+from zeropoint.client.progress import ProgressCallback
+from zeropoint.client.report import to_json_values
+
+app = typer.Typer(
+    help="Quantize ONNX models, on a Zeropoint server or on one started for the job.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+quantize = typer.Typer(help="Quantize a model.", no_args_is_help=True)
+app.add_typer(quantize, name="quantize")
+
+
+def main() -> None:
+    """Run the command line; the exit codes are those of `zeropoint.client.cli`."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # clean up first
+    app()
+
+
+@quantize.command("static")
+def quantize_static(
+    model: args.Model,
+    output: args.Output,
+    data: args.Data,
+    batch_size: args.BatchSize = None,
+    activation_type: args.ActivationType = QuantType.QUInt8,
+    weight_type: args.WeightType = QuantType.QUInt8,
+    per_channel: args.PerChannel = False,
+    reduce_range: args.ReduceRange = False,
+    op_type: args.OpTypes = None,
+    node: args.Nodes = None,
+    exclude: args.Excluded = None,
+    method: args.Method = CalibrationMethod.MinMax,
+    percentile: args.Percentile = None,
+    activation_symmetric: args.ActivationSymmetric = None,
+    weight_symmetric: args.WeightSymmetric = None,
+    range_symmetric: args.RangeSymmetric = False,
+    min_sqnr_db: args.MinSqnr = None,
+    strict: args.Strict = False,
+    server: args.Server = None,
+    timeout: args.Timeout = None,
+    json_output: args.JsonOutput = False,
+) -> None:
+    """Quantize weights and activations, with activation ranges from calibration data."""
+    with _job(json_output) as progress:
+        result = api.quantize_static(
+            model,
+            output,
+            open_data(data, batch_size),
+            activation_type=activation_type,
+            weight_type=weight_type,
+            per_channel=per_channel,
+            reduce_range=reduce_range,
+            op_types_to_quantize=op_type,
+            nodes_to_quantize=node,
+            nodes_to_exclude=exclude,
+            calibrate_method=method,
+            extra_options=args.extra_options(
+                ActivationSymmetric=activation_symmetric,
+                WeightSymmetric=weight_symmetric,
+                CalibPercentile=percentile,
+                CalibTensorRangeSymmetric=range_symmetric or None,
+            ),
+            min_sqnr_db=min_sqnr_db,
+            strict=strict,
+            server=server,
+            progress=progress,
+            timeout=timeout,
+        )
+    _print_result(result, json_output)
+
+
+@quantize.command("dynamic")
+def quantize_dynamic(
+    model: args.Model,
+    output: args.Output,
+    data: args.OptionalData = None,
+    batch_size: args.BatchSize = None,
+    weight_type: args.WeightType = QuantType.QUInt8,
+    per_channel: args.PerChannel = False,
+    reduce_range: args.ReduceRange = False,
+    op_type: args.OpTypes = None,
+    node: args.Nodes = None,
+    exclude: args.Excluded = None,
+    weight_symmetric: args.WeightSymmetric = None,
+    min_sqnr_db: args.MinSqnr = None,
+    strict: args.Strict = False,
+    server: args.Server = None,
+    timeout: args.Timeout = None,
+    json_output: args.JsonOutput = False,
+) -> None:
+    """Quantize weights; activations are quantized as the model runs."""
+    with _job(json_output) as progress:
+        result = api.quantize_dynamic(
+            model,
+            output,
+            weight_type=weight_type,
+            per_channel=per_channel,
+            reduce_range=reduce_range,
+            op_types_to_quantize=op_type,
+            nodes_to_quantize=node,
+            nodes_to_exclude=exclude,
+            extra_options=args.extra_options(WeightSymmetric=weight_symmetric),
+            min_sqnr_db=min_sqnr_db,
+            strict=strict,
+            verification_data=() if data is None else open_data(data, batch_size),
+            server=server,
+            progress=progress,
+            timeout=timeout,
+        )
+    _print_result(result, json_output)
+
+
+@app.command()
+def inspect(
+    model: args.Model,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Plan dynamic quantization.")] = False,
+    activation_type: args.ActivationType = QuantType.QUInt8,
+    weight_type: args.WeightType = QuantType.QUInt8,
+    per_channel: args.PerChannel = False,
+    reduce_range: args.ReduceRange = False,
+    op_type: args.OpTypes = None,
+    node: args.Nodes = None,
+    exclude: args.Excluded = None,
+    server: args.Server = None,
+    timeout: args.Timeout = None,
+    json_output: args.JsonOutput = False,
+) -> None:
+    """Tell what would be done with a model, without data."""
+    only_static: StaticKeywords = {} if dynamic else {"activation_type": activation_type}
+    with exit_codes(json_output):
+        inspection = api.inspect(
+            model,
+            mode="dynamic" if dynamic else "static",
+            weight_type=weight_type,
+            per_channel=per_channel,
+            reduce_range=reduce_range,
+            op_types_to_quantize=op_type,
+            nodes_to_quantize=node,
+            nodes_to_exclude=exclude,
+            server=server,
+            timeout=timeout,
+            **only_static,
+        )
+    print_answer(str(inspection), inspection.to_dict(), json_output)
+
+
+@app.command()
+def demo(
+    models: Annotated[
+        Path | None, typer.Option(help="Folder that holds the demo's models, or to keep them in.")
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Pages drawn for calibration.")] = 16,
+    server: args.Server = None,
+    json_output: args.JsonOutput = False,
+) -> None:
+    """Quantize two text-reading models, and compare what they read before and after."""
+    from zeropoint.client.demo.command import run  # its packages are an extra
+
+    with exit_codes(json_output):
+        code = run(
+            Console(), models=models, server=server, json_output=json_output, samples=samples
+        )
+    raise typer.Exit(code)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def serve(context: typer.Context) -> None:
+    """Run a server; the arguments are those of `python -m zeropoint.server`."""
+    command = [sys.executable, "-P", "-m", "zeropoint.server", *context.args]
+    if os.name == "posix":
+        os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@contextlib.contextmanager
+def _job(json_output: bool) -> Iterator[ProgressCallback]:
+    with exit_codes(json_output), progress_display() as progress:
+        yield progress
+
+
+def _print_result(result: QuantizationResult, json_output: bool) -> None:
+    values = {
+        "files": [str(path) for path in result.files],
+        "rejected": to_json_values(result.rejected),
+        "report": result.report.to_dict(),
+    }
+    rejections = (f"rejected    batch {r.batch}: {r.message} [{r.reason}]" for r in result.rejected)
+    text = "\n".join([f"written     {result.model}", str(result.report), *rejections])
+    print_answer(text, values, json_output)

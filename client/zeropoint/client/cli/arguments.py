@@ -1,0 +1,98 @@
+"""Arguments and options of the commands, declared once each; named after the Python API."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zeropoint.client.options import CalibrationMethod, QuantType
+
+_TYPES = "|".join(QuantType)
+
+Model = Annotated[Path, typer.Argument(help="The ONNX model; it is never touched.")]
+Output = Annotated[Path, typer.Argument(help="Where the quantized model goes.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="An .npz or .npy file with the samples along the first axis, a folder of such files "
+        "with a batch in each, or module:attribute naming a reader."
+    ),
+]
+OptionalData = Annotated[
+    str | None, typer.Option("--data", help="Batches to verify the result with; as for static.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Samples in a batch of one .npz or .npy file; default 1.")
+]
+ActivationType = Annotated[
+    QuantType,
+    typer.Option(case_sensitive=False, metavar=_TYPES, help="Integer type of activations."),
+]
+WeightType = Annotated[
+    QuantType, typer.Option(case_sensitive=False, metavar=_TYPES, help="Integer type of weights.")
+]
+PerChannel = Annotated[
+    bool, typer.Option("--per-channel", help="One scale for each output channel of a weight.")
+]
+ReduceRange = Annotated[
+    bool, typer.Option("--reduce-range", help="Weights in 7 bits, for CPUs without VNNI.")
+]
+OpTypes = Annotated[
+    list[str] | None, typer.Option("--op-type", help="Quantize this operator type; repeatable.")
+]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Option("--node", help="Quantize this node, a name or shell pattern; repeatable."),
+]
+Excluded = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", help="Leave this node float, a name or shell pattern; repeatable."),
+]
+Method = Annotated[
+    CalibrationMethod,
+    typer.Option(
+        case_sensitive=False,
+        metavar="|".join(CalibrationMethod),
+        help="How activation ranges are chosen.",
+    ),
+]
+Percentile = Annotated[
+    float | None, typer.Option(help="Percentage inside the range, for --method Percentile.")
+]
+ActivationSymmetric = Annotated[
+    bool | None,
+    typer.Option(
+        "--activation-symmetric/--activation-asymmetric",
+        help="Activation ranges around zero; default: for signed types.",
+    ),
+]
+WeightSymmetric = Annotated[
+    bool | None,
+    typer.Option(
+        "--weight-symmetric/--weight-asymmetric",
+        help="Weight ranges around zero; default: for signed types and per-channel scales.",
+    ),
+]
+RangeSymmetric = Annotated[
+    bool, typer.Option("--range-symmetric", help="Ranges of the form (-t, t), whatever the type.")
+]
+MinSqnr = Annotated[
+    float | None, typer.Option("--min-sqnr-db", help="Warn below this SQNR in dB; default 10.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse a result below --min-sqnr-db.")]
+Server = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ZEROPOINT_SERVER",
+        help="Address, host:port or unix:/path; without one, a server is started for the job.",
+    ),
+]
+Timeout = Annotated[float | None, typer.Option(help="Seconds for the whole job.")]
+JsonOutput = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output.")
+]
+
+
+def extra_options(**given: Any) -> dict[str, Any]:
+    """Return the extra options that were given a value."""
+    return {key: value for key, value in given.items() if value is not None}
