@@ -1,0 +1,146 @@
+"""The sketch: what is kept of one activation tensor."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.sketch.counting import counter
+from zeropoint.sketch.errors import SketchOverflowError
+from zeropoint.sketch.pages import Pages
+from zeropoint.sketch.serialized import decode, encode
+from zeropoint.sketch.tally import Tally
+
+MAX_ELEMENTS: Final = (1 << 63) - 1
+_BLOCK: Final = 1 << 30  # elements counted in one call
+_HALF_BLOCK: Final = 1 << 18  # the same of float16, which is converted first
+
+
+class Sketch:
+    """Histogram of float32 values on the grid of their upper 16 bits, with exact extremes.
+
+    Sketches form a commutative monoid under `merge`, with `Sketch()` as the neutral element: any
+    order and any grouping of `update` and `merge` gives equal sketches and equal bytes. -0 counts
+    as +0; NaN and infinities are counted apart and enter neither bins nor extremes.
+
+    One sketch is to be changed by one thread at a time; counting releases the GIL.
+    """
+
+    __slots__ = ("_pages", "_tally")
+
+    def __init__(self) -> None:
+        self._pages = Pages()
+        self._tally = Tally()
+
+    def update(self, array: NDArray[np.floating]) -> None:
+        """Count every element of an array.
+
+        Args:
+            array: float32, or float16 (which float32 holds exactly); any shape, empty included.
+
+        Raises:
+            TypeError: another type.
+            SketchOverflowError: more than 2^63 - 1 elements in all.
+        """
+        half = array.dtype == np.float16
+        if not half and array.dtype != np.float32:
+            raise TypeError(f"a sketch takes float32 or float16, not {array.dtype}")
+        self._check_room(array.size)
+        values = (array if array.flags.aligned else array.copy()).ravel(order="K")
+        step = _HALF_BLOCK if half else _BLOCK
+        count = counter()
+        for start in range(0, len(values), step):
+            block = values[start : start + step].astype(np.float32, copy=False)
+            self._tally = self._tally.plus(count(block, self._pages))
+
+    def merge(self, other: "Sketch") -> None:
+        """Add what another sketch has counted.
+
+        Raises:
+            SketchOverflowError: more than 2^63 - 1 elements in all; nothing is changed.
+        """
+        self._check_room(other.elements)
+        self._pages.add(*other._pages.codes_and_counts())
+        self._tally = self._tally.plus(other._tally)
+
+    def to_bytes(self) -> bytes:
+        """Return the serialized form; equal sketches have equal bytes."""
+        return encode(self._tally, *self._pages.codes_and_counts())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Sketch":
+        """Read the serialized form.
+
+        Raises:
+            SketchFormatError: `data` is not what `to_bytes` gives for any sketch.
+        """
+        tally, codes, counts = decode(data)
+        sketch = cls()
+        sketch._tally = tally
+        sketch._pages.add(codes, counts)
+        return sketch
+
+    @property
+    def elements(self) -> int:
+        """How many elements were counted, of any value."""
+        return self._tally.elements
+
+    @property
+    def finite(self) -> int:
+        """How many of them are finite."""
+        return self._tally.finite
+
+    @property
+    def nan(self) -> int:
+        """How many are NaN."""
+        return self._tally.nan
+
+    @property
+    def positive_infinity(self) -> int:
+        """How many are +Inf."""
+        return self._tally.positive_infinity
+
+    @property
+    def negative_infinity(self) -> int:
+        """How many are -Inf."""
+        return self._tally.negative_infinity
+
+    @property
+    def minimum(self) -> float | None:
+        """Exact least finite value; None where there is none."""
+        return self._tally.minimum if self.finite else None
+
+    @property
+    def maximum(self) -> float | None:
+        """Exact greatest finite value; None where there is none."""
+        return self._tally.maximum if self.finite else None
+
+    @property
+    def codes(self) -> NDArray[np.uint16]:
+        """Codes whose count is not zero, ascending."""
+        return self._pages.codes_and_counts()[0]
+
+    @property
+    def counts(self) -> NDArray[np.uint64]:
+        """Count of each of `codes`."""
+        return self._pages.codes_and_counts()[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the counts take."""
+        return self._pages.nbytes
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sketch):
+            return NotImplemented
+        return self.to_bytes() == other.to_bytes()
+
+    def __repr__(self) -> str:
+        return (
+            f"Sketch(elements={self.elements}, minimum={self.minimum}, maximum={self.maximum}, "
+            f"codes={len(self.codes)})"
+        )
+
+    def _check_room(self, elements: int) -> None:
+        if self.elements + elements > MAX_ELEMENTS:
+            raise SketchOverflowError("a sketch counts at most 2^63 - 1 elements")
