@@ -135,7 +135,7 @@ def quantize_dynamic(
 def inspect(
     model: args.Model,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Plan dynamic quantization.")] = False,
-    activation_type: args.ActivationType = QuantType.QUInt8,
+    activation_type: args.StaticActivationType = None,
     weight_type: args.WeightType = QuantType.QUInt8,
     per_channel: args.PerChannel = False,
     reduce_range: args.ReduceRange = False,
@@ -147,20 +147,23 @@ def inspect(
     json_output: args.JsonOutput = False,
 ) -> None:
     """Tell what would be done with a model, without data."""
-    only_static: StaticKeywords = {} if dynamic else {"activation_type": activation_type}
+    options: StaticKeywords = {
+        "weight_type": weight_type,
+        "per_channel": per_channel,
+        "reduce_range": reduce_range,
+        "op_types_to_quantize": op_type,
+        "nodes_to_quantize": node,
+        "nodes_to_exclude": exclude,
+    }
+    if activation_type is not None:
+        options["activation_type"] = activation_type
     with exit_codes(json_output):
         inspection = api.inspect(
             model,
             mode="dynamic" if dynamic else "static",
-            weight_type=weight_type,
-            per_channel=per_channel,
-            reduce_range=reduce_range,
-            op_types_to_quantize=op_type,
-            nodes_to_quantize=node,
-            nodes_to_exclude=exclude,
             server=server,
             timeout=timeout,
-            **only_static,
+            **options,
         )
     print_answer(str(inspection), inspection.to_dict(), json_output)
 

@@ -28,6 +28,15 @@ ActivationType = Annotated[
     QuantType,
     typer.Option(case_sensitive=False, metavar=_TYPES, help="Integer type of activations."),
 ]
+StaticActivationType = Annotated[
+    QuantType | None,
+    typer.Option(
+        "--activation-type",
+        case_sensitive=False,
+        metavar=_TYPES,
+        help="Integer type of activations; static only.",
+    ),
+]
 WeightType = Annotated[
     QuantType, typer.Option(case_sensitive=False, metavar=_TYPES, help="Integer type of weights.")
 ]
