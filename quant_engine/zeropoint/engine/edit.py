@@ -8,12 +8,24 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.qparams import QParams
 
+_QDQ = ("QuantizeLinear", "DequantizeLinear")
+
 
 class GraphEditor:
     """Adds to one graph, in place."""
 
-    def __init__(self, graph: ir.Graph) -> None:
+    def __init__(self, graph: ir.Graph, *, contrib_qdq: bool = False) -> None:
+        """Read the names that are taken.
+
+        Args:
+            graph: The graph to add to.
+            contrib_qdq: Take QuantizeLinear and DequantizeLinear from com.microsoft, which knows
+                them at any opset.
+        """
         self.graph = graph
+        self._qdq_domain = "com.microsoft" if contrib_qdq else ""
+        if contrib_qdq:
+            graph.opset_imports.setdefault(self._qdq_domain, 1)
         self._taken = _names(graph)
         self._parameters: dict[int, tuple[ir.Value, ir.Value]] = {}
         # Keeps the keys of `_parameters` alive, so that no id is given twice.
@@ -42,6 +54,7 @@ class GraphEditor:
             op_type,
             inputs,
             attributes=attributes,
+            domain=self._qdq_domain if op_type in _QDQ else "",
             num_outputs=outputs,
             name=self.unique(base),
         )

@@ -272,7 +272,12 @@ class StaticJob(Job):
         self._twins = write_twins(
             self._prepared.model, self._plan, parameters, self._settings.workspace
         )
-        rewrite_qdq(self._prepared.model, self._plan, parameters)
+        rewrite_qdq(
+            self._prepared.model,
+            self._plan,
+            parameters,
+            contrib_qdq=self._prepared.contrib_qdq,
+        )
         return parameters
 
 

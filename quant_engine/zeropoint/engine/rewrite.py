@@ -22,15 +22,18 @@ from zeropoint.engine.report import ParameterSource
 _REQUANTIZED = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2}
 
 
-def rewrite_qdq(model: ir.Model, plan: QuantPlan, parameters: Parameters) -> None:
+def rewrite_qdq(
+    model: ir.Model, plan: QuantPlan, parameters: Parameters, *, contrib_qdq: bool = False
+) -> None:
     """Insert Q/DQ pairs into `model`, in place.
 
     Args:
         model: The prepared float model.
         plan: What is quantized.
         parameters: Scale and zero point of every tensor in it.
+        contrib_qdq: Use the operators of com.microsoft, for an opset that lacks them.
     """
-    _Rewriter(model.graph, plan, parameters).run()
+    _Rewriter(GraphEditor(model.graph, contrib_qdq=contrib_qdq), plan, parameters).run()
 
 
 def clamp_implied(clamp: ir.Node, qparams: QParams) -> bool:
@@ -44,8 +47,9 @@ def clamp_implied(clamp: ir.Node, qparams: QParams) -> bool:
 
 
 class _Rewriter:
-    def __init__(self, graph: ir.Graph, plan: QuantPlan, parameters: Parameters) -> None:
-        self._edit = GraphEditor(graph)
+    def __init__(self, edit: GraphEditor, plan: QuantPlan, parameters: Parameters) -> None:
+        graph = edit.graph
+        self._edit = edit
         self._plan = plan
         self._parameters = parameters
         self._nodes: Mapping[str | None, ir.Node] = {node.name: node for node in graph}
