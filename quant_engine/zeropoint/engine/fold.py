@@ -143,7 +143,7 @@ def _evaluate(
     proto.opset_import.add(domain="", version=model.opset_imports[""])
     graph = proto.graph
     graph.name = "constants"
-    graph.node.extend(ir.to_proto(node) for node in folded if node in nodes)
+    graph.node.extend(ir.serde.serialize_node(node) for node in folded if node in nodes)
     graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in values)
     feeds: dict[str, NDArray[np.generic]] = {}
     sources = dict.fromkeys(v for node in nodes for v in node.inputs if v is not None)
@@ -153,9 +153,9 @@ def _evaluate(
             continue
         tensor.name = value.name
         if tensor.nbytes < INLINE_BYTES:
-            graph.initializer.append(ir.to_proto(tensor))
+            graph.initializer.append(ir.serde.serialize_tensor(tensor))
         else:
-            graph.input.append(ir.to_proto(value))
+            graph.input.append(ir.serde.serialize_value(value))
             feeds[value.name or ""] = tensor.numpy()
     try:
         path.write_bytes(proto.SerializeToString())
@@ -180,7 +180,7 @@ def _ancestors(values: list[ir.Value], folded: dict[ir.Node, None]) -> set[ir.No
 def _replace(
     graph: ir.Graph, value: ir.Value, array: NDArray[np.generic], weights: WeightFile
 ) -> None:
-    tensor = weights.store(ir.tensor(array, name=value.name))
+    tensor = weights.store(ir.Tensor(array, name=value.name))
     constant = ir.Value(
         name=value.name,
         shape=ir.Shape(array.shape),

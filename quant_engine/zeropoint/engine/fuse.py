@@ -131,11 +131,11 @@ class _Layer:
             node.resize_inputs(index + 1)
         old = node.inputs[index]
         if old is not None and len(old.uses()) == 1 and not old.is_graph_output():
-            old.const_value = weights.store(ir.tensor(array, name=old.name))
+            old.const_value = weights.store(ir.Tensor(array, name=old.name))
             old.shape = ir.Shape(array.shape)
             return
         new = editor.constant(f"{node.name}_{role}", array)
-        new.const_value = weights.store(ir.tensor(array, name=new.name))
+        new.const_value = weights.store(ir.Tensor(array, name=new.name))
         node.replace_input_with(index, new)
 
 

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from zeropoint.engine import report
 from zeropoint.engine.errors import ModelError
+from zeropoint.engine.functions import check_functions
 from zeropoint.engine.names import NodeName, spoken_name
 from zeropoint.engine.origins import add_origins
 from zeropoint.engine.report import Signature
@@ -82,9 +83,8 @@ def load_model(path: Path, workspace: Path) -> LoadedModel:
     runnable = workspace / "model.onnx"
     external_bytes = _split(path, runnable, weights)
     proto = _parse(runnable)
-    make_dense(proto, weights)
-    warnings = _left_out(proto)
-    model = _graph_of(proto, workspace)
+    model = _graph_of(proto, weights)
+    check_functions(model)
     return LoadedModel(
         model=model,
         source=path,
@@ -92,11 +92,18 @@ def load_model(path: Path, workspace: Path) -> LoadedModel:
         weights=weights,
         sha256=sha256,
         model_bytes=path.stat().st_size + external_bytes,
-        opset=_settle_opset(model),
+        opset=model.opset_imports[""],
         signature=read_signature(model.graph),
         nodes=_settle_names(model),
-        warnings=warnings,
+        warnings=_left_out(proto),
     )
+
+
+def reload_graph(loaded: LoadedModel) -> ir.Model:
+    """Return a fresh `LoadedModel.model`."""
+    model = _graph_of(_parse(loaded.runnable), loaded.weights)
+    _settle_names(model)
+    return model
 
 
 def _digest(path: Path) -> bytes:
@@ -236,19 +243,20 @@ def _left_out(proto: onnx.ModelProto) -> tuple[report.Warning, ...]:
     )
 
 
-def _graph_of(proto: onnx.ModelProto, workspace: Path) -> ir.Model:
+def _graph_of(proto: onnx.ModelProto, weights: WeightFile) -> ir.Model:
+    make_dense(proto, weights)
     try:
-        model = ir.from_proto(proto)
+        model = ir.serde.deserialize_model(proto)
     except Exception as error:
         raise _invalid(f"The graph cannot be read: {error}.") from error
-    ir.external_data.set_base_dir(model.graph, workspace)
-    for function in model.functions.values():
-        ir.external_data.set_base_dir(function.graph, workspace)
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        ir.external_data.set_base_dir(graph, weights.path.parent)
+    _settle_opset(model)
     return model
 
 
-def _settle_opset(model: ir.Model) -> int:
-    """Return the version of the default operator set, under its one name, ""."""
+def _settle_opset(model: ir.Model) -> None:
+    """Put the version of the default operator set under its one name, ""."""
     imports = model.opset_imports
     if "ai.onnx" in imports:
         imports[""] = imports.pop("ai.onnx")
@@ -256,7 +264,6 @@ def _settle_opset(model: ir.Model) -> int:
         if any(node.domain == "" for node in model.graph.all_nodes()):
             raise _invalid("The model does not say which opset it uses.")
         imports[""] = _SMALLEST_USEFUL_OPSET
-    return imports[""]
 
 
 def _settle_names(model: ir.Model) -> tuple[NodeName, ...]:

@@ -1,7 +1,7 @@
 """Which of the user's nodes a node stands for, through every change of the graph.
 
-Origins live in `Node.meta`, which is never written to a file. Passes that build nodes anew are
-run inside `carrying_origins`.
+Origins live in `Node.meta`, which is never written to a file; passes that build nodes anew are run
+inside one of the contexts below.
 """
 
 import json
@@ -25,11 +25,23 @@ def add_origins(node: ir.Node, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def carrying_origins(model: ir.Model) -> Iterator[None]:
-    """Keep origins while nodes are cloned, serialized or replaced.
+def kept_by_clones(model: ir.Model) -> Iterator[None]:
+    """Keep origins while calls of local functions are replaced by clones of their bodies.
 
-    A node that has lost everything takes the origins of the node that made the same output
-    before, else those of its consumers, else those of its producers.
+    The clones take over the metadata of the call, and so stand for it.
+    """
+    for node in model.graph.all_nodes():
+        node.metadata_props[_KEY] = json.dumps(origins(node))
+    yield
+    for node in model.graph.all_nodes():
+        add_origins(node, json.loads(node.metadata_props.pop(_KEY, "[]")))
+
+
+@contextmanager
+def kept_by_names(model: ir.Model) -> Iterator[None]:
+    """Keep origins while the nodes of a model are built anew, with the same names or outputs.
+
+    A node that has neither takes the origins of its consumers, else those of its producers.
     """
     by_name: dict[str, tuple[str, ...]] = {}
     by_output: dict[str, tuple[str, ...]] = {}
@@ -37,30 +49,20 @@ def carrying_origins(model: ir.Model) -> Iterator[None]:
         names = origins(node)
         by_name[node.name or ""] = names
         by_output.update((value.name or "", names) for value in node.outputs)
-        node.metadata_props[_KEY] = json.dumps(names)
     yield
     orphans = []
     for node in model.graph.all_nodes():
-        tag = node.metadata_props.pop(_KEY, None)
-        names = tuple(json.loads(tag)) if tag else _looked_up(node, by_name, by_output)
-        add_origins(node, names)
-        if not names:
+        if origins(node):
+            continue
+        outputs = (by_output.get(value.name or "", ()) for value in node.outputs)
+        add_origins(node, by_name.get(node.name or "") or next(outputs, ()))
+        if not origins(node):
             orphans.append(node)
     for node in reversed(orphans):
         add_origins(node, _of_neighbours(node.successors()))
     for node in orphans:
-        add_origins(node, _of_neighbours(node.predecessors()))
-
-
-def _looked_up(
-    node: ir.Node, by_name: dict[str, tuple[str, ...]], by_output: dict[str, tuple[str, ...]]
-) -> tuple[str, ...]:
-    if node.name in by_name:
-        return by_name[node.name]
-    for value in node.outputs:
-        if value.name in by_output:
-            return by_output[value.name]
-    return ()
+        if not origins(node):
+            add_origins(node, _of_neighbours(node.predecessors()))
 
 
 def _of_neighbours(nodes: Iterable[ir.Node]) -> Iterable[str]:

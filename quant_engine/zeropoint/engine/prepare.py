@@ -1,23 +1,38 @@
 """Bringing a model into the form that quantization works on; it computes the same as before."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
 from zeropoint.engine import report
 from zeropoint.engine.errors import ModelError
 from zeropoint.engine.fold import fold_constants
+from zeropoint.engine.functions import inline_functions
 from zeropoint.engine.fuse import fuse_affine
-from zeropoint.engine.infer import infer_shapes
-from zeropoint.engine.load import LoadedModel
-from zeropoint.engine.opset import convert_opset, settle_ir_version
-from zeropoint.engine.origins import carrying_origins, origins
-from zeropoint.engine.sessions import Session
+from zeropoint.engine.infer import infer_shapes, learn_types, unknown_values
+from zeropoint.engine.lift import lift_constants
+from zeropoint.engine.load import LoadedModel, reload_graph
+from zeropoint.engine.opset import INITIALIZERS_NEED_NO_INPUT, convert_opset, settle_ir_version
+from zeropoint.engine.origins import origins
+from zeropoint.engine.sessions import RuntimeRefusal, Session
 from zeropoint.engine.simplify import drop_no_ops, remove_unused
 
+_logger = logging.getLogger(__name__)
+
 _OLDEST_OPSET = 7
+
+# Inputs of these, behind the first, are weights: an exporter that lists one of them as an input
+# lists all initializers as inputs.
+_LAYERS = frozenset(
+    {"BatchNormalization", "Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +41,10 @@ class PreparedModel:
 
     Attributes:
         model: The graph: no local functions, constants as initializers of the main graph that are
-            no inputs, BatchNormalization folded where it can be.
+            no inputs, what is constant computed, BatchNormalization and the like folded into the
+            layers before. Large tensors are external and lie in the weights of the LoadedModel.
         opset: Version of its default operator set.
-        contrib_qdq: Whether the opset could not be raised, so that quantization has to use the
+        contrib_qdq: Whether the opset is lower than asked for, so that quantization needs the
             operators of com.microsoft.
         path: The model as a file that ONNX Runtime has loaded once.
         warnings: What the user should know.
@@ -45,8 +61,18 @@ class PreparedModel:
         return origins(node)
 
 
+class _Effort(IntEnum):
+    """How much is done to a model; less where more does not work."""
+
+    AS_IT_IS = 0
+    KEEP_OPSET = 1
+    FULL = 2
+
+
 def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> PreparedModel:
     """Prepare a model; `loaded.model` is used up.
+
+    Steps that fail are left out: what ONNX Runtime can run can be prepared somehow.
 
     Args:
         loaded: The model.
@@ -54,34 +80,104 @@ def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> Pr
         workspace: A folder for the job's own files.
 
     Raises:
-        ModelError: MODEL_UNSUPPORTED, the opset is too old, or the model cannot be prepared;
-            MODEL_NOT_RUNNABLE, ONNX Runtime cannot load the user's model either.
+        ModelError: MODEL_UNSUPPORTED, the opset is too old; MODEL_NOT_RUNNABLE, ONNX Runtime
+            cannot load the model.
     """
-    model = loaded.model
     if loaded.opset < _OLDEST_OPSET:
-        raise ModelError("MODEL_UNSUPPORTED", f"opset {loaded.opset}")
-    with carrying_origins(model):
-        common.InlinePass()(model)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    common.LiftSubgraphInitializersToMainGraphPass()(model)
-    common.RemoveInitializersFromInputsPass()(model)
-    settle_ir_version(model)
-    infer_shapes(model)
-    if loaded.opset < min_opset:
-        convert_opset(model, min_opset)
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+        raise ModelError(
+            "MODEL_UNSUPPORTED",
+            f"The model uses opset {loaded.opset}; ONNX Runtime runs {_OLDEST_OPSET} and later. "
+            "Export it again from its original framework with the latest opset.",
+            opset=loaded.opset,
+        )
+    model = loaded.model
+    refusal: Exception | None = None
+    for effort in _efforts(loaded.opset < min_opset):
+        try:
+            return _prepared(model, loaded, effort, min_opset, workspace)
+        except Exception as error:
+            _logger.info("preparing with effort %s failed", effort.name, exc_info=True)
+            refusal = error
+        model = reload_graph(loaded)
+    if isinstance(refusal, RuntimeRefusal):
+        raise ModelError(
+            "MODEL_NOT_RUNNABLE", f"ONNX Runtime cannot load the model: {refusal}"
+        ) from refusal
+    raise ModelError("MODEL_UNSUPPORTED", f"The model cannot be taken: {refusal}") from refusal
+
+
+def _efforts(convert: bool) -> tuple[_Effort, ...]:
+    if convert:
+        return (_Effort.FULL, _Effort.KEEP_OPSET, _Effort.AS_IT_IS)
+    return (_Effort.FULL, _Effort.AS_IT_IS)
+
+
+def _prepared(
+    model: ir.Model, loaded: LoadedModel, effort: _Effort, min_opset: int, workspace: Path
+) -> PreparedModel:
+    warnings = list(loaded.warnings)
+    if effort > _Effort.AS_IT_IS:
+        warnings += _normalize(model)
+        if effort is _Effort.FULL and loaded.opset < min_opset:
+            convert_opset(model, min_opset)
+            lift_constants(model)
         infer_shapes(model)
+        _simplify(model, loaded)
+    else:
+        infer_shapes(model)
+    opset = model.opset_imports[""]
+    path = workspace / "prepared.onnx"
+    _check_loads(model, path)
+    return PreparedModel(
+        model=model,
+        opset=opset,
+        contrib_qdq=opset < min_opset,
+        path=path,
+        warnings=tuple(warnings),
+    )
+
+
+def _normalize(model: ir.Model) -> Iterator[report.Warning]:
+    """Inline functions and make all constants initializers of the main graph that are no inputs."""
+    inline_functions(model)
+    lift_constants(model)
+    listed = [value for value in model.graph.inputs if value.is_initializer()]
+    formal = model.ir_version < INITIALIZERS_NEED_NO_INPUT
+    if listed and (formal or any(_is_weight(value) for value in listed)):
+        common.RemoveInitializersFromInputsPass()(model)
+        yield report.Warning(
+            code="WEIGHTS_WERE_INPUTS",
+            message=f"{len(listed)} inputs of the model are weights or other values that it holds "
+            "itself; they are taken as constants and are no inputs of the result.",
+        )
+    settle_ir_version(model)
+
+
+def _is_weight(value: ir.Value) -> bool:
+    return any(use.node.op_type in _LAYERS and use.idx for use in value.uses())
+
+
+def _simplify(model: ir.Model, loaded: LoadedModel) -> None:
     fold_constants(model, loaded.weights)
     drop_no_ops(model.graph)
     fuse_affine(model.graph, loaded.weights)
     remove_unused(model.graph)
-    path = workspace / "prepared.onnx"
-    path.write_bytes(ir.to_proto(model).SerializeToString())
+
+
+def _check_loads(model: ir.Model, path: Path) -> None:
+    """Write the model and load it in ONNX Runtime, which knows types that onnx does not.
+
+    Raises:
+        RuntimeRefusal: it does not load.
+    """
+    proto = ir.serde.serialize_model(model)
+    path.write_bytes(proto.SerializeToString())
+    unknown = unknown_values(model)
+    if unknown:
+        proto.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in unknown)
+        probe = path.with_name("types.onnx")
+        probe.write_bytes(proto.SerializeToString())
+        with suppress(RuntimeRefusal):
+            learn_types(unknown, Session(probe))
+            return
     Session(path)
-    return PreparedModel(
-        model=model,
-        opset=model.opset_imports[""],
-        contrib_qdq=False,
-        path=path,
-        warnings=loaded.warnings,
-    )

@@ -54,7 +54,7 @@ def _serialized(model: ir.Model, data: WeightFile) -> bytes:
     try:
         for value, tensor in zip(values, tensors, strict=True):
             value.const_value = None if tensor is None else data.store(tensor)
-        serialized: bytes = ir.to_proto(model).SerializeToString()
+        serialized = ir.serde.serialize_model(model).SerializeToString()
     finally:
         for value, tensor in zip(values, tensors, strict=True):
             value.const_value = tensor

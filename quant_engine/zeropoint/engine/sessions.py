@@ -17,7 +17,7 @@ class RuntimeRefusal(Exception):  # noqa: N818 - what it is, not what it breaks
 
 
 class InputSlot(NamedTuple):
-    """An input that must be fed.
+    """An input that must be fed, or an output that comes out.
 
     Attributes:
         name: Its name.
@@ -75,7 +75,11 @@ class Session:
             InputSlot(slot.name, slot.type, tuple(slot.shape))
             for slot in self._session.get_inputs()
         )
-        self.outputs: tuple[str, ...] = tuple(slot.name for slot in self._session.get_outputs())
+        self.output_slots = tuple(
+            InputSlot(slot.name, slot.type, tuple(slot.shape))
+            for slot in self._session.get_outputs()
+        )
+        self.outputs: tuple[str, ...] = tuple(slot.name for slot in self.output_slots)
 
     def run(
         self, feeds: Mapping[str, NDArray[np.generic]], outputs: Sequence[str] | None = None
