@@ -38,7 +38,8 @@ from zeropoint.engine.options import (
     VerifyOptions,
     WeightOptions,
 )
-from zeropoint.engine.pipeline import Job, inspect_model, open_job, versions
+from zeropoint.engine.pipeline import Job, open_job, versions
+from zeropoint.engine.planned import inspect_model
 from zeropoint.engine.report import (
     CalibrationFigures,
     Inspection,

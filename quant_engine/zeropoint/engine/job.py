@@ -1,6 +1,6 @@
 """What a job is given and what it gives back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -40,6 +40,7 @@ class JobSettings:
         observe_bytes: Budget for the activations held at once while observing.
         retained_batches: Batches kept to verify the result with.
         retained_bytes: Budget for those.
+        verify_seconds: Longest time for running and comparing the result.
         progress: Told how far the job is.
     """
 
@@ -48,6 +49,7 @@ class JobSettings:
     observe_bytes: int = 512 << 20
     retained_batches: int = 8
     retained_bytes: int = 64 << 20
+    verify_seconds: float = 600.0
     progress: ProgressCallback | None = None
 
 

@@ -104,7 +104,8 @@ def _first_axis(_node: ir.Node, rank: int) -> int | None:
 
 
 def _matmul_axis(_node: ir.Node, rank: int) -> int | None:
-    return rank - 1 if rank >= 2 else None
+    # Integer kernels take scales per column for a matrix, not for a stack of them.
+    return 1 if rank == 2 else None
 
 
 def _gemm_axis(node: ir.Node, _rank: int) -> int | None:
@@ -133,9 +134,7 @@ def _constant_bounds(node: ir.Node) -> str | None:
 
 
 _COMPUTE = {
-    "Conv": OpRule(
-        role=Role.COMPUTE, weight=1, weight_axis=_first_axis, bias=2, dynamic=True
-    ),
+    "Conv": OpRule(role=Role.COMPUTE, weight=1, weight_axis=_first_axis, bias=2, dynamic=True),
     "MatMul": OpRule(
         role=Role.COMPUTE,
         activations=(0, 1),

@@ -51,6 +51,9 @@ def derive_parameters(
         plan: What is quantized.
         sketches: Statistics of each tensor in `plan.observed`.
         options: Types, symmetry and range method.
+
+    Raises:
+        CalibrationError: NO_FINITE_VALUES, a tensor had elements but none that is finite.
     """
     values = {value.name: value for node in graph for value in node.inputs if value is not None}
     ranges: dict[str, Range] = {}
@@ -103,7 +106,7 @@ def _range(
         assert array is not None, tensor.name
         return Range(float(array.min()), float(array.max())) if array.size else None
     sketch = sketches[tensor.name]
-    return choose_range(sketch, options) if sketch.finite else None
+    return choose_range(sketch, options, tensor=tensor.name) if sketch.elements else None
 
 
 def _constants(
@@ -150,7 +153,7 @@ def _warnings(unseen: list[str], grown: list[str]) -> tuple[Warning, ...]:
         warnings.append(
             Warning(
                 code="TENSOR_NOT_SEEN",
-                message="no batch gave these tensors a finite value, so their range is a guess: "
+                message="these tensors were empty in every batch, so their range is a guess: "
                 f"{', '.join(unseen[:5])}; send batches that reach them",
                 nodes=tuple(unseen),
             )

@@ -8,29 +8,24 @@ with open_job(path, options, settings) as job:      # load, prepare, plan
 
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from zeropoint.engine.describe import describe_plan
 from zeropoint.engine.digest import result_digest
 from zeropoint.engine.dynamic import rewrite_dynamic
-from zeropoint.engine.errors import BatchError, CalibrationError, NothingToQuantize
-from zeropoint.engine.gemm import normalize_gemms
+from zeropoint.engine.errors import BatchError, CalibrationError
+from zeropoint.engine.isolate import node_twins
 from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase
-from zeropoint.engine.load import LoadedModel, load_model
+from zeropoint.engine.judge import judge
 from zeropoint.engine.observe import Observer
-from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
+from zeropoint.engine.options import Options, StaticOptions
 from zeropoint.engine.parameters import Parameters, derive_parameters, derive_weights
-from zeropoint.engine.plan import QuantPlan, make_dynamic_plan, make_plan
-from zeropoint.engine.prepare import PreparedModel, prepare_model
+from zeropoint.engine.planned import PlannedModel, plan_model
 from zeropoint.engine.report import (
     CalibrationFigures,
-    Inspection,
     NonFiniteTensor,
     PhaseTime,
     PlanReport,
@@ -42,9 +37,13 @@ from zeropoint.engine.retain import RetainedBatches
 from zeropoint.engine.rewrite import rewrite_qdq
 from zeropoint.engine.save import save_model
 from zeropoint.engine.signature import check_batch
+from zeropoint.engine.twins import TwinModel, build_twins
+from zeropoint.engine.verify import Verified, VerifyRequest
+from zeropoint.engine.verify_process import VerifyProcess, verify_contained
 from zeropoint.sketch import Sketch
 
 _DIGEST_KEY = "zeropoint.digest"
+_KERNEL_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
 def open_job(path: Path, options: Options, settings: JobSettings) -> "Job":
@@ -60,55 +59,75 @@ def open_job(path: Path, options: Options, settings: JobSettings) -> "Job":
         OptionError: an option names what the model does not have.
         NothingToQuantize: no node can be quantized with these options.
     """
-    kind = StaticJob if isinstance(options, StaticOptions) else DynamicJob
-    return kind(path, options, settings)
+    clock = _Clock(settings)
+    with clock.phase(Phase.PREPARE, "loading and planning"):
+        planned = plan_model(path, options, settings.workspace)
+        planned.require_nodes()
+    if isinstance(options, StaticOptions):
+        return StaticJob(planned, options, settings, clock)
+    return DynamicJob(planned, settings, clock)
 
 
-def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
-    """Plan without data.
-
-    Args:
-        path: The ONNX file.
-        options: What would be asked for.
-        workspace: An empty folder; the caller removes it.
-
-    Raises:
-        ModelError: the model cannot be read or converted.
-        OptionError: an option names what the model does not have.
-    """
-    loaded, prepared, plan = _plan(path, options, workspace)
-    return Inspection(
-        signature=loaded.signature,
-        plan=describe_plan(loaded, prepared, plan, options),
-        opset=loaded.opset,
-        model_bytes=loaded.model_bytes,
+def versions() -> Versions:
+    """Return the versions that this process runs."""
+    return Versions(
+        zeropoint=version("zeropoint"), onnxruntime=version("onnxruntime"), onnx=version("onnx")
     )
 
 
-class Job(ABC):
-    """One model on its way; use as a context manager."""
+class _Clock:
+    """Times the phases, and tells of them."""
 
-    def __init__(self, path: Path, options: Options, settings: JobSettings) -> None:
-        """Load, prepare and plan; raises as `open_job` says."""
-        self._options = options
+    def __init__(self, settings: JobSettings) -> None:
+        self._progress = settings.progress
+        self._seconds: dict[Phase, float] = {}
+
+    @property
+    def times(self) -> tuple[PhaseTime, ...]:
+        return tuple(PhaseTime(phase=phase, seconds=s) for phase, s in self._seconds.items())
+
+    def tell(self, phase: Phase, done: int, total: int, message: str) -> None:
+        if self._progress is not None:
+            self._progress(phase, done, total, message)
+
+    @contextmanager
+    def phase(self, phase: Phase, message: str) -> Iterator[None]:
+        self.tell(phase, 0, 1, message)
+        with self.timed(phase):
+            yield
+        self.tell(phase, 1, 1, message)
+
+    @contextmanager
+    def timed(self, phase: Phase) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - begin
+            self._seconds[phase] = self._seconds.get(phase, 0.0) + spent
+
+
+class Job(ABC):
+    """One model on its way; made by `open_job`, used as a context manager."""
+
+    def __init__(self, planned: PlannedModel, settings: JobSettings, clock: _Clock) -> None:
+        self._planned = planned
         self._settings = settings
-        self._phases: dict[Phase, float] = {}
+        self._clock = clock
         self._batches = 0
         self._rejected = 0
         self._retained = RetainedBatches(settings.retained_batches, settings.retained_bytes)
-        with self._phase(Phase.PREPARE, "loading and planning"):
-            self._loaded, self._prepared, self._plan = _plan(path, options, settings.workspace)
-            self._require_something()
+        self._verifier = VerifyProcess()  # has its imports behind it when it is needed
 
     @property
     def signature(self) -> Signature:
         """Inputs that a batch must feed, and outputs."""
-        return self._loaded.signature
+        return self._planned.loaded.signature
 
     @property
     def plan(self) -> PlanReport:
         """What will be done."""
-        return describe_plan(self._loaded, self._prepared, self._plan, self._options)
+        return self._planned.describe()
 
     def observe(self, batch: Batch) -> None:
         """Take one batch.
@@ -119,7 +138,7 @@ class Job(ABC):
         Raises:
             BatchError: the batch does not fit or cannot be run; nothing of it was counted.
         """
-        with self._phase(Phase.CALIBRATE):
+        with self._clock.timed(Phase.CALIBRATE):
             try:
                 check_batch(self.signature, batch)
                 self._observe(batch)
@@ -128,7 +147,7 @@ class Job(ABC):
                 raise
             self._retained.offer(batch)
             self._batches += 1
-        self._tell(Phase.CALIBRATE, self._batches, 0, f"{self._batches} batches")
+        self._clock.tell(Phase.CALIBRATE, self._batches, 0, f"{self._batches} batches")
 
     def finish(self) -> JobResult:
         """Choose parameters, rewrite, save, verify and report.
@@ -137,45 +156,44 @@ class Job(ABC):
             CalibrationError: no batch was given to a job that needs one.
             VerificationError: the result is not good enough to be returned.
         """
-        with self._phase(Phase.QUANTIZE, "choosing parameters"):
+        planned, options = self._planned, self._planned.options
+        with self._clock.phase(Phase.QUANTIZE, "choosing parameters"):
             figures = self._calibration()
-            parameters = self._quantize()
-            digest = result_digest(self._loaded.sha256, self._options, self._plan, parameters)
-            model = self._prepared.model
-            model.metadata_props[_DIGEST_KEY] = digest.hex()
-            files = save_model(model, self._settings.workspace / "result" / "model.onnx")
-        with self._phase(Phase.VERIFY, "running and comparing the result"):
-            verification = self._verify(files[0])
-        plan = describe_plan(self._loaded, self._prepared, self._plan, self._options, parameters)
-        quality = judge(verification, self._options)
+            parameters = self._parameters()
+            twins = self._build_twins(parameters)
+            names = {node.name or "": planned.user_name(node) for node in planned.graph}
+            kernels = self._kernel_nodes()
+            self._rewrite(parameters)
+            digest = result_digest(planned.loaded.sha256, options, planned.plan, parameters)
+            files = self._save(digest)
+        plan = planned.describe(parameters)
+        with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
+            verified = self._verify(files[0], twins, kernels)
+            quality = judge(verified, options, {name: names[name] for name in planned.plan.nodes})
         report = Report(
             versions=versions(),
-            source_sha256=self._loaded.sha256,
+            source_sha256=planned.loaded.sha256,
             digest=digest,
-            options=self._options,
+            options=options,
             signature=self.signature,
             plan=plan,
-            verification=verification,
+            verification=verified.verification,
             calibration=figures,
             warnings=(*plan.warnings, *parameters.warnings, *quality),
-            source_bytes=self._loaded.model_bytes,
+            source_bytes=planned.loaded.model_bytes,
             result_bytes=sum(file.stat().st_size for file in files),
-            phases=tuple(PhaseTime(phase=p, seconds=s) for p, s in self._phases.items()),
+            phases=self._clock.times,
         )
         return JobResult(files=files, report=report)
 
     def close(self) -> None:
         """End everything that was started; the workspace is the caller's to remove."""
+        self._verifier.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.close()
 
     @abstractmethod
@@ -187,64 +205,73 @@ class Job(ABC):
         """End calibration and tell what it saw."""
 
     @abstractmethod
-    def _quantize(self) -> Parameters:
-        """Choose parameters and rewrite the prepared model."""
+    def _parameters(self) -> Parameters:
+        """Choose parameters."""
 
-    def _require_something(self) -> None:
-        if self._plan.nodes:
-            return
-        reasons = Counter(why.message for why in self._plan.kept.values())
-        listed = "; ".join(f"{count} nodes: {text}" for text, count in reasons.most_common(4))
-        domains = {node.domain for node in self._prepared.model.graph} - {"", "ai.onnx"}
-        advice = "Widen op_types_to_quantize and nodes_to_quantize."
-        if domains:
-            advice = (
-                f"The model holds operators of {', '.join(sorted(domains))}: it may have been "
-                "optimized for one runtime already. Quantize the model from before that."
-            )
-        raise NothingToQuantize(
-            "NOTHING_TO_QUANTIZE",
-            f"no node of this model can be quantized ({listed or 'it has no nodes'}). {advice}",
-            nodes=len(self._plan.kept),
+    @abstractmethod
+    def _rewrite(self, parameters: Parameters) -> None:
+        """Quantize the prepared model in place."""
+
+    def _build_twins(self, parameters: Parameters) -> TwinModel:
+        return build_twins(
+            self._planned.prepared.model,
+            node_twins(self._planned.graph, self._planned.plan, parameters),
+            self._settings.workspace / "twins.onnx",
+            self._planned.user_name,
         )
 
-    def _tell(self, phase: Phase, done: int, total: int, message: str) -> None:
-        if self._settings.progress is not None:
-            self._settings.progress(phase, done, total, message)
+    def _kernel_nodes(self) -> dict[str, str]:
+        """Return the operator types of the nodes that may become integer kernels, by name."""
+        return {
+            node.name or "": node.op_type
+            for node in self._planned.graph
+            if node.op_type in _KERNEL_OPERATORS
+        }
 
-    @contextmanager
-    def _phase(self, phase: Phase, message: str = "") -> Iterator[None]:
-        if message:
-            self._tell(phase, 0, 1, message)
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - begin
-            self._phases[phase] = self._phases.get(phase, 0.0) + spent
-        if message:
-            self._tell(phase, 1, 1, message)
+    def _save(self, digest: bytes) -> tuple[Path, ...]:
+        model = self._planned.prepared.model
+        model.metadata_props[_DIGEST_KEY] = digest.hex()
+        return save_model(model, self._settings.workspace / "result" / "model.onnx")
+
+    def _verify(self, result: Path, twins: TwinModel, kernels: Mapping[str, str]) -> Verified:
+        workspace = self._settings.workspace
+        request = VerifyRequest(
+            original=self._planned.loaded.runnable,
+            shipped=result,
+            scratch=workspace,
+            batches=self._retained.store(workspace),
+            twins=twins,
+            nodes=kernels,
+            threads=self._settings.threads,
+        )
+        return verify_contained(request, self._settings.verify_seconds, self._verifier)
 
 
 class StaticJob(Job):
     """Ranges of activations come from batches."""
 
-    def __init__(self, path: Path, options: StaticOptions, settings: JobSettings) -> None:
-        """Load, prepare and plan; raises as `open_job` says."""
-        super().__init__(path, options, settings)
-        self._static = options
+    def __init__(
+        self, planned: PlannedModel, options: StaticOptions, settings: JobSettings, clock: _Clock
+    ) -> None:
+        super().__init__(planned, settings, clock)
+        self._options = options
         self._sketches: Mapping[str, Sketch] = {}
-        self._observer = Observer(
-            self._prepared.model,
-            self._plan.observed,
-            workspace=settings.workspace,
-            threads=settings.threads,
-            observe_bytes=settings.observe_bytes,
-        )
+        try:
+            self._observer = Observer(
+                planned.prepared.model,
+                planned.plan.observed,
+                workspace=settings.workspace,
+                threads=settings.threads,
+                observe_bytes=settings.observe_bytes,
+            )
+        except BaseException:
+            super().close()
+            raise
 
     def close(self) -> None:
-        """End counting."""
+        """End everything that was started; the workspace is the caller's to remove."""
         self._observer.close()
+        super().close()
 
     def _observe(self, batch: Batch) -> None:
         self._observer.observe(batch)
@@ -266,19 +293,15 @@ class StaticJob(Job):
             non_finite=_non_finite(self._sketches),
         )
 
-    def _quantize(self) -> Parameters:
-        graph = self._prepared.model.graph
-        parameters = derive_parameters(graph, self._plan, self._sketches, self._static)
-        self._twins = write_twins(
-            self._prepared.model, self._plan, parameters, self._settings.workspace
-        )
+    def _parameters(self) -> Parameters:
+        planned = self._planned
+        return derive_parameters(planned.graph, planned.plan, self._sketches, self._options)
+
+    def _rewrite(self, parameters: Parameters) -> None:
+        prepared = self._planned.prepared
         rewrite_qdq(
-            self._prepared.model,
-            self._plan,
-            parameters,
-            contrib_qdq=self._prepared.contrib_qdq,
+            prepared.model, self._planned.plan, parameters, contrib_qdq=prepared.contrib_qdq
         )
-        return parameters
 
 
 class DynamicJob(Job):
@@ -290,29 +313,14 @@ class DynamicJob(Job):
     def _calibration(self) -> None:
         return None
 
-    def _quantize(self) -> Parameters:
-        graph = self._prepared.model.graph
-        weights = derive_weights(graph, self._plan, self._options.weight)
-        rewrite_dynamic(self._prepared.model, self._plan, weights)
+    def _parameters(self) -> Parameters:
+        planned = self._planned
+        weights = derive_weights(planned.graph, planned.plan, planned.options.weight)
         return Parameters(tensors={}, weights=weights, biases={}, ranges={}, warnings=())
 
-
-def _plan(
-    path: Path, options: Options, workspace: Path
-) -> tuple[LoadedModel, PreparedModel, QuantPlan]:
-    loaded = load_model(path, workspace)
-    prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
-    if isinstance(options, StaticOptions):
-        normalize_gemms(prepared.model)
-        return loaded, prepared, make_plan(prepared, options, loaded.nodes)
-    return loaded, prepared, make_dynamic_plan(prepared, options, loaded.nodes)
-
-
-def _min_opset(options: Options) -> int:
-    """Return the lowest opset that the result can be written in."""
-    if isinstance(options, DynamicOptions):
-        return 11  # DynamicQuantizeLinear
-    return 13 if options.weight.per_channel else 10  # the axis of DequantizeLinear; QuantizeLinear
+    def _rewrite(self, parameters: Parameters) -> None:
+        planned = self._planned
+        rewrite_dynamic(planned.prepared.model, planned.plan, parameters.weights)
 
 
 def _non_finite(sketches: Mapping[str, Sketch]) -> tuple[NonFiniteTensor, ...]:
@@ -325,11 +333,4 @@ def _non_finite(sketches: Mapping[str, Sketch]) -> tuple[NonFiniteTensor, ...]:
         )
         for name, sketch in sketches.items()
         if sketch.nan or sketch.positive_infinity or sketch.negative_infinity
-    )
-
-
-def versions() -> Versions:
-    """Return the versions that this process runs."""
-    return Versions(
-        zeropoint=version("zeropoint"), onnxruntime=version("onnxruntime"), onnx=version("onnx")
     )

@@ -1,0 +1,124 @@
+"""Everything that comes before data: load, prepare, plan."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from zeropoint.engine.describe import describe_plan
+from zeropoint.engine.errors import NothingToQuantize
+from zeropoint.engine.gemm import normalize_gemms
+from zeropoint.engine.load import LoadedModel, load_model
+from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
+from zeropoint.engine.parameters import Parameters
+from zeropoint.engine.plan import QuantPlan, make_dynamic_plan, make_plan
+from zeropoint.engine.prepare import PreparedModel, prepare_model
+from zeropoint.engine.report import Inspection, PlanReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedModel:
+    """A model with its plan.
+
+    Attributes:
+        loaded: The user's model.
+        prepared: The form that is quantized.
+        plan: What is quantized in it.
+        options: What was asked for.
+    """
+
+    loaded: LoadedModel
+    prepared: PreparedModel
+    plan: QuantPlan
+    options: Options
+
+    @property
+    def graph(self) -> ir.Graph:
+        """The prepared graph."""
+        return self.prepared.model.graph
+
+    def describe(self, parameters: Parameters | None = None) -> PlanReport:
+        """Return the plan in the user's own terms, with parameters where they are known."""
+        return describe_plan(self.loaded, self.prepared, self.plan, self.options, parameters)
+
+    def user_name(self, node: ir.Node) -> str:
+        """Return the user's name of a prepared node."""
+        origins = self.prepared.origins(node)
+        return origins[0] if origins else node.name or ""
+
+    def require_nodes(self) -> None:
+        """Refuse a plan that would return the model as it is.
+
+        Raises:
+            NothingToQuantize: no node is quantized.
+        """
+        if self.plan.nodes:
+            return
+        reasons = Counter(why.message for why in self.plan.kept.values())
+        listed = "; ".join(f"{count} nodes: {text}" for text, count in reasons.most_common(4))
+        raise NothingToQuantize(
+            "NOTHING_TO_QUANTIZE",
+            f"no node of this model can be quantized ({listed or 'it has no nodes'}). "
+            f"{self._advice()}",
+            nodes=len(self.plan.kept),
+        )
+
+    def _advice(self) -> str:
+        foreign = sorted({node.domain for node in self.graph} - {"", "ai.onnx"})
+        if foreign:
+            return (
+                f"The model holds operators of {', '.join(foreign)}: it may have been optimized "
+                "for one runtime already. Quantize the model from before that."
+            )
+        return "Widen op_types_to_quantize and nodes_to_quantize, if they were given."
+
+
+def plan_model(path: Path, options: Options, workspace: Path) -> PlannedModel:
+    """Load, prepare and plan.
+
+    Args:
+        path: The ONNX file; its external data lies beside it. Nothing beside it is changed.
+        options: What is asked for.
+        workspace: An empty folder; the caller removes it.
+
+    Raises:
+        ModelError: the model cannot be read, converted or run.
+        OptionError: an option names what the model does not have.
+    """
+    loaded = load_model(path, workspace)
+    prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
+    if isinstance(options, StaticOptions):
+        normalize_gemms(prepared.model)
+        plan = make_plan(prepared, options, loaded.nodes)
+    else:
+        plan = make_dynamic_plan(prepared, options, loaded.nodes)
+    return PlannedModel(loaded=loaded, prepared=prepared, plan=plan, options=options)
+
+
+def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
+    """Tell what would be done, without data.
+
+    Args:
+        path: The ONNX file.
+        options: What would be asked for.
+        workspace: An empty folder; the caller removes it.
+
+    Raises:
+        ModelError: the model cannot be read or converted.
+        OptionError: an option names what the model does not have.
+    """
+    planned = plan_model(path, options, workspace)
+    return Inspection(
+        signature=planned.loaded.signature,
+        plan=planned.describe(),
+        opset=planned.loaded.opset,
+        model_bytes=planned.loaded.model_bytes,
+    )
+
+
+def _min_opset(options: Options) -> int:
+    """Return the lowest opset that the result can be written in."""
+    if isinstance(options, DynamicOptions):
+        return 11  # DynamicQuantizeLinear
+    return 13 if options.weight.per_channel else 10  # the axis of DequantizeLinear; QuantizeLinear
