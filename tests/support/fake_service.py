@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
@@ -137,7 +137,7 @@ class FakeService(v1.QuantizationServiceServicer):
             versions=v1.Versions(zeropoint="0.1.0"),
             limits=v1.Limits(batch_bytes=self.script.window, jobs=2),
             capabilities=v1.Capabilities(
-                quant_types=[v1.QUANT_TYPE_QINT8, 99], static_op_types=["Conv"]
+                quant_types=[v1.QUANT_TYPE_QINT8, cast(v1.QuantType, 99)], static_op_types=["Conv"]
             ),
         )
 
@@ -160,8 +160,7 @@ class FakeService(v1.QuantizationServiceServicer):
             return
         if script.end_early:
             return
-        for message in script.extra:
-            yield message
+        yield from script.extra
         if script.fail_at == "start":
             yield from self._fail(reader, response)
             return

@@ -1,19 +1,17 @@
 """The functions that people know: `quantize_static`, `quantize_dynamic`, and `inspect`."""
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Unpack
 
-from zeropoint.client import channel, embedded
 from zeropoint.client.batches import BatchSource
 from zeropoint.client.client import QuantizationClient, QuantizationResult
 from zeropoint.client.keywords import Mode
 from zeropoint.client.link import CancelSignal
 from zeropoint.client.model_files import ModelInput
 from zeropoint.client.options import CalibrationMethod, QuantFormat, QuantType, StaticKeywords
-from zeropoint.client.progress import Phase, Progress, ProgressCallback
+from zeropoint.client.progress import ProgressCallback
 from zeropoint.client.report import Inspection
 
 
@@ -75,7 +73,7 @@ def quantize_static(
         ZeropointError: of a class that tells what was wrong; no file is left then.
         Exception: what the reader or the callback raises, as it is.
     """
-    with _connected(server, progress) as client:
+    with QuantizationClient(server) as client:
         return client.quantize_static(
             model_input,
             model_output,
@@ -148,7 +146,7 @@ def quantize_dynamic(
         ZeropointError: of a class that tells what was wrong; no file is left then.
         Exception: what the data source or the callback raises, as it is.
     """
-    with _connected(server, progress) as client:
+    with QuantizationClient(server) as client:
         return client.quantize_dynamic(
             model_input,
             model_output,
@@ -191,21 +189,5 @@ def inspect(
     Raises:
         ZeropointError: of a class that tells what was wrong.
     """
-    with _connected(server, None) as client:
+    with QuantizationClient(server) as client:
         return client.inspect(model_input, mode=mode, timeout=timeout, cancel=cancel, **options)
-
-
-@contextlib.contextmanager
-def _connected(
-    server: str | None, progress: ProgressCallback | None
-) -> Iterator[QuantizationClient]:
-    """Give a client of the named server, or else of this process's own."""
-    target = server or channel.server_from_environment()
-    token = channel.token_from_environment()
-    if target is None:
-        if progress is not None:
-            progress(Progress(phase=Phase.CONNECT, message="starting the embedded server"))
-        endpoint = embedded.endpoint()
-        target, token = endpoint.target, endpoint.token
-    with QuantizationClient(target, token=token) as client:
-        yield client

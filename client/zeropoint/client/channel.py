@@ -3,10 +3,12 @@
 import ipaddress
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
+from zeropoint import v1
 from zeropoint.client.errors import OptionError
 
 # A report or a plan is one message, and grows with the number of nodes: about 400 bytes a node.
@@ -16,41 +18,88 @@ _LOCAL_SCHEMES = ("unix:", "unix-abstract:")
 ChannelOptions = Sequence[tuple[str, Any]]
 
 
-def open_channel(
-    target: str,
-    token: str | None = None,
-    credentials: grpc.ChannelCredentials | None = None,
-    options: ChannelOptions = (),
-) -> grpc.Channel:
-    """Return a channel to a server; nothing is sent until it is used.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a server listens.
+
+    Attributes:
+        target: Address as gRPC takes it: "host:port", "unix:/path".
+        token: Token to show; None where none is needed.
+        credentials: TLS credentials; None for a plain connection.
+    """
+
+    target: str
+    token: str | None = None
+    credentials: grpc.ChannelCredentials | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse to let a token travel unencrypted.
+
+        Raises:
+            OptionError: there are no credentials, and the address is not of this machine.
+        """
+        if self.token is not None and self.credentials is None and not is_local(self.target):
+            message = (
+                f"The token would travel to {self.target} unencrypted; "
+                "give TLS credentials (credentials=grpc.ssl_channel_credentials())."
+            )
+            raise OptionError("OPTION_CONFLICT", message, {"option": "token"})
+
+
+class Connection:
+    """A channel to a server and what is sent with each call."""
+
+    def __init__(self, endpoint: Endpoint, options: ChannelOptions = ()) -> None:
+        """Prepare a connection; it is made by the first call.
+
+        Args:
+            endpoint: The server.
+            options: Further channel options of gRPC; they win over the client's own.
+        """
+        ours: dict[str, Any] = {"grpc.max_receive_message_length": _MAX_MESSAGE_BYTES}
+        if is_local(endpoint.target):
+            ours["grpc.enable_http_proxy"] = 0
+        merged = list({**ours, **dict(options)}.items())
+        self.endpoint = endpoint
+        self.metadata = _metadata(endpoint.token)
+        self._channel = (
+            grpc.insecure_channel(endpoint.target, options=merged)
+            if endpoint.credentials is None
+            else grpc.secure_channel(endpoint.target, endpoint.credentials, options=merged)
+        )
+        self.stub = v1.QuantizationServiceStub(self._channel)
+
+    @property
+    def target(self) -> str:
+        """Address of the server."""
+        return self.endpoint.target
+
+    def close(self) -> None:
+        """Close the channel; calls in progress are cancelled."""
+        self._channel.close()
+
+
+def named_endpoint(
+    target: str | None, token: str | None, credentials: grpc.ChannelCredentials | None
+) -> Endpoint | None:
+    """Return the server that the caller, or else ZEROPOINT_SERVER, names; None if neither does.
 
     Args:
-        target: Address as gRPC takes it: "host:port", "unix:/path".
-        token: Token that will be shown; refused where it would travel unencrypted.
-        credentials: TLS credentials; None for a plain connection.
-        options: Further channel options of gRPC; they win over the client's own.
+        target: Address of the server.
+        token: Token to show; None: ZEROPOINT_TOKEN.
+        credentials: TLS credentials.
 
     Raises:
         OptionError: a token would travel unencrypted.
     """
-    local = is_local(target)
-    ours: dict[str, Any] = {"grpc.max_receive_message_length": _MAX_MESSAGE_BYTES}
-    if local:
-        ours["grpc.enable_http_proxy"] = 0
-    merged = list({**ours, **dict(options)}.items())
-    if credentials is not None:
-        return grpc.secure_channel(target, credentials, options=merged)
-    if token is not None and not local:
-        message = (
-            f"The token would travel to {target} unencrypted; "
-            "give TLS credentials (credentials=grpc.ssl_channel_credentials())."
-        )
-        raise OptionError("OPTION_CONFLICT", message, {"option": "token"})
-    return grpc.insecure_channel(target, options=merged)
+    target = target or os.environ.get("ZEROPOINT_SERVER")
+    if not target:
+        return None
+    token = token or os.environ.get("ZEROPOINT_TOKEN") or None
+    return Endpoint(target=target, token=token, credentials=credentials)
 
 
-def metadata(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Return what is sent with each call to show a token."""
+def _metadata(token: str | None) -> tuple[tuple[str, str], ...]:
     return () if token is None else (("authorization", f"Bearer {token}"),)
 
 
@@ -63,13 +112,3 @@ def is_local(target: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def token_from_environment() -> str | None:
-    """Return ZEROPOINT_TOKEN, None where it is not set."""
-    return os.environ.get("ZEROPOINT_TOKEN") or None
-
-
-def server_from_environment() -> str | None:
-    """Return ZEROPOINT_SERVER, None where it is not set."""
-    return os.environ.get("ZEROPOINT_SERVER") or None

@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Self, Unpack
 import grpc
 
 from zeropoint import v1
-from zeropoint.client import channel, errors, mirror
+from zeropoint.client import channel, embedded, errors, mirror
 from zeropoint.client.batches import BatchSource
 from zeropoint.client.job import Job, Rejection, Request, Response, inspect_requests
 from zeropoint.client.keywords import Mode, dynamic_options, options_for, static_options
@@ -19,7 +20,7 @@ from zeropoint.client.link import CancelSignal, Link, SingleResponse, converse
 from zeropoint.client.model_files import ModelInput, SourceFile, open_model
 from zeropoint.client.options import DynamicKeywords, Options, StaticKeywords, StaticOptions
 from zeropoint.client.output import ResultFiles
-from zeropoint.client.progress import ProgressCallback
+from zeropoint.client.progress import Phase, Progress, ProgressCallback
 from zeropoint.client.report import Inspection, Report, ServerInfo
 
 _UNARY_SECONDS = 30.0
@@ -51,7 +52,7 @@ class QuantizationClient:
 
     def __init__(
         self,
-        target: str,
+        target: str | None = None,
         *,
         token: str | None = None,
         credentials: grpc.ChannelCredentials | None = None,
@@ -60,18 +61,19 @@ class QuantizationClient:
         """Prepare a connection; it is made by the first call.
 
         Args:
-            target: Address of the server: "host:port" or "unix:/path".
-            token: Token to show to the server.
+            target: Address of the server: "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or
+                else a server of this process's own, started when it is first needed.
+            token: Token to show to the server; None: ZEROPOINT_TOKEN.
             credentials: TLS credentials; None for a plain connection.
             channel_options: Further channel options of gRPC.
 
         Raises:
             OptionError: a token would travel unencrypted.
         """
-        self.target = target
-        self._metadata = channel.metadata(token)
-        self._channel = channel.open_channel(target, token, credentials, channel_options)
-        self._stub = v1.QuantizationServiceStub(self._channel)
+        self._named = channel.named_endpoint(target, token, credentials)
+        self._channel_options = channel_options
+        self._connection: channel.Connection | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +88,10 @@ class QuantizationClient:
 
     def close(self) -> None:
         """Close the connection; calls in progress are cancelled."""
-        self._channel.close()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def quantize_static(
         self,
@@ -152,12 +157,23 @@ class QuantizationClient:
             ServerError: the server cannot be reached or does not know the token.
             LimitError: no answer came in time.
         """
+        to = self._connect(None)
         request = v1.GetServerInfoRequest()
         try:
-            answer = self._stub.GetServerInfo(request, timeout=timeout, metadata=self._metadata)
+            answer = to.stub.GetServerInfo(request, timeout=timeout, metadata=to.metadata)
         except grpc.RpcError as error:
-            raise errors.from_rpc_error(error, self.target) from None
+            raise errors.from_rpc_error(error, to.target) from None
         return mirror.read(ServerInfo, answer)
+
+    def _connect(self, progress: ProgressCallback | None) -> channel.Connection:
+        """Return the connection; start a server of our own first if none is named."""
+        if self._named is None and progress is not None:
+            progress(Progress(phase=Phase.CONNECT, message="starting the embedded server"))
+        endpoint = self._named or embedded.endpoint()
+        with self._lock:
+            if self._connection is None or self._connection.endpoint != endpoint:
+                self._connection = channel.Connection(endpoint, self._channel_options)
+            return self._connection
 
     def _quantize(
         self,
@@ -176,12 +192,13 @@ class QuantizationClient:
             )
 
     def _job_link(self, options: Options, watch: "_Watch") -> Link[Request, Response]:
+        to = self._connect(watch.progress)
         static = isinstance(options, StaticOptions)
-        call: Any = self._stub.QuantizeStatic if static else self._stub.QuantizeDynamic
+        call: Any = to.stub.QuantizeStatic if static else to.stub.QuantizeDynamic
         request = v1.QuantizeStaticRequest if static else v1.QuantizeDynamicRequest
         return Link(
-            lambda requests: call(requests, timeout=watch.timeout, metadata=self._metadata),
-            target=self.target,
+            lambda requests: call(requests, timeout=watch.timeout, metadata=to.metadata),
+            target=to.target,
             heartbeat=request(heartbeat=v1.Heartbeat()),
             cancel=watch.cancel,
         )
@@ -189,12 +206,13 @@ class QuantizationClient:
     def _inspect(
         self, files: Sequence[SourceFile], options: Options, watch: "_Watch"
     ) -> Inspection:
-        call = self._stub.Inspect.future
+        to = self._connect(watch.progress)
+        call = to.stub.Inspect.future
         link: Link[v1.InspectRequest, v1.InspectResponse] = Link(
             lambda requests: SingleResponse(
-                call(requests, timeout=watch.timeout, metadata=self._metadata)
+                call(requests, timeout=watch.timeout, metadata=to.metadata)
             ),
-            target=self.target,
+            target=to.target,
             heartbeat=v1.InspectRequest(heartbeat=v1.Heartbeat()),
             cancel=watch.cancel,
             silence_seconds=math.inf,  # the one response is the first thing to be heard

@@ -17,10 +17,10 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import IO
 
+from zeropoint.client.channel import Endpoint
 from zeropoint.client.errors import UnavailableError
 
 _START_SECONDS = 120.0  # a first start on a cold machine compiles and caches
@@ -28,19 +28,6 @@ _STOP_SECONDS = 5.0
 _STDERR_LINES = 40
 _MAX_UNIX_PATH = 100  # of 104 bytes on macOS, 108 on Linux
 _NEEDED = ("onnx", "onnxruntime", "onnx_ir", "onnxscript", "grpc_health", "pydantic_settings")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a server listens.
-
-    Attributes:
-        target: Address as gRPC takes it.
-        token: Token to show; None where the socket itself is private.
-    """
-
-    target: str
-    token: str | None = None
 
 
 class EmbeddedServer:
@@ -111,8 +98,9 @@ class EmbeddedServer:
 
     def _keep_stderr(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._stderr.append(line.decode("utf-8", errors="replace"))
+        with self._process.stderr as lines:
+            for line in lines:
+                self._stderr.append(line.decode("utf-8", errors="replace"))
 
 
 _lock = threading.Lock()
@@ -194,6 +182,7 @@ def _in_background(function: Callable[..., None], *arguments: object) -> threadi
 
 def _read_output(stream: IO[bytes], lines: SimpleQueue[bytes]) -> None:
     """Hand over the first line, and read on: a full pipe would stop the server."""
-    lines.put(stream.readline())
-    while stream.read(1 << 16):
-        pass
+    with stream:
+        lines.put(stream.readline())
+        while stream.read(1 << 16):
+            pass

@@ -39,10 +39,11 @@ class ResultFiles:
             message = f"model_output {self._destination} is a file of model_input; choose another."
             raise OptionError("OPTION_CONFLICT", message, {"option": "model_output"})
         folder = self._destination.parent
-        if self._destination.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
+        taken = self._destination.exists() and not self._destination.is_file()
+        if taken or not (folder.is_dir() and os.access(folder, os.W_OK)):
             message = (
                 f"{self._destination} cannot be written: its folder must exist and be writable, "
-                "and it must not be a folder itself."
+                "and what stands there already must be a file."
             )
             raise OutputError("OUTPUT_NOT_WRITABLE", message, {"path": str(self._destination)})
 

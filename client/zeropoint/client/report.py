@@ -35,10 +35,11 @@ class Signature:
 
 
 class NodeState(StrEnum):
-    """Whether a node was, or will be, quantized."""
+    """Whether a node was, or will be, quantized; FOLDED: gone before, by preparation."""
 
     QUANTIZED = "quantized"
     FLOAT = "float"
+    FOLDED = "folded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,8 +98,9 @@ def _verification(proof: Verification) -> Iterator[str]:
 
 
 def _plan(plan: Plan) -> Iterator[str]:
-    total, floating = len(plan.nodes), len(plan.skipped)
-    yield f"nodes       {total - floating} of {total} quantized, opset {plan.opset}"
+    states = Counter(node.state.value for node in plan.nodes)
+    counts = ", ".join(f"{times} {state}" for state, times in states.most_common())
+    yield f"nodes       {counts}; opset {plan.opset}"
     reasons = Counter((node.reason, node.op_type) for node in plan.skipped)
     for (reason, op_type), times in reasons.most_common():
         yield f"float       {times} {op_type}: {reason}"

@@ -117,7 +117,7 @@ def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
         if path.suffix == ".npy":
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             return array
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         message = f"{path} cannot be read as numpy data: {error}"

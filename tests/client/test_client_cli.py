@@ -1,0 +1,294 @@
+"""The command line: arguments become options, answers and errors come out as documented."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from support.fake_service import RESULT, FakeServer, Script
+from typer.testing import CliRunner, Result
+
+from zeropoint import v1
+from zeropoint.client import Phase, Progress, errors
+from zeropoint.client.cli import display
+from zeropoint.client.cli.app import app
+from zeropoint.client.cli.data import open_data
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def server(script: Script) -> Iterator[str]:
+    fake = FakeServer(script)
+    yield fake.target
+    fake.stop()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a model and data in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.delenv("ZEROPOINT_SERVER", raising=False)
+    (tmp_path / "m.onnx").write_bytes(onnx.ModelProto(doc_string="m").SerializeToString())
+    np.savez(tmp_path / "data.npz", x=np.arange(10, dtype=np.float32).reshape(5, 2))
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def batches(script: Script) -> list[list[float]]:
+    return [np.frombuffer(data, np.float32).tolist() for _, data in script.batches]
+
+
+def test_static(folder: Path, server: str, script: Script) -> None:
+    arguments = ["static", "m.onnx", "o.onnx", "--data", "data.npz", "--batch-size", "2"]
+    options = (
+        "--activation-type qint8 --weight-type QInt8 --per-channel --op-type Conv --op-type MatMul "
+        "--node a* --exclude b --method Percentile --percentile 99.9 --weight-asymmetric "
+        "--activation-symmetric --range-symmetric --min-sqnr-db 20 --strict --reduce-range"
+    )
+    result = run("quantize", *arguments, *options.split(), "--server", server)
+    assert result.exit_code == 0, result.output
+    assert (folder / "o.onnx").read_bytes() == RESULT
+    assert batches(script) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert "SQNR" in result.stdout
+    assert "written     o.onnx" in result.stdout
+    assert "calibrate" in result.stderr
+    sent = script.seen[0].start.options
+    selection = v1.NodeSelection(
+        op_types_to_quantize=["Conv", "MatMul"], nodes_to_quantize=["a*"], nodes_to_exclude=["b"]
+    )
+    assert sent == v1.StaticOptions(
+        selection=selection,
+        quant_format=v1.QUANT_FORMAT_QDQ,
+        activation_type=v1.QUANT_TYPE_QINT8,
+        weight_type=v1.QUANT_TYPE_QINT8,
+        per_channel=True,
+        reduce_range=True,
+        activation_symmetric=True,
+        weight_symmetric=False,
+        calibrate_method=v1.CALIBRATION_METHOD_PERCENTILE,
+        percentile=99.9,
+        calibration_range_symmetric=True,
+        min_sqnr_db=20,
+        strict=True,
+    )
+
+
+def test_dynamic_as_json(
+    folder: Path, server: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZEROPOINT_SERVER", server)
+    result = run("quantize", "dynamic", "m.onnx", "o.onnx", "--data", "data.npz", "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["files"] == ["o.onnx"]
+    assert answer["report"]["verification"]["sqnr_db"] == 31.5
+    assert answer["rejected"] == []
+    assert len(script.batches) == 5
+
+
+def test_inspect(folder: Path, server: str, script: Script) -> None:
+    result = run("inspect", "m.onnx", "--server", server)
+    assert result.exit_code == 0, result.output
+    assert "x: float32[batch, 3, ?]" in result.stdout
+    result = run("inspect", "m.onnx", "--dynamic", "--json", "--server", server)
+    assert json.loads(result.stdout)["opset"] == 11
+    assert script.seen[2].start.WhichOneof("options") == "dynamic_options"
+
+
+def test_inspect_refuses_what_has_no_effect(folder: Path, server: str) -> None:
+    result = run("inspect", "m.onnx", "--dynamic", "--activation-type", "QInt8")
+    assert result.exit_code == 2
+    assert "activation_type" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        ("NODE_UNKNOWN", 2),
+        ("MODEL_UNSUPPORTED", 3),
+        ("NOTHING_TO_QUANTIZE", 3),
+        ("NO_BATCHES", 4),
+        ("SQNR_TOO_LOW", 5),
+        ("SERVER_BUSY", 1),
+        ("INTERNAL", 1),
+        ("CANCELLED", 130),
+    ],
+)
+def test_exit_codes(folder: Path, server: str, script: Script, reason: str, code: int) -> None:
+    script.fail_at, script.failure = "finish", v1.Failure(reason=reason, message="so it is")
+    arguments = ["static", "m.onnx", "o.onnx", "--data", "data.npz", "--server", server, "--json"]
+    result = run("quantize", *arguments)
+    assert result.exit_code == code
+    assert f"error: so it is [{reason}]" in result.stderr
+    assert json.loads(result.stdout)["error"]["reason"] == reason
+    assert not (folder / "o.onnx").exists()
+
+
+def test_every_class_of_errors_has_its_exit_code() -> None:
+    codes = {kind.__name__: display.exit_code(kind("R", "m")) for kind in errors.REASONS.values()}
+    assert codes == {
+        "OptionError": 2,
+        "OutputError": 2,
+        "ModelError": 3,
+        "DataError": 4,
+        "QualityError": 5,
+        "LimitError": 1,
+        "WorkerError": 1,
+        "ServerError": 1,
+        "UnavailableError": 1,
+        "AuthenticationError": 1,
+        "CancelledError": 130,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["m.onnx", "o.onnx"], 2, "--data"),
+        (["m.onnx", "o.onnx", "--data", "none.npz"], 4, "none.npz is no calibration data"),
+        (["m.onnx", "o.onnx", "--data", "nowhere:reader"], 4, "nowhere"),
+        (["m.onnx", "o.onnx", "--data", "json:nothing"], 4, "nothing"),
+        (["m.onnx", "o.onnx", "--data", ".", "--batch-size", "2"], 2, "--batch-size"),
+        (["m.onnx", "o.onnx", "--data", "empty"], 4, "neither .npy nor .npz"),
+        (["m.onnx", "o.onnx", "--data", "data.npz", "--percentile", "9"], 2, "Percentile"),
+        (["none.onnx", "o.onnx", "--data", "data.npz"], 3, "none.onnx"),
+        (["m.onnx", "m.onnx", "--data", "data.npz"], 2, "choose another"),
+        (["m.onnx", "no/o.onnx", "--data", "data.npz"], 2, "no/o.onnx"),
+    ],
+)
+def test_mistakes_are_told(
+    folder: Path, server: str, arguments: list[str], code: int, text: str
+) -> None:
+    (folder / "empty").mkdir()
+    result = run("quantize", "static", *arguments, "--server", server)
+    assert result.exit_code == code, result.output
+    assert text in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_folders_of_batches(folder: Path, server: str, script: Script) -> None:
+    (folder / "batches").mkdir()
+    for number in (2, 1):
+        np.save(folder / "batches" / f"{number}.npy", np.full(2, number, np.float32))
+    np.savez(folder / "batches" / "3.npz", x=np.full(2, 3, np.float32))
+    (folder / "batches" / "notes.txt").write_text("no data")
+    arguments = ["static", "m.onnx", "o.onnx", "--data", "batches", "--server", server]
+    assert run("quantize", *arguments).exit_code == 0
+    assert batches(script) == [[1, 1], [2, 2], [3, 3]]
+    assert script.batches[0][0].tensors[0].name == "x"
+
+
+def test_one_npy_file(folder: Path, server: str, script: Script) -> None:
+    np.save(folder / "data.npy", np.arange(3, dtype=np.float32))
+    arguments = ["static", "m.onnx", "o.onnx", "--data", "data.npy", "--server", server]
+    assert run("quantize", *arguments).exit_code == 0
+    assert batches(script) == [[0], [1], [2]]
+
+
+READERS = """
+import numpy as np
+
+class Reader:
+    def __init__(self):
+        self.left = 2
+    def get_next(self):
+        self.left -= 1
+        return {"x": np.full(1, self.left, np.float32)} if self.left >= 0 else None
+
+instance = Reader()
+def make():
+    return Reader()
+listed = [{"x": np.ones(1, np.float32)}]
+def generate():
+    yield from listed
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "expected"),
+    [
+        ("Reader", [[1], [0]]),
+        ("instance", [[1], [0]]),
+        ("make", [[1], [0]]),
+        ("listed", [[1]]),
+        ("generate", [[1]]),
+    ],
+)
+def test_readers_of_the_users(
+    folder: Path, server: str, script: Script, attribute: str, expected: Any
+) -> None:
+    sys.modules.pop("my_readers", None)
+    (folder / "my_readers.py").write_text(READERS)
+    data = f"my_readers:{attribute}"
+    arguments = ["static", "m.onnx", "o.onnx", "--data", data, "--server", server]
+    assert run("quantize", *arguments).exit_code == 0
+    assert batches(script) == expected
+
+
+@pytest.mark.parametrize(
+    "arrays", [{"a": np.zeros((2, 1)), "b": np.zeros((3, 1))}, {"a": np.zeros(())}, {}]
+)
+def test_arrays_must_agree_on_the_samples(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    np.savez(tmp_path / "d.npz", **arrays)
+    with pytest.raises(errors.DataError, match="samples along their first axis"):
+        open_data(str(tmp_path / "d.npz"), None)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"text"])
+def test_files_that_are_no_arrays(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "d.npz").write_bytes(content)
+    with pytest.raises(errors.DataError, match="cannot be read as numpy data"):
+        open_data(str(tmp_path / "d.npz"), None)
+
+
+def test_pickles_are_not_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(errors.DataError, match="cannot be read as numpy data"):
+        open_data(str(tmp_path / "d.npy"), None)
+
+
+def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with display.progress_display() as show:
+        show(Progress(phase=Phase.UPLOAD, done=3_000_000, total=3_000_000))
+        show(Progress(phase=Phase.CALIBRATE, done=2, total=8, message="converging"))
+    text = capsys.readouterr().err
+    assert "3/3 MB" in text
+    assert "2/8" in text
+    assert "converging" in text
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_the_command_cleanly(
+    folder: Path, server: str, script: Script, number: int, code: int
+) -> None:
+    script.silent_after_start = True
+    command = [sys.executable, "-m", "zeropoint.client.cli.app"]
+    command = [sys.executable, "-c", "from zeropoint.client.cli import main; main()"]
+    arguments = ["quantize", "dynamic", "m.onnx", "o.onnx", "--server", server]
+    process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, cwd=folder)
+    deadline = time.monotonic() + 20
+    while not script.seen and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert b"Traceback" not in stderr
+    assert script.cancelled.wait(5)
+    assert sorted(path.name for path in folder.iterdir()) == ["data.npz", "m.onnx"]

@@ -1,0 +1,168 @@
+"""The conversation by itself: whatever is granted and when, batches stay in order and in credit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fake_service import report, signature
+
+from zeropoint import v1
+from zeropoint.client import LimitError, Phase, Progress, ServerError
+from zeropoint.client.job import Job
+from zeropoint.client.keywords import dynamic_options, static_options
+from zeropoint.client.model_files import SourceFile, open_model
+from zeropoint.client.output import ResultFiles
+
+
+class Bench:
+    """A job, and the answers of a server that says what the test wants."""
+
+    def __init__(self, folder: Path, source: Any, model: bytes = b"", **options: Any) -> None:
+        path = folder / "model.onnx"
+        path.write_bytes(model)
+        with open_model(path) as files:
+            self.files: tuple[SourceFile, ...] = files
+        self.told: list[Progress] = []
+        self.output = ResultFiles(folder / "out.onnx", files)
+        chosen = static_options(**options)
+        self.job = Job(chosen, files, source, self.output, self.told.append)
+        self.requests = self.job.requests()
+
+    def hear(self, **message: Any) -> None:
+        self.job.receive(v1.QuantizeStaticResponse(**message))
+
+    def sent(self) -> list[v1.QuantizeStaticRequest]:
+        """What the job sends before it has to wait."""
+        sent: list[Any] = []
+        for request in self.requests:
+            if request is None:
+                break
+            sent.append(request)
+        return sent
+
+    def start(self, credit: int, held: int = 0) -> list[v1.QuantizeStaticRequest]:
+        """Answer the opening; return what is sent once batches may come."""
+        self.sent()
+        self.hear(model_status=v1.ModelStatus(files=[v1.FileStatus(committed_bytes=held)]))
+        self.sent()
+        started = v1.Started(
+            next_sequence=1, credit=v1.Credit(bytes=credit), signature=signature(("x",))
+        )
+        self.hear(started=started)
+        return self.sent()
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("job")
+
+
+@given(
+    sizes=st.lists(st.integers(0, 100), max_size=12),
+    grants=st.lists(st.integers(1, 300), min_size=1, max_size=8),
+)
+def test_credit_is_never_passed(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], grants: list[int]
+) -> None:
+    taken = 0
+
+    def source() -> Iterator[dict[str, Any]]:
+        nonlocal taken
+        for size in sizes:
+            taken += 1
+            yield {"x": np.zeros(size, np.uint8)}
+
+    bench = Bench(tmp_path_factory.mktemp("credit"), source())
+    granted = window = 100 + grants[0]
+    sent = bench.start(window)
+    for step in range(1000):
+        headers = [r.batch_header for r in sent if r.WhichOneof("message") == "batch_header"]
+        assert [header.sequence for header in headers] == list(range(1, len(headers) + 1))
+        assert [header.size for header in headers] == sizes[: len(headers)]
+        assert sum(header.size for header in headers) <= granted
+        assert taken <= len(headers) + 1
+        if sent[-1:] and sent[-1].WhichOneof("message") == "finish":
+            break
+        grant = grants[step % len(grants)]
+        granted += grant
+        bench.hear(credit=v1.Credit(bytes=grant))
+        sent += bench.sent()
+    assert sent[-1].finish.last_sequence == len(sizes)
+    chunks = [r.batch_chunk for r in sent if r.WhichOneof("message") == "batch_chunk"]
+    assert sum(len(chunk.data) for chunk in chunks) == sum(sizes)
+
+
+@pytest.mark.parametrize("held", [0, 1000, 2_500_000])
+def test_upload_goes_on_where_the_server_is(folder: Path, held: int) -> None:
+    model = onnx.ModelProto(doc_string="abcdefghij" * 250_000)
+    data = model.SerializeToString()
+    bench = Bench(folder, [], data)
+    opening = bench.sent()
+    assert opening[0].start.manifest.files[0].size == len(data)
+    bench.hear(model_status=v1.ModelStatus(files=[v1.FileStatus(committed_bytes=held)]))
+    chunks = [request.model_chunk for request in bench.sent()]
+    assert b"".join(chunk.data for chunk in chunks) == data[held:]
+    assert [chunk.offset for chunk in chunks] == list(range(held, len(data), 1 << 20))
+    assert bench.told[-1] == Progress(phase=Phase.UPLOAD, done=len(data), total=len(data))
+
+
+def test_batch_larger_than_the_window_is_refused(folder: Path) -> None:
+    bench = Bench(folder, [{"x": np.zeros(11, np.uint8)}])
+    with pytest.raises(LimitError, match=r"Batch 1 has 11 bytes; .* at most 10"):
+        bench.start(credit=10)
+
+
+def test_acknowledgements_are_told(folder: Path) -> None:
+    bench = Bench(folder, [{"x": np.zeros(3)}] * 4)
+    bench.start(credit=1 << 20)
+    refused = v1.Rejection(sequence=2, reason="BATCH_SHAPE", message="x has rank 1, not 3.")
+    bench.hear(ack=v1.Ack(applied=3, rejected=[refused]))
+    assert bench.told[-1] == Progress(phase=Phase.CALIBRATE, done=3, total=4)
+    assert [(r.batch, r.reason) for r in bench.job.rejected] == [(2, "BATCH_SHAPE")]
+
+
+def test_progress_of_the_server_is_told(folder: Path) -> None:
+    bench = Bench(folder, [{"x": np.zeros(3)}] * 4)
+    bench.start(credit=1 << 20)
+    told = len(bench.told)
+    bench.hear(progress=v1.Progress(phase=v1.PHASE_UPLOAD, done=1, total=2))
+    bench.hear(progress=v1.Progress(phase=cast(v1.Phase, 99), done=1, total=2))
+    assert len(bench.told) == told
+    bench.hear(progress=v1.Progress(phase=v1.PHASE_VERIFY, done=1, total=2, message="conv1"))
+    assert bench.told[-1] == Progress(phase=Phase.VERIFY, done=1, total=2, message="conv1")
+
+
+def test_the_job_ends_with_the_last_byte(folder: Path) -> None:
+    bench = Bench(folder, [])
+    bench.start(credit=10)
+    file = v1.ModelFile(path="r", size=3, sha256=b"?" * 32)
+    bench.hear(result=v1.Result(report=report(), manifest=v1.ModelManifest(files=[file])))
+    for offset in range(3):
+        assert bench.sent() == []
+        bench.hear(model_chunk=v1.ModelChunk(file=0, offset=offset, data=b"."))
+    with pytest.raises(StopIteration):
+        next(bench.requests)
+    assert bench.job.report.sqnr_db == 31.5
+    bench.output.__exit__(None, None, None)
+
+
+def test_claims_that_cannot_be_are_refused(folder: Path) -> None:
+    bench = Bench(folder, [])
+    bench.sent()
+    with pytest.raises(ServerError, match="claims to hold"):
+        bench.hear(model_status=v1.ModelStatus(files=[v1.FileStatus(committed_bytes=1)]))
+    with pytest.raises(ServerError, match="claims to hold"):
+        bench.hear(model_status=v1.ModelStatus())
+
+
+def test_dynamic_jobs_speak_their_own_messages(folder: Path) -> None:
+    bench = Bench(folder, [])
+    job = Job(dynamic_options(strict=True), bench.files, [], bench.output)
+    first = next(job.requests())
+    assert isinstance(first, v1.QuantizeDynamicRequest)
+    assert first.start.options.strict

@@ -1,0 +1,135 @@
+"""Options: what users of onnxruntime.quantization write is understood, or refused by name."""
+
+import re
+from enum import Enum
+from typing import Any
+
+import onnxruntime.quantization as ort_quantization  # noqa: TID251 - the side to compare with
+import pytest
+
+from zeropoint.client import CalibrationMethod, OptionError, QuantFormat, QuantType
+from zeropoint.client.coercion import coerce
+from zeropoint.client.extra_options import _REFUSED
+from zeropoint.client.keywords import dynamic_options, options_for, static_options
+
+
+@pytest.mark.parametrize(
+    "value", [QuantType.QInt8, ort_quantization.QuantType.QInt8, "QInt8", "qint8"]
+)
+def test_types_are_understood(value: object) -> None:
+    assert coerce(QuantType, value, "weight_type") is QuantType.QInt8
+
+
+def test_enums_of_onnxruntime_are_understood() -> None:
+    options = static_options(
+        quant_format=ort_quantization.QuantFormat.QDQ,
+        activation_type=ort_quantization.QuantType.QUInt8,
+        weight_type=ort_quantization.QuantType.QInt8,
+        calibrate_method=ort_quantization.CalibrationMethod.Percentile,
+    )
+    assert options.quant_format is QuantFormat.QDQ
+    assert options.activation_type is QuantType.QUInt8
+    assert options.weight_type is QuantType.QInt8
+    assert options.calibrate_method is CalibrationMethod.Percentile
+
+
+@pytest.mark.parametrize(
+    ("enum", "foreign"),
+    [
+        (QuantType, ort_quantization.QuantType),
+        (QuantFormat, ort_quantization.QuantFormat),
+        (CalibrationMethod, ort_quantization.CalibrationMethod),
+    ],
+)
+def test_every_member_of_onnxruntime_is_taken_or_refused_by_name(
+    enum: Any, foreign: type[Enum]
+) -> None:
+    for member in foreign:
+        if member.name in enum.__members__:
+            assert coerce(enum, member, "option").name == member.name
+        else:
+            with pytest.raises(OptionError, match=rf"option={member.name} is not supported yet"):
+                coerce(enum, member, "option")
+
+
+@pytest.mark.parametrize("value", ["int8", 8, None, QuantFormat.QDQ, "QDQ"])
+def test_what_is_no_type_is_refused(value: Any) -> None:
+    with pytest.raises(OptionError, match="weight_type") as caught:
+        static_options(weight_type=value)
+    assert caught.value.reason == "OPTION_INVALID"
+    assert caught.value.metadata["option"] == "weight_type"
+
+
+def test_extra_options_that_are_honoured() -> None:
+    options = static_options(
+        calibrate_method="Percentile",
+        extra_options={
+            "ActivationSymmetric": True,
+            "WeightSymmetric": False,
+            "CalibPercentile": 99.9,
+            "CalibTensorRangeSymmetric": True,
+        },
+    )
+    assert options.activation_symmetric is True
+    assert options.weight_symmetric is False
+    assert options.percentile == 99.9
+    assert options.calibration_range_symmetric is True
+
+
+@pytest.mark.parametrize("key", sorted(_REFUSED))
+def test_extra_options_that_are_refused(key: str) -> None:
+    with pytest.raises(OptionError, match=f"extra option {key} ") as caught:
+        static_options(extra_options={key: True})
+    assert caught.value.metadata == {"option": key}
+
+
+def test_every_extra_option_of_onnxruntime_is_known() -> None:
+    """Keys as the two docstrings of onnxruntime.quantization list them."""
+    known = {*_REFUSED, "ActivationSymmetric", "WeightSymmetric"}
+    known |= {"CalibPercentile", "CalibTensorRangeSymmetric"}
+    for function in (ort_quantization.quantize_static, ort_quantization.quantize_dynamic):
+        text = (function.__doc__ or "").partition("extra_options:")[2]
+        keys = set(re.findall(r"^ +([A-Za-z0-9.]+) = ", text, re.MULTILINE))
+        assert len(keys) > 3, "the docstring no longer lists keys"
+        assert keys <= known
+
+
+def test_unknown_names_get_a_suggestion() -> None:
+    with pytest.raises(OptionError, match="did you mean ActivationSymmetric"):
+        static_options(extra_options={"ActivationSymetric": True})
+    with pytest.raises(OptionError, match="did you mean per_channel"):
+        options_for("static", {"per_chanel": True})  # type: ignore[typeddict-unknown-key]
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"extra_options": {"CalibPercentile": 99.0}},
+        {"extra_options": {"WeightSymmetric": "yes"}},
+        {"extra_options": {"CalibPercentile": True}, "calibrate_method": "Percentile"},
+        {"extra_options": ["WeightSymmetric"]},
+        {"use_external_data_format": True},
+        {"per_channel": 1},
+        {"op_types_to_quantize": "Conv"},
+        {"nodes_to_exclude": [1]},
+        {"min_sqnr_db": "10"},
+    ],
+)
+def test_what_would_be_ignored_or_misread_is_refused(keywords: Any) -> None:
+    with pytest.raises(OptionError):
+        static_options(**keywords)
+
+
+def test_static_options_are_refused_for_dynamic_quantization() -> None:
+    with pytest.raises(OptionError, match="ActivationSymmetric has no meaning in dynamic"):
+        dynamic_options(extra_options={"ActivationSymmetric": True})
+    with pytest.raises(OptionError, match="no option 'activation_type'"):
+        options_for("dynamic", {"activation_type": "QInt8"})
+    with pytest.raises(OptionError, match="mode"):
+        options_for("qat", {})
+
+
+def test_lists_and_none_mean_what_they_mean_in_onnxruntime() -> None:
+    options = dynamic_options(op_types_to_quantize=["MatMul"], nodes_to_exclude=None)
+    assert options.selection.op_types_to_quantize == ("MatMul",)
+    assert options.selection.nodes_to_exclude == ()
