@@ -248,7 +248,7 @@ def _graph_of(proto: onnx.ModelProto, weights: WeightFile) -> ir.Model:
     try:
         model = ir.serde.deserialize_model(proto)
     except Exception as error:
-        raise _invalid(f"The graph cannot be read: {error}.") from error
+        raise _invalid(f"The graph cannot be read: {_root(error)}.") from error
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         ir.external_data.set_base_dir(graph, weights.path.parent)
     _settle_opset(model)
@@ -281,6 +281,13 @@ def _settle_names(model: ir.Model) -> tuple[NodeName, ...]:
         taken.add(node.name)
         copies[name] += not copies[name]
     return spoken
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what an error goes back to: what is around it says where in the graph, at length."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _invalid(message: str) -> ModelError:

@@ -140,6 +140,7 @@ def _prepared(
 def _normalize(model: ir.Model) -> Iterator[report.Warning]:
     """Inline functions and make all constants initializers of the main graph that are no inputs."""
     inline_functions(model)
+    model.graph.sort()
     lift_constants(model)
     listed = [value for value in model.graph.inputs if value.is_initializer()]
     formal = model.ir_version < INITIALIZERS_NEED_NO_INPUT

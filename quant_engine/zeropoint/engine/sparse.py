@@ -62,7 +62,7 @@ def _densify_nodes(nodes: Iterable[onnx.NodeProto], weights: WeightFile) -> None
 
 
 def _dense(sparse: onnx.SparseTensorProto, name: str, weights: WeightFile) -> onnx.TensorProto:
-    size = math.prod(sparse.dims) * ir.DataType(sparse.values.data_type).itemsize
+    size = math.prod(sparse.dims) * math.ceil(ir.DataType(sparse.values.data_type).itemsize)
     if size > _LIMIT_BYTES:
         raise ModelError(
             "MODEL_UNSUPPORTED",

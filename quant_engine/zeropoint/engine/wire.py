@@ -100,7 +100,7 @@ def rewrite_tensors(model: memoryview, rewrite: TensorRewrite, *, threshold: int
     Raises:
         WireError: the bytes do not follow the wire format, or nest too deeply.
     """
-    pieces = _Rewriter(rewrite, threshold).message(model, _Message.MODEL, 0)
+    pieces = _Rewriter(rewrite, threshold).fields(model, _Message.MODEL, 0)
     return [model] if pieces is None else pieces
 
 
@@ -125,9 +125,10 @@ class _Rewriter:
         if kind is _Message.TENSOR:
             replaced = self._rewrite(view)
             return None if replaced is None else [memoryview(piece) for piece in replaced]
-        return self._fields(view, kind, depth)
+        return self.fields(view, kind, depth)
 
-    def _fields(self, view: memoryview, kind: _Message, depth: int) -> Pieces | None:
+    def fields(self, view: memoryview, kind: _Message, depth: int) -> Pieces | None:
+        """Do the same field by field."""
         children = _CHILDREN[kind]
         pieces: Pieces = []
         kept = 0
