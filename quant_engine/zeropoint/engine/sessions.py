@@ -68,6 +68,7 @@ class Session:
                 options,
                 providers=["CPUExecutionProvider"],
                 disabled_optimizers=disabled,
+                enable_fallback=0,  # it would print, and try the same again
             )
         except Exception as error:  # its exceptions have no common base
             raise RuntimeRefusal(_plain(error)) from error

@@ -104,12 +104,7 @@ def verify(request: VerifyRequest, notify: Notify | None = None) -> Verified:
     found = Verified(verification=_compare(session, reference))
     del session
     notify(Stage.KERNELS, found)
-    if optimized.exists():
-        kernels = count_integer_kernels(optimized, request.nodes)
-        found = Verified(
-            verification=dataclasses.replace(found.verification, kernels=kernels.counts),
-            float_nodes=kernels.float_nodes,
-        )
+    found = _with_kernels(found, request, optimized)
     notify(Stage.TWINS, found)
     found = _with_twins(found, request, reference.batches[:_TWIN_BATCHES])
     notify(Stage.DONE, found)
@@ -240,7 +235,7 @@ def _open_shipped(request: VerifyRequest, optimized: Path) -> Session:
         try:
             return opener()
         except RuntimeRefusal as error:
-            optimized.unlink(missing_ok=True)
+            _discard(optimized)
             refusal = error
     raise VerificationError(
         "RESULT_NOT_RUNNABLE",
@@ -294,6 +289,24 @@ def _worst(comparisons: Sequence[OutputComparison]) -> float:
     floats = [comparison for comparison in comparisons if comparison.is_float]
     figures = [comparison.sums.similarity.sqnr_db for comparison in floats or comparisons]
     return min(figures, default=math.inf)
+
+
+def _with_kernels(found: Verified, request: VerifyRequest, optimized: Path) -> Verified:
+    if not optimized.is_file():
+        return explain(found, "kernel counts are missing: the optimized graph was not written")
+    kernels = count_integer_kernels(optimized, request.nodes)
+    _discard(optimized)
+    return Verified(
+        verification=dataclasses.replace(found.verification, kernels=kernels.counts),
+        float_nodes=kernels.float_nodes,
+    )
+
+
+def _discard(optimized: Path) -> None:
+    """Remove an optimized graph and the file of its weights, where they are."""
+    for file in optimized.parent.glob(f"{optimized.name}*"):
+        if file.is_file():
+            file.unlink()
 
 
 def _with_twins(

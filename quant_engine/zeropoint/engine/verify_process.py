@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import IO, Self
 
 from zeropoint.engine.errors import VerificationError
@@ -26,9 +27,13 @@ _ENVIRONMENT = (
     "DYLD_LIBRARY_PATH",
     "TMPDIR",
 )
+_START_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
 
 _AFTER_LOADING = (Stage.KERNELS, Stage.TWINS)
+
+OnStage = Callable[[Stage], None]
+"""Told each stage of a verification as it begins."""
 
 
 class _Ended(Exception):  # noqa: N818 - an outcome
@@ -66,24 +71,29 @@ class VerifyProcess:
         """Its process id."""
         return self._process.pid
 
-    def answer(self, request: VerifyRequest, timeout: float) -> Verified:
+    def answer(
+        self, request: VerifyRequest, timeout: float, on_stage: OnStage | None = None
+    ) -> Verified:
         """Verify a request; to be called once.
 
         Args:
             request: What is to be verified.
-            timeout: Seconds.
+            timeout: Seconds from when it takes up the request.
+            on_stage: Told each stage as it begins.
 
         Raises:
             VerificationError: the result must not be returned.
         """
         self._send(request)
         stage, found = Stage.ORIGINAL, not_run("the original model was not run")
-        deadline = time.monotonic() + timeout
+        deadline = None
         while True:
+            wait = _START_SECONDS if deadline is None else deadline - time.monotonic()
             try:
-                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+                line = self._lines.get(timeout=max(0.0, wait))
             except queue.Empty:
                 raise _Ended(stage, found, f"took more than {timeout:g} s", late=True) from None
+            deadline = deadline or time.monotonic() + timeout
             message = _parse(line)
             if message is None:
                 raise _Ended(stage, found, self._death(), late=False)
@@ -91,6 +101,8 @@ class VerifyProcess:
                 refusal = message.refusal
                 raise VerificationError(refusal.reason, refusal.message, **refusal.metadata)
             stage, found = message.stage, message.found or found
+            if on_stage is not None:
+                on_stage(stage)
             if stage is Stage.DONE:
                 return found
 
@@ -128,7 +140,10 @@ class VerifyProcess:
 
 
 def verify_contained(
-    request: VerifyRequest, timeout: float, process: VerifyProcess | None = None
+    request: VerifyRequest,
+    timeout: float,
+    process: VerifyProcess | None = None,
+    on_stage: OnStage | None = None,
 ) -> Verified:
     """Verify in a process that may crash or hang.
 
@@ -139,6 +154,7 @@ def verify_contained(
         request: What is to be verified.
         timeout: Seconds for one process.
         process: One that was started before; it is used up and closed.
+        on_stage: Told each stage as it begins.
 
     Raises:
         VerificationError: RESULT_NOT_RUNNABLE, the result does not load, crashes ONNX Runtime, or
@@ -146,7 +162,7 @@ def verify_contained(
     """
     try:
         with process or VerifyProcess() as running:
-            return running.answer(request, timeout)
+            return running.answer(request, timeout, on_stage)
     except _Ended as ended:
         if ended.stage is not Stage.ORIGINAL:
             return _what_is_left(ended)
@@ -154,7 +170,7 @@ def verify_contained(
     try:
         only_loading = dataclasses.replace(request, original=None, batches=(), twins=None)
         with VerifyProcess() as running:
-            found = running.answer(only_loading, timeout)
+            found = running.answer(only_loading, timeout, on_stage)
     except _Ended as ended:
         found = _what_is_left(ended)
     because = not_run(f"running the original model {how}").verification.message

@@ -1,0 +1,298 @@
+"""Results are loaded and run as they are shipped, and compared with the original."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import TensorProto, helper
+from support.graphs import Array, GraphBuilder, normal_batches
+from support.quantized import CLASSIFIER_NODES, classifier
+
+from zeropoint.engine.errors import VerificationError
+from zeropoint.engine.qparams import QParams
+from zeropoint.engine.report import KernelCount, VerificationState
+from zeropoint.engine.retain import StoredBatch, store_batch
+from zeropoint.engine.sessions import Session
+from zeropoint.engine.similarity import compare
+from zeropoint.engine.twins import NodeTwin, TwinModel, build_twins
+from zeropoint.engine.verify import Stage, Verified, VerifyRequest, verify
+
+SHAPES = {"x": (4, 3, 8, 8)}
+
+
+def _saved(b: GraphBuilder, folder: Path, name: str) -> Path:
+    path = folder / f"{name}.onnx"
+    onnx.save(b.model(), path)
+    return path
+
+
+def _stored(folder: Path, batches: list[dict[str, Array]]) -> tuple[StoredBatch, ...]:
+    return tuple(
+        store_batch(batch, folder / f"batch-{index}.npz") for index, batch in enumerate(batches)
+    )
+
+
+def _request(
+    folder: Path, original: GraphBuilder, shipped: GraphBuilder, batches: list[dict[str, Array]]
+) -> VerifyRequest:
+    return VerifyRequest(
+        original=_saved(original, folder, "original"),
+        shipped=_saved(shipped, folder, "shipped"),
+        scratch=folder,
+        batches=_stored(folder, batches),
+        nodes=CLASSIFIER_NODES,
+    )
+
+
+def _twins(folder: Path, original: Path) -> TwinModel:
+    activation = QParams(np.array(0.03, np.float32), np.array(128, np.uint8))
+    twins = [NodeTwin(chain=(name,), inputs={(name, 0): activation}) for name in CLASSIFIER_NODES]
+    return build_twins(ir.load(original), twins, folder / "twins.onnx", lambda n: n.name or "")
+
+
+def test_outputs_are_compared_on_samples(tmp_path: Path) -> None:
+    batches = normal_batches(SHAPES, count=3)
+    request = _request(tmp_path, classifier(quantized=False), classifier(quantized=True), batches)
+    found = verify(request)
+    verification = found.verification
+    assert (verification.state, verification.message) == (VerificationState.COMPARED, "")
+    assert verification.batches == 3
+    logits, label = verification.outputs
+    assert request.original is not None
+    original, shipped = Session(request.original), Session(request.shipped)
+    pairs = [(original.run(batch)[0], shipped.run(batch)[0]) for batch in batches]
+    x, y = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+    expected = compare(x, y).similarity
+    assert logits.similarity.sqnr_db == pytest.approx(expected.sqnr_db, abs=1e-6)
+    assert logits.similarity.max_abs_difference == expected.max_abs_difference
+    assert logits.argmax_agreement == np.mean(x.argmax(1) == y.argmax(1))
+    assert (logits.name, label.name) == ("logits", "label")
+    assert 20 < logits.similarity.sqnr_db < 60
+    assert verification.sqnr_db == logits.similarity.sqnr_db
+    assert verification.kernels == (
+        KernelCount(op_type="Conv", nodes=1, integer=1),
+        KernelCount(op_type="MatMul", nodes=1, integer=1),
+    )
+    assert found.float_nodes == ()
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    request = _request(
+        tmp_path,
+        classifier(quantized=False),
+        classifier(quantized=True),
+        normal_batches(SHAPES, count=2),
+    )
+    before = set(tmp_path.iterdir())
+    verify(request)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_where_the_optimized_graph_cannot_be_written_only_counts_are_missing(
+    tmp_path: Path,
+) -> None:
+    request = _request(
+        tmp_path,
+        classifier(quantized=False),
+        classifier(quantized=True),
+        normal_batches(SHAPES, count=1),
+    )
+    (tmp_path / "optimized.onnx").mkdir()
+    verification = verify(request).verification
+    assert verification.state is VerificationState.COMPARED
+    assert verification.sqnr_db is not None
+    assert verification.kernels == ()
+    assert "kernel counts are missing" in verification.message
+
+
+def test_a_wrong_result_is_seen(tmp_path: Path) -> None:
+    request = _request(
+        tmp_path,
+        classifier(quantized=False),
+        classifier(quantized=True, error=2.0),
+        normal_batches(SHAPES, count=2),
+    )
+    verification = verify(request).verification
+    assert verification.sqnr_db is not None
+    assert verification.sqnr_db < 5
+
+
+def test_figures_per_node(tmp_path: Path) -> None:
+    request = _request(
+        tmp_path,
+        classifier(quantized=False),
+        classifier(quantized=True),
+        normal_batches(SHAPES, count=3),
+    )
+    assert request.original is not None
+    twins = _twins(tmp_path, request.original)
+    with_twins = VerifyRequest(
+        original=request.original,
+        shipped=request.shipped,
+        scratch=tmp_path,
+        batches=request.batches,
+        twins=twins,
+    )
+    nodes = verify(with_twins).verification.nodes
+    assert {node.name for node in nodes} == {"conv", "head"}
+    assert all(10 < node.similarity.sqnr_db < 60 for node in nodes)
+    twins.path.write_bytes(b"not a model")
+    verification = verify(with_twins).verification
+    assert verification.state is VerificationState.COMPARED
+    assert verification.nodes == ()
+    assert "figures per node are missing" in verification.message
+
+
+def test_without_samples_inputs_are_made_up(tmp_path: Path) -> None:
+    request = _request(tmp_path, classifier(quantized=False), classifier(quantized=True), [])
+    verification = verify(request).verification
+    assert verification.state is VerificationState.GENERATED
+    assert "x [1, 3, 8, 8]" in verification.message
+    assert verification.batches == 3
+    assert verification.sqnr_db is not None
+    assert 20 < verification.sqnr_db < 60
+
+
+def test_samples_that_the_original_refuses_are_left_out(tmp_path: Path) -> None:
+    good, wrong = normal_batches(SHAPES, 1)[0], normal_batches({"x": (4, 3, 9, 9)}, 1)[0]
+    models = classifier(quantized=False), classifier(quantized=True)
+    some = verify(_request(tmp_path, *models, [wrong, good])).verification
+    assert (some.state, some.batches) == (VerificationState.COMPARED, 1)
+    none = verify(_request(tmp_path, *models, [wrong])).verification
+    assert none.state is VerificationState.GENERATED
+
+
+def test_where_nothing_can_be_run_the_result_is_loaded(tmp_path: Path) -> None:
+    request = _request(tmp_path, classifier(quantized=False), classifier(quantized=True), [])
+    only_loading = VerifyRequest(
+        original=None, shipped=request.shipped, scratch=tmp_path, nodes=CLASSIFIER_NODES
+    )
+    verification = verify(only_loading).verification
+    assert verification.state is VerificationState.NOT_RUN
+    assert verification.message
+    assert verification.sqnr_db is None
+    assert [count.integer for count in verification.kernels] == [1, 1]
+
+
+def test_text_inputs_without_samples_are_not_run(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("text", ["N"], TensorProto.STRING)
+    b.output(b.node("Identity", ["text"], "y"), dtype=TensorProto.STRING)
+    verification = verify(_request(tmp_path, b, b, [])).verification
+    assert verification.state is VerificationState.NOT_RUN
+    assert "'text' takes text" in verification.message
+
+
+def test_text_is_compared_where_there_are_samples(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("text", ["N"], TensorProto.STRING)
+    b.output(b.node("Identity", ["text"], "y"), dtype=TensorProto.STRING)
+    batches = [{"text": np.array(["a", "bcd"], dtype=object)}]
+    verification = verify(_request(tmp_path, b, b, batches)).verification
+    assert verification.state is VerificationState.COMPARED
+    assert verification.sqnr_db == math.inf
+
+
+@pytest.mark.parametrize("damage", ["garbage", "unknown operator", "missing weights"])
+def test_a_result_that_does_not_load_is_refused(damage: str, tmp_path: Path) -> None:
+    shipped = classifier(quantized=True)
+    if damage == "unknown operator":
+        shipped.nodes[-1].op_type = "ArgLargest"
+    request = _request(
+        tmp_path, classifier(quantized=False), shipped, normal_batches(SHAPES, count=1)
+    )
+    if damage == "garbage":
+        request.shipped.write_bytes(b"\x08garbage")
+    if damage == "missing weights":
+        model = classifier(quantized=True).model()
+        onnx.save(
+            model, request.shipped, save_as_external_data=True, location="w", size_threshold=0
+        )
+        (tmp_path / "w").unlink()
+    with pytest.raises(VerificationError) as caught:
+        verify(request)
+    assert caught.value.reason == "RESULT_NOT_RUNNABLE"
+
+
+def test_a_result_that_fails_where_the_original_runs_is_refused(tmp_path: Path) -> None:
+    shipped = classifier(quantized=True)
+    shape = shipped.constant("shape", np.array([-1, 7], np.int64))
+    shipped.node("Reshape", ["logits", shape], "reshaped")
+    shipped.nodes[-2].input[0] = "reshaped"
+    shipped.nodes[-2], shipped.nodes[-1] = shipped.nodes[-1], shipped.nodes[-2]
+    request = _request(
+        tmp_path, classifier(quantized=False), shipped, normal_batches(SHAPES, count=1)
+    )
+    with pytest.raises(VerificationError) as caught:
+        verify(request)
+    assert caught.value.reason == "RESULT_NOT_RUNNABLE"
+    assert caught.value.metadata["batch"] == "1"
+    assert "Reshape" in caught.value.message
+
+
+def _splitter(scale: float) -> GraphBuilder:
+    """A sequence of the halves of x * scale, and its first half."""
+    b = GraphBuilder()
+    b.input("x", ["N", 4])
+    b.node("Mul", ["x", b.constant("scale", np.array(scale, np.float32))], "scaled")
+    b.node("SplitToSequence", ["scaled"], "halves", axis=1)
+    b.outputs.append(helper.make_tensor_sequence_value_info("halves", TensorProto.FLOAT, None))
+    return b
+
+
+def test_sequences_are_compared_element_by_element(tmp_path: Path) -> None:
+    batches = normal_batches({"x": (2, 4)}, count=2)
+    verification = verify(_request(tmp_path, _splitter(1.0), _splitter(0.9), batches)).verification
+    assert verification.sqnr_db == pytest.approx(20.0, abs=1e-3)
+
+
+def _selector(threshold: float) -> GraphBuilder:
+    """The values above a threshold: how many there are depends on the data."""
+    b = GraphBuilder()
+    b.input("x", [8])
+    limit = b.constant("limit", np.array(threshold, np.float32))
+    mask = b.node("Greater", ["x", limit], "mask")
+    b.output(b.node("Compress", ["x", mask], "y"))
+    return b
+
+
+def test_an_output_whose_shape_changed_is_infinitely_wrong(tmp_path: Path) -> None:
+    batches = [{"x": np.arange(8, dtype=np.float32)}]
+    same = verify(_request(tmp_path, _selector(2.0), _selector(2.5), batches)).verification
+    assert same.sqnr_db == math.inf
+    changed = verify(_request(tmp_path, _selector(2.0), _selector(3.5), batches)).verification
+    assert changed.sqnr_db == -math.inf
+
+
+def test_empty_outputs_are_equal(tmp_path: Path) -> None:
+    batches = [{"x": np.zeros(8, np.float32)}]
+    verification = verify(_request(tmp_path, _selector(2.0), _selector(2.5), batches)).verification
+    assert verification.sqnr_db == math.inf
+
+
+def test_integer_outputs_do_not_decide_where_there_are_floats(tmp_path: Path) -> None:
+    original, shipped = classifier(quantized=False), classifier(quantized=False)
+    shipped.nodes[-1].op_type = "ArgMin"
+    batches = normal_batches(SHAPES, count=1)
+    verification = verify(_request(tmp_path, original, shipped, batches)).verification
+    assert verification.sqnr_db == math.inf
+    assert verification.outputs[1].similarity.sqnr_db < 20
+
+
+def test_stages_are_told_with_what_was_found(tmp_path: Path) -> None:
+    told: list[tuple[Stage, Verified]] = []
+    request = _request(
+        tmp_path,
+        classifier(quantized=False),
+        classifier(quantized=True),
+        normal_batches(SHAPES, count=1),
+    )
+    found = verify(request, lambda stage, so_far: told.append((stage, so_far)))
+    assert [stage for stage, _ in told] == list(Stage)
+    by_stage = dict(told)
+    assert by_stage[Stage.COMPARE].verification.state is VerificationState.NOT_RUN
+    assert by_stage[Stage.KERNELS].verification.sqnr_db == found.verification.sqnr_db
+    assert by_stage[Stage.DONE] == found
