@@ -20,6 +20,7 @@ EXIT_CODES: Mapping[type[errors.ZeropointError], int] = {
     errors.ModelError: 3,
     errors.DataError: 4,
     errors.QualityError: 5,
+    errors.LimitError: 6,
     errors.CancelledError: 130,
 }
 """Exit codes of errors; 1 for all others."""
