@@ -1,6 +1,7 @@
 """Range methods: against raw values within the stated bound, and against 1.32 where it is right."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_quantiles_of_magnitudes_are_within_the_stated_bound(
     assert 0 <= found <= raw.max()
 
 
-DISTRIBUTIONS = {
+DISTRIBUTIONS: dict[str, Callable[[np.random.Generator], NDArray[np.floating]]] = {
     "normal": lambda g: g.standard_normal(200_000),
     "after Relu": lambda g: np.maximum(g.standard_normal(200_000), 0),
     "saturated": lambda g: np.clip(g.standard_normal(200_000) * 3, -1, 1),
