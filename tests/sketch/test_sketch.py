@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -259,6 +260,23 @@ def run_python(code: str) -> str:
 def test_without_numba_the_plain_form_serves() -> None:
     expected = sketch_of(np.linspace(-3, 5, 10007, dtype=np.float32))
     assert run_python(WITHOUT_NUMBA) == expected.to_bytes().hex()
+
+
+WITH_A_FULL_DISK = """
+import resource, sys
+import numpy as np
+from zeropoint.sketch import Sketch
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+sketch = Sketch()
+sketch.update(np.linspace(-3, 5, 10007, dtype=np.float32))
+print(sketch.to_bytes().hex())
+"""
+
+
+def test_a_full_disk_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    expected = sketch_of(np.linspace(-3, 5, 10007, dtype=np.float32))
+    assert run_python(WITH_A_FULL_DISK) == expected.to_bytes().hex()
 
 
 def test_importing_loads_nothing_heavy() -> None:

@@ -56,7 +56,7 @@ def quantile(values: Histogram, q: float) -> float:
     The values of a bin are taken to be spread evenly over it. Each order statistic is in the bin
     that it is placed in, so that the error is no more than the wider one of the two bins; of a
     sketch, 2^-7 of the greater of both order statistics, or 2^-133. The first and the last one are
-    exact.
+    the outermost edges, and so exact wherever the extremes are known.
 
     Args:
         values: The histogram.

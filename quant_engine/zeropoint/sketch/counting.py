@@ -22,7 +22,7 @@ def counter() -> Counter:
     """Return the fastest form there is. numba is imported at the first call, not before."""
     try:
         from zeropoint.sketch import compiled
-    except ImportError:
+    except (ImportError, OSError):  # no numba, or its cache is full
         from zeropoint.sketch import plain
 
         return plain.count
