@@ -38,7 +38,7 @@ from zeropoint.engine.options import (
     VerifyOptions,
     WeightOptions,
 )
-from zeropoint.engine.pipeline import Job, open_job, versions
+from zeropoint.engine.pipeline import Job, open_job, versions, warm
 from zeropoint.engine.planned import inspect_model
 from zeropoint.engine.report import (
     CalibrationFigures,
@@ -73,6 +73,7 @@ __all__ = [
     "ProgressCallback",
     "inspect_model",
     "open_job",
+    "warm",
     # Options
     "CalibrationMethod",
     "DynamicOptions",

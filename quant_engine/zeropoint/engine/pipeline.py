@@ -39,8 +39,9 @@ from zeropoint.engine.save import save_model
 from zeropoint.engine.signature import check_batch
 from zeropoint.engine.twins import TwinModel, build_twins
 from zeropoint.engine.verify import Verified, VerifyRequest
-from zeropoint.engine.verify_process import VerifyProcess, verify_contained
+from zeropoint.engine.verify_process import start_spare, take_verifier, verify_contained
 from zeropoint.sketch import Sketch
+from zeropoint.sketch import warm as warm_counting
 
 _DIGEST_KEY = "zeropoint.digest"
 _KERNEL_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
@@ -66,6 +67,12 @@ def open_job(path: Path, options: Options, settings: JobSettings) -> "Job":
     if isinstance(options, StaticOptions):
         return StaticJob(planned, options, settings, clock)
     return DynamicJob(planned, settings, clock)
+
+
+def warm() -> None:
+    """Do what the first job would have to wait for: compile loops, start the verifying process."""
+    warm_counting()
+    start_spare()
 
 
 def versions() -> Versions:
@@ -117,7 +124,7 @@ class Job(ABC):
         self._batches = 0
         self._rejected = 0
         self._retained = RetainedBatches(settings.retained_batches, settings.retained_bytes)
-        self._verifier = VerifyProcess()  # has its imports behind it when it is needed
+        self._verifier = take_verifier()  # has its imports behind it when it is needed
 
     @property
     def signature(self) -> Signature:
@@ -160,9 +167,11 @@ class Job(ABC):
         with self._clock.phase(Phase.QUANTIZE, "choosing parameters"):
             figures = self._calibration()
             parameters = self._parameters()
+        with self._clock.timed(Phase.VERIFY):
             twins = self._build_twins(parameters)
-            names = {node.name or "": planned.user_name(node) for node in planned.graph}
-            kernels = self._kernel_nodes()
+        names = {node.name or "": planned.user_name(node) for node in planned.graph}
+        kernels = self._kernel_nodes()
+        with self._clock.phase(Phase.QUANTIZE, "rewriting the graph"):
             self._rewrite(parameters)
             digest = result_digest(planned.loaded.sha256, options, planned.plan, parameters)
             files = self._save(digest)

@@ -170,7 +170,8 @@ class OutputFigures:
         name: Name of the output.
         similarity: Over all samples.
         argmax_agreement: Share of positions whose largest value along the last axis is in the
-            same place, 0..1; None where that axis has fewer than two entries.
+            same place, 0..1; None where that axis has fewer than two entries, or the output is
+            not float.
     """
 
     name: str
@@ -204,7 +205,8 @@ class Verification:
         state: What was done.
         message: Why not more; empty when compared.
         batches: Batches compared.
-        sqnr_db: Worst SQNR among the outputs in dB; None where nothing was compared.
+        sqnr_db: Worst SQNR in dB among the float outputs, or among all where none is float;
+            None where nothing was compared.
         outputs: Each output.
         nodes: Quantized nodes, worst first.
         kernels: Integer kernels in ONNX Runtime's optimized graph of the result.

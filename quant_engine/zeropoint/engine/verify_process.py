@@ -139,6 +139,20 @@ class VerifyProcess:
         return f"crashed ({signal.Signals(-code).name})" if code < 0 else "failed"
 
 
+_spare: list[VerifyProcess] = []
+
+
+def start_spare() -> None:
+    """Start a process for the next job, which then does not wait for its imports."""
+    if not _spare:
+        _spare.append(VerifyProcess())
+
+
+def take_verifier() -> VerifyProcess:
+    """Return the spare process, or a new one; the caller closes it."""
+    return _spare.pop() if _spare else VerifyProcess()
+
+
 def verify_contained(
     request: VerifyRequest,
     timeout: float,
