@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from support import models
-from support.graphs import GraphBuilder, residual
+from support.graphs import Array, GraphBuilder, residual
 
 from zeropoint.engine.errors import ModelError
 from zeropoint.engine.load import LoadedModel, load_model, reload_graph
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def run(path: Path, **feeds: np.ndarray) -> list[np.ndarray]:
+def run(path: Path, **feeds: Array) -> list[Array]:
     return list(ort.InferenceSession(path).run(None, feeds))
 
 
@@ -57,15 +57,21 @@ def test_real_model_runs_the_same_from_its_parts(workspace: Path) -> None:
     assert len(loaded.nodes) == 566
 
 
-def saved_with_external_data(folder: Path, **options: object) -> Path:
+def saved_with_external_data(folder: Path, location: str) -> Path:
     path = folder / "model.onnx"
-    onnx.save(residual().model(), path, save_as_external_data=True, size_threshold=0, **options)
+    onnx.save(
+        residual().model(),
+        path,
+        save_as_external_data=True,
+        size_threshold=0,
+        location=location,
+    )
     return path
 
 
 def test_external_data_are_taken_and_left(folder: Path, workspace: Path) -> None:
     (folder / "sub").mkdir()
-    path = saved_with_external_data(folder, location="sub/weights.bin")
+    path = saved_with_external_data(folder, "sub/weights.bin")
     before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.rglob("*.*")}
     x = np.random.default_rng(0).random((2, 3, 16, 16), dtype=np.float32)
     expected = run(path, x=x)[0]
@@ -80,7 +86,7 @@ def test_external_data_are_taken_and_left(folder: Path, workspace: Path) -> None
 
 
 def test_inline_and_external_weights_side_by_side(folder: Path, workspace: Path) -> None:
-    path = saved_with_external_data(folder, location="weights.data")
+    path = saved_with_external_data(folder, "weights.data")
     model = onnx.load(path, load_external_data=False)
     inline = {tensor.name: tensor for tensor in residual().initializers}
     for index in range(0, len(model.graph.initializer), 2):
@@ -247,7 +253,7 @@ def test_default_domain_under_its_long_name(folder: Path, workspace: Path) -> No
 
 
 def sparse(
-    values: np.ndarray, indices: np.ndarray, shape: list[int], name: str = "s"
+    values: Array, indices: Array, shape: list[int], name: str = "s"
 ) -> onnx.SparseTensorProto:
     return helper.make_sparse_tensor(
         numpy_helper.from_array(values, name), numpy_helper.from_array(indices), shape
@@ -277,7 +283,7 @@ def test_sparse_tensors_become_dense(kind: str, place: str, folder: Path, worksp
     loaded = load_model(path, workspace)
     onnx.save(ir.to_proto(loaded.model), workspace / "again.onnx")
     result = run(workspace / "again.onnx", x=np.zeros((2, 3), np.float32))[0]
-    assert np.array_equal(result, [[0, 1.5, 0], [0, 0, -2]])
+    assert result.tolist() == [[0, 1.5, 0], [0, 0, -2]]
 
 
 def test_large_sparse_tensors_go_to_disk(folder: Path, workspace: Path) -> None:
@@ -443,7 +449,7 @@ def test_functions_that_explode_are_refused_at_once(folder: Path, workspace: Pat
 
 
 def test_external_data_that_are_cut_off(folder: Path, workspace: Path) -> None:
-    path = saved_with_external_data(folder, location="weights.bin")
+    path = saved_with_external_data(folder, "weights.bin")
     data = folder / "weights.bin"
     data.write_bytes(data.read_bytes()[:-4])
     message = refused(path, workspace)
@@ -451,7 +457,7 @@ def test_external_data_that_are_cut_off(folder: Path, workspace: Path) -> None:
 
 
 def test_external_data_that_are_missing(folder: Path, workspace: Path) -> None:
-    path = saved_with_external_data(folder, location="weights.bin")
+    path = saved_with_external_data(folder, "weights.bin")
     (folder / "weights.bin").unlink()
     assert "'weights.bin' of tensor 'c1_w' is missing" in refused(path, workspace)
 
@@ -462,7 +468,7 @@ def test_external_data_outside_of_the_folder(location: str, folder: Path, worksp
     secret.write_bytes(bytes(1 << 20))
     (folder / "link").symlink_to(secret)
     (folder / "sub").mkdir()
-    path = saved_with_external_data(folder, location="weights.bin")
+    path = saved_with_external_data(folder, "weights.bin")
     model = onnx.load(path, load_external_data=False)
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
@@ -473,7 +479,7 @@ def test_external_data_outside_of_the_folder(location: str, folder: Path, worksp
 
 
 def test_external_data_in_a_folder_reached_by_a_link(folder: Path, workspace: Path) -> None:
-    saved_with_external_data(folder, location="weights.bin")
+    saved_with_external_data(folder, "weights.bin")
     link = folder.parent / "link"
     link.symlink_to(folder, target_is_directory=True)
     assert load_model(link / "model.onnx", workspace).opset == 13

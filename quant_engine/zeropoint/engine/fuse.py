@@ -107,11 +107,12 @@ class _Layer:
         split = old.reshape(self.groups, -1, *old.shape[1:])
         factor_shape = [1] * split.ndim
         factor_shape[0], factor_shape[self.axis + 1] = self.groups, -1
-        new = (split * affine.factor.reshape(factor_shape)).reshape(old.shape).astype(old.dtype)
-        new_bias = (affine.factor * bias + affine.shift).astype(old.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            new = (split * affine.factor.reshape(factor_shape)).astype(old.dtype)
+            new_bias = (affine.factor * bias + affine.shift).astype(old.dtype)
         if not (np.isfinite(new).all() and np.isfinite(new_bias).all()):
             return False
-        self._set(1, new, "weight", editor, weights)
+        self._set(1, new.reshape(old.shape), "weight", editor, weights)
         self._set(2, new_bias, "bias", editor, weights)
         if self.node.op_type == "Gemm":
             self.node.attributes["beta"] = ir.AttrFloat32("beta", 1.0)
@@ -207,9 +208,11 @@ def _per_channel(array: NDArray[np.generic], channels: int, axis_from_end: int) 
 
     Args:
         array: Broadcast against the output of a layer.
-        channels: Channels of that output.
-        axis_from_end: Where the channels are, counted from the last axis as 1.
+        channels: Channels of that output, on its axis 1.
+        axis_from_end: The same axis, counted from the last one as 1.
     """
+    if array.ndim > axis_from_end + 1:
+        return None
     axis = array.ndim - axis_from_end
     varying = [index for index, size in enumerate(array.shape) if size != 1]
     if varying not in ([], [axis]) or array.size not in (1, channels):

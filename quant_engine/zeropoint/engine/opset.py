@@ -4,7 +4,7 @@ import onnx
 import onnx_ir as ir
 from onnxscript import version_converter
 
-from zeropoint.engine.infer import inferred_proto
+from zeropoint.engine.infer import infer_shapes, inferred_proto
 from zeropoint.engine.origins import kept_by_names
 from zeropoint.engine.weights import INLINE_BYTES
 
@@ -13,6 +13,7 @@ _ONNXSCRIPT_FROM = 18
 INITIALIZERS_NEED_NO_INPUT = 4
 """Version of the file format from which on a constant need not be an input as well."""
 
+_RESIZE_CHANGES = 11
 _SOFTMAX_CHANGES = 13
 _SOFTMAX = frozenset({"Hardmax", "LogSoftmax", "Softmax"})
 _DEFAULT_DOMAIN = ("", "ai.onnx")
@@ -39,6 +40,13 @@ def settle_ir_version(model: ir.Model) -> None:
 
 
 def _by_onnxscript(model: ir.Model, target: int) -> None:
+    infer_shapes(model)
+    for node in model.graph.all_nodes():
+        # The converter would only log that it left such a node as it was.
+        shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
+        known = shape is not None and len(shape) > 1 and isinstance(shape[1], int)
+        if node.op_type == "GroupNormalization" and not node.domain and not known:
+            raise ValueError("the channels of a GroupNormalization are not known")
     version_converter.convert_version(model, target, fallback=False)
 
 
@@ -62,6 +70,7 @@ def _by_onnx(model: ir.Model, target: int) -> None:
     graph.initializer.extend(small)
     if model.opset_imports[""] < _SOFTMAX_CHANGES <= target:
         _hold_softmax(proto)
+        _refuse_hardmax(model, proto)
     converted = ir.serde.deserialize_model(onnx.version_converter.convert_version(proto, target))
     _release_softmax(converted)
     for value in tuple(converted.graph.inputs):
@@ -70,6 +79,8 @@ def _by_onnx(model: ir.Model, target: int) -> None:
             converted.graph.register_initializer(value)
     while len(converted.graph.inputs) > inputs:
         converted.graph.inputs.pop()
+    if model.opset_imports[""] < _RESIZE_CHANGES <= target:
+        _settle_resize(model, converted)
     model.graph = converted.graph
 
 
@@ -94,9 +105,51 @@ def _hold_softmax(proto: onnx.ModelProto) -> None:
     proto.opset_import.add(domain=_HELD, version=1)
 
 
+def _refuse_hardmax(model: ir.Model, proto: onnx.ModelProto) -> None:
+    """Refuse what onnx's converter takes for Softmax's untouched sibling."""
+    held = sum(node.domain == _HELD and node.op_type == "Hardmax" for node in proto.graph.node)
+    nodes = (node for node in model.graph.all_nodes() if not node.domain)
+    if held != sum(node.op_type == "Hardmax" for node in nodes):
+        raise ValueError("onnx converts Hardmax only over the last axis")
+
+
 def _release_softmax(model: ir.Model) -> None:
     for node in model.graph:
         if node.domain == _HELD:
             node.domain = ""
             node.attributes["axis"] = ir.AttrInt64("axis", -1)
     model.opset_imports.pop(_HELD, None)
+
+
+def _settle_resize(old: ir.Model, new: ir.Model) -> None:
+    """Write down where Upsample and Resize sampled before opset 11, which onnx leaves out.
+
+    ONNX Runtime took x / scale as the position, and for the nearest element floor where it
+    enlarges and ceil where it shrinks.
+    """
+    kinds = {
+        node.outputs[0].name: node.op_type
+        for node in old.graph.all_nodes()
+        if node.op_type in ("Resize", "Upsample")
+    }
+    for node in new.graph.all_nodes():
+        kind = kinds.get(node.outputs[0].name)
+        if node.op_type != "Resize" or kind is None:
+            continue
+        _set_text(node, "coordinate_transformation_mode", "asymmetric")
+        if node.attributes.get_string("mode", "nearest") == "nearest":
+            shrinks = kind == "Resize" and _shrinks(node.inputs[2])
+            _set_text(node, "nearest_mode", "ceil" if shrinks else "floor")
+
+
+def _shrinks(scales: ir.Value | None) -> bool:
+    if scales is None or scales.const_value is None:
+        raise ValueError("the direction of a Resize to computed scales is not known")
+    figures = scales.const_value.numpy()
+    if (figures < 1).any() and (figures > 1).any():
+        raise ValueError("a Resize enlarges one axis and shrinks another")
+    return bool((figures < 1).any())
+
+
+def _set_text(node: ir.Node, name: str, value: str) -> None:
+    node.attributes[name] = ir.AttrString(name, value)

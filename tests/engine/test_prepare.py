@@ -1,0 +1,541 @@
+"""Prepared models compute what the user's do, and say what became of each node."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from support import models
+from support.graphs import Array, GraphBuilder, residual
+
+from zeropoint.engine.errors import ModelError
+from zeropoint.engine.load import load_model
+from zeropoint.engine.prepare import PreparedModel, prepare_model
+
+
+def prepared(source: Path, tmp_path: Path, min_opset: int = 13) -> PreparedModel:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    loaded = load_model(source, workspace)
+    return prepare_model(loaded, min_opset=min_opset, workspace=workspace)
+
+
+def saved(model: onnx.ModelProto, folder: Path) -> Path:
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def op_types(result: PreparedModel) -> list[str]:
+    return [node.op_type for node in result.model.graph]
+
+
+def run(path: Path, feeds: dict[str, Array]) -> list[Array]:
+    return list(ort.InferenceSession(path).run(None, feeds))
+
+
+def agree(source: Path, result: PreparedModel, feeds: dict[str, Array]) -> None:
+    """Hold the prepared model to the user's, to 1e-4 of the largest value."""
+    for one, other in zip(run(source, feeds), run(result.path, feeds), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * np.abs(one).max())
+
+
+# --- real models ------------------------------------------------------------------------------
+
+
+def uniform(seed: int, *shape: int) -> Array:
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def magika() -> Path:
+    return next(models.folder(models.MAGIKA).rglob("*.onnx"))
+
+
+def mnist() -> Path:
+    return next(models.folder(models.QONNX).rglob("*.onnx"))
+
+
+def silero(name: str) -> Path:
+    return next(models.folder(models.SILERO).rglob(name))
+
+
+REAL: dict[str, tuple[Callable[[], Path], Callable[[], dict[str, Array]]]] = {
+    "detector": (models.detector, lambda: next(models.detector_batches(1))),
+    "recognizer": (models.recognizer, lambda: next(models.recognizer_batches(1))),
+    "classifier": (models.classifier, lambda: {"x": uniform(0, 2, 3, 48, 192)}),
+    "magika": (
+        magika,
+        lambda: {"bytes": np.random.default_rng(0).integers(0, 257, (2, 2048), np.int32)},
+    ),
+    "mnist": (mnist, lambda: {"Input3": uniform(0, 1, 1, 28, 28)}),
+    "silero": (
+        lambda: silero("silero_vad_16k_op15.onnx"),
+        lambda: {
+            "input": uniform(0, 2, 576),
+            "state": uniform(1, 2, 2, 128),
+            "sr": np.array(16000),
+        },
+    ),
+    "silero in branches": (
+        lambda: silero("silero_vad.onnx"),
+        lambda: {
+            "input": uniform(0, 2, 576),
+            "state": uniform(1, 2, 2, 128),
+            "sr": np.array(16000),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("min_opset", [13, 21])
+def test_real_models_agree(name: str, min_opset: int, tmp_path: Path) -> None:
+    source, feeds = REAL[name]
+    result = prepared(source(), tmp_path, min_opset)
+    assert result.opset >= min_opset
+    assert result.model.opset_imports[""] == result.opset
+    assert not result.contrib_qdq
+    agree(source(), result, feeds())
+
+
+@pytest.mark.parametrize("source", [models.detector, models.recognizer, models.classifier])
+def test_ocr_models_come_out_lean(source: Callable[[], Path], tmp_path: Path) -> None:
+    result = prepared(source(), tmp_path)
+    present = set(op_types(result))
+    assert present.isdisjoint({"BatchNormalization", "Constant", "Dropout", "Identity", "Flatten"})
+    for node in result.model.graph:
+        assert result.origins(node), node.name
+        if node.op_type in {"Conv", "ConvTranspose"}:
+            assert node.inputs[1] is not None
+            assert node.inputs[1].is_initializer()
+        for value in node.outputs:
+            assert value.dtype is not None, value.name
+            assert value.shape is not None, value.name
+
+
+def test_every_user_node_is_kept_folded_or_constant(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    loaded = load_model(models.detector(), workspace)
+    result = prepare_model(loaded, min_opset=13, workspace=workspace)
+    alive = [name for node in result.model.graph for name in result.origins(node)]
+    assert len(alive) == len(set(alive))
+    gone = {node for node in loaded.nodes if node.name not in set(alive)}
+    assert {node.op_type for node in gone} == {"Constant"}
+
+
+# --- inputs that have values ------------------------------------------------------------------
+
+
+def test_weights_of_old_files_are_constants(tmp_path: Path) -> None:
+    result = prepared(mnist(), tmp_path)
+    assert [value.name for value in result.model.graph.inputs] == ["Input3"]
+    assert [warning.code for warning in result.warnings] == ["WEIGHTS_WERE_INPUTS"]
+    assert "Reshape" in op_types(result)
+    assert len(op_types(result)) == 9  # the Reshape of the constant weight is computed
+
+
+def listing_inputs(b: GraphBuilder) -> onnx.ModelProto:
+    model = b.model()
+    for tensor in b.initializers:
+        info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(info)
+    return model
+
+
+def test_weights_that_are_listed_as_inputs_are_constants(tmp_path: Path) -> None:
+    source = saved(listing_inputs(residual()), tmp_path)
+    result = prepared(source, tmp_path)
+    assert [value.name for value in result.model.graph.inputs] == ["x"]
+    (warning,) = result.warnings
+    assert warning.code == "WEIGHTS_WERE_INPUTS"
+    assert "12 inputs" in warning.message
+    agree(source, result, {"x": uniform(0, 2, 3, 16, 16)})
+
+
+def test_defaults_of_inputs_stay_overridable(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("x", [4])
+    b.node("Mul", ["x", b.constant("gain", np.array([2.0], np.float32))], "m")
+    b.node("Neg", ["gain"], "n")
+    b.node("Add", ["m", "n"], "y")
+    b.output("y")
+    source = saved(listing_inputs(b), tmp_path)
+    result = prepared(source, tmp_path)
+    assert [value.name for value in result.model.graph.inputs] == ["x", "gain"]
+    assert op_types(result) == ["Mul", "Neg", "Add"]
+    assert not result.warnings
+    agree(source, result, {"x": uniform(0, 4)})
+    agree(source, result, {"x": uniform(0, 4), "gain": np.array([5.0], np.float32)})
+
+
+# --- steps ------------------------------------------------------------------------------------
+
+
+def no_ops(b: GraphBuilder) -> None:
+    b.input("x", [2, 4])
+    b.node("Identity", ["x"], "a")
+    b.node("Dropout", ["a"], "b")
+    b.node("Cast", ["b"], "c", to=TensorProto.FLOAT)
+    b.node("Relu", ["c"], "r")
+    b.node("Dropout", ["r", b.constant("ratio", np.array(0.5, np.float32))], "d")
+    b.node("Identity", ["d"], "y")
+    b.output("y")
+
+
+def test_no_ops_are_removed_and_outputs_keep_their_names(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    no_ops(b)
+    source = b.save(tmp_path)
+    result = prepared(source, tmp_path)
+    assert op_types(result) == ["Relu"]
+    assert [value.name for value in result.model.graph.outputs] == ["y"]
+    agree(source, result, {"x": uniform(0, 2, 4)})
+
+
+def outputs_of_one_value(b: GraphBuilder) -> None:
+    b.node("Identity", [b.node("Relu", ["x"], "r")], "same")
+    b.output("r")
+    b.output("same")
+
+
+def output_of_an_input(b: GraphBuilder) -> None:
+    b.node("Identity", ["x"], "y")
+    b.output("y")
+
+
+def output_of_a_constant(b: GraphBuilder) -> None:
+    b.node("Identity", [b.weight("w", 2)], "y")
+    b.node("Relu", ["x"], "r")
+    b.output("r")
+    b.output("y")
+
+
+def training_dropout(b: GraphBuilder) -> None:
+    training = b.constant("training", np.array(True))
+    ratio = b.constant("ratio", np.array(0.0, np.float32))
+    b.node("Dropout", ["x", ratio, training], "y")
+    b.output("y")
+
+
+def dropout_with_mask(b: GraphBuilder) -> None:
+    b.nodes.append(helper.make_node("Dropout", ["x"], ["d", "mask"]))
+    b.node("Cast", ["mask"], "m", to=TensorProto.FLOAT)
+    b.node("Add", ["d", "m"], "y")
+    b.output("y")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        outputs_of_one_value,
+        output_of_an_input,
+        output_of_a_constant,
+        training_dropout,
+        dropout_with_mask,
+    ],
+)
+def test_no_ops_that_must_stay(build: Callable[[GraphBuilder], None], tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("x", [2, 4])
+    build(b)
+    source = b.save(tmp_path)
+    result = prepared(source, tmp_path)
+    assert op_types(result) == [node.op_type for node in b.nodes]
+    agree(source, result, {"x": uniform(0, 2, 4)})
+
+
+def test_constants_are_computed(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("x", [2, 40])
+    b.node("Transpose", [b.weight("w", 30, 40)], "t", perm=[1, 0])
+    b.node("Cast", [b.constant("scale", np.array(2.0, np.float64))], "s", to=TensorProto.FLOAT)
+    b.node("Mul", ["t", "s"], "ts")
+    b.node("MatMul", ["x", "ts"], "y")
+    b.output("y")
+    source = b.save(tmp_path)
+    result = prepared(source, tmp_path)
+    assert op_types(result) == ["MatMul"]
+    weight = result.model.graph.initializers["ts"].const_value
+    assert isinstance(weight, ir.ExternalTensor)
+    np.testing.assert_array_equal(weight.numpy(), 2 * numpy_helper.to_array(b.initializers[0]).T)
+    agree(source, result, {"x": uniform(0, 2, 40)})
+
+
+def grows(b: GraphBuilder) -> None:
+    shape = b.constant("shape", np.array([1000, 1000]))
+    b.node("Expand", [b.constant("c", np.ones((1, 1), np.float32)), shape], "k")
+
+
+def is_random(b: GraphBuilder) -> None:
+    b.node("RandomNormalLike", [b.constant("c", np.ones((1, 4), np.float32))], "k")
+
+
+def says_how_it_is_quantized(b: GraphBuilder) -> None:
+    b.constant("q", np.array([[1, 2, 3, 4]], np.int8))
+    b.constant("q_scale", np.array(0.5, np.float32))
+    b.node("DequantizeLinear", ["q", "q_scale"], "k")
+
+
+def chooses(b: GraphBuilder) -> None:
+    out = helper.make_tensor_value_info("inner", 1, [1, 4])
+    node = helper.make_node("Identity", ["c"], ["inner"])
+    branch = helper.make_graph([node], "branch", [], [out])
+    b.constant("c", np.ones((1, 4), np.float32))
+    choice = b.constant("choice", np.array(True))
+    b.node("If", [choice], "k", then_branch=branch, else_branch=branch)
+
+
+@pytest.mark.parametrize("build", [grows, is_random, says_how_it_is_quantized, chooses])
+def test_constants_that_stay(build: Callable[[GraphBuilder], None], tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("x", [1, 4] if build is not grows else [1, 1000])
+    build(b)
+    b.node("Add", ["x", "k"], "y")
+    b.output("y")
+    result = prepared(b.save(tmp_path), tmp_path)
+    assert op_types(result) == [node.op_type for node in b.nodes]
+
+
+def test_constants_of_branches_are_constants_of_the_model(tmp_path: Path) -> None:
+    def branch(op_type: str, value: float) -> onnx.GraphProto:
+        out = helper.make_tensor_value_info(f"{op_type}_out", 1, [300])
+        tensor = numpy_helper.from_array(np.full(300, value, np.float32), "w")
+        nodes = [
+            helper.make_node("Constant", [], [f"{op_type}_c"], value_float=1.0),
+            helper.make_node("Mul", ["x", "w"], [f"{op_type}_m"]),
+            helper.make_node(op_type, [f"{op_type}_m", f"{op_type}_c"], [f"{op_type}_out"]),
+        ]
+        return helper.make_graph(nodes, op_type, [], [out], [tensor])
+
+    b = GraphBuilder()
+    b.input("x", [300])
+    b.input("choice", [], TensorProto.BOOL)
+    b.node("If", ["choice"], "y", then_branch=branch("Add", 2), else_branch=branch("Sub", 3))
+    b.output("y", [300])
+    source = b.save(tmp_path)
+    result = prepared(source, tmp_path)
+    assert len(result.model.graph.initializers) == 4
+    assert all(not graph.initializers for graph in result.model.graph.subgraphs())
+    for choice in (True, False):
+        agree(source, result, {"x": uniform(0, 300), "choice": np.array(choice)})
+
+
+def with_functions(opset: int = 13) -> onnx.ModelProto:
+    b = GraphBuilder(opset)
+    b.input("x", [2, 4])
+    b.node("Outer", ["x"], "m", domain="local", name="first call")
+    b.node("Outer", ["m"], "y", domain="local", name="second call")
+    b.output("y", [2, 4])
+    model = b.model()
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("local", 1)]
+    inner = [helper.make_node("Constant", [], ["c"], value_float=2.0),
+             helper.make_node("Mul", ["a", "c"], ["b"], name="mul")]  # fmt: skip
+    outer = [helper.make_node("Inner", ["a"], ["m"], domain="local", name="inner"),
+             helper.make_node("Relu", ["m"], ["b"])]  # fmt: skip
+    for name, body in (("Inner", inner), ("Outer", outer)):
+        model.functions.append(helper.make_function("local", name, ["a"], ["b"], body, opsets))
+    model.opset_import.append(opsets[1])
+    return model
+
+
+def test_functions_are_replaced_by_bodies_that_stand_for_the_call(tmp_path: Path) -> None:
+    source = saved(with_functions(), tmp_path)
+    result = prepared(source, tmp_path)
+    assert op_types(result) == ["Mul", "Relu", "Mul", "Relu"]
+    assert [result.origins(node) for node in result.model.graph] == [
+        ("first call",),
+        ("first call",),
+        ("second call",),
+        ("second call",),
+    ]
+    agree(source, result, {"x": uniform(0, 2, 4)})
+
+
+def test_functions_that_cannot_be_inlined_are_left(tmp_path: Path) -> None:
+    model = with_functions()
+    for function in model.functions:
+        function.opset_import[0].version = 14
+    source = saved(model, tmp_path)
+    result = prepared(source, tmp_path)
+    assert op_types(result) == ["Outer", "Outer"]
+    agree(source, result, {"x": uniform(0, 2, 4)})
+
+
+def test_nodes_out_of_order_are_sorted(tmp_path: Path) -> None:
+    b = residual()
+    b.nodes.reverse()
+    source = b.save(tmp_path)
+    result = prepared(source, tmp_path)
+    assert op_types(result)[0] == "Conv"
+    agree(source, result, {"x": uniform(0, 2, 3, 16, 16)})
+
+
+def test_types_behind_foreign_operators_come_from_the_runtime(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("x", ["N", 4])
+    b.node("Gelu", ["x"], "g", domain="com.microsoft")
+    b.node("MatMul", ["g", b.weight("w", 4, 3)], "m")
+    b.node("Relu", ["m"], "y")
+    b.output("y")
+    model = b.model()
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    result = prepared(saved(model, tmp_path), tmp_path)
+    values = {v.name: v for node in result.model.graph for v in node.outputs}
+    assert values["g"].dtype is ir.DataType.FLOAT
+    assert values["m"].dtype is ir.DataType.FLOAT
+    assert values["m"].shape is not None
+    assert values["m"].shape[1] == 3
+
+
+def test_unused_nodes_go(tmp_path: Path) -> None:
+    b = residual()
+    b.node("Relu", [b.node("Mul", ["x", b.weight("unused", 16)], "dead")], "deader")
+    result = prepared(b.save(tmp_path), tmp_path)
+    assert "Mul" not in op_types(result)
+    assert "unused" not in result.model.graph.initializers
+
+
+# --- opsets -----------------------------------------------------------------------------------
+
+
+def old_style(opset: int) -> GraphBuilder:
+    """A network with what changed most between opset 7 and 13."""
+    b = GraphBuilder(opset)
+    b.input("x", ["N", 3, 8, 8])
+    figures = [b.weight(name, 4, scale=1.0) for name in ("scale", "shift", "mean")]
+    variance = b.constant("variance", np.full(4, 0.7, np.float32))
+    b.node("BatchNormalization", [b.conv("x", "c", 3, 4), *figures, variance], "n")
+    if opset < 11:
+        b.node("Clip", ["n"], "r", min=0.0, max=6.0)
+        b.node("Pad", ["r"], "p", pads=[0, 0, 1, 1, 0, 0, 1, 1])
+    else:
+        low, high = (
+            b.constant("low", np.array(0, np.float32)),
+            b.constant("high", np.array(6, np.float32)),
+        )
+        b.node("Clip", ["n", low, high], "r")
+        b.node("Pad", ["r", b.constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1]))], "p")
+    if opset < 10:
+        b.node("Slice", ["p"], "s", axes=[2, 3], starts=[0, 1], ends=[9, 9])
+    else:
+        ends = [b.constant(f"slice_{k}", np.array(v)) for k, v in enumerate(([0, 1], [9, 9]))]
+        b.node("Slice", ["p", *ends, b.constant("slice_axes", np.array([2, 3]))], "s")
+    b.node("Dropout", ["s"], "d")
+    b.node("ReduceSum", ["d"], "sum", axes=[2], keepdims=0)
+    b.node("Unsqueeze", ["sum"], "u", axes=[2])
+    b.node("Squeeze", ["u"], "q", axes=[2])
+    b.node("Softmax", ["q"], "y", axis=2)
+    b.output("y")
+    return b
+
+
+@pytest.mark.parametrize("opset", range(7, 13))
+def test_old_opsets_are_raised(opset: int, tmp_path: Path) -> None:
+    source = old_style(opset).save(tmp_path)
+    result = prepared(source, tmp_path)
+    assert result.opset == 13
+    assert {"BatchNormalization", "Dropout", "Flatten"}.isdisjoint(op_types(result))
+    assert op_types(result)[-1] == "Softmax"
+    agree(source, result, {"x": uniform(0, 2, 3, 8, 8)})
+
+
+def test_opsets_are_only_raised_where_needed(tmp_path: Path) -> None:
+    assert prepared(old_style(11).save(tmp_path), tmp_path, min_opset=10).opset == 11
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18, 20])
+def test_new_opsets_are_raised(opset: int, tmp_path: Path) -> None:
+    source = residual(opset).save(tmp_path)
+    result = prepared(source, tmp_path, min_opset=21)
+    assert result.opset == 21
+    assert [result.origins(node) for node in result.model.graph] == [
+        (node.name,) for node in residual().nodes
+    ]
+    agree(source, result, {"x": uniform(0, 2, 3, 16, 16)})
+
+
+def single(op_type: str, opset: int, inputs: list[Array], **attributes: object) -> GraphBuilder:
+    """One node; the first input is fed, the others are constants."""
+    b = GraphBuilder(opset)
+    b.input("x", inputs[0].shape)
+    names = [b.constant(f"c{number}", array) for number, array in enumerate(inputs[1:])]
+    b.node(op_type, ["x", *names], "y", **attributes)
+    b.output("y")
+    return b
+
+
+@pytest.mark.parametrize(("axis", "rank"), [(1, 2), (1, 4), (-1, 3), (2, 4), (0, 3)])
+@pytest.mark.parametrize("op_type", ["Softmax", "LogSoftmax", "Hardmax"])
+def test_softmax_keeps_its_meaning(op_type: str, axis: int, rank: int, tmp_path: Path) -> None:
+    x = uniform(0, *[2, 3, 4, 5][:rank])
+    source = single(op_type, 12, [x], axis=axis).save(tmp_path)
+    result = prepared(source, tmp_path)
+    agree(source, result, {"x": x})
+    last = axis in (-1, rank - 1)
+    assert result.contrib_qdq == (op_type == "Hardmax" and not last)
+    assert (op_types(result) == [op_type]) == (last or op_type == "Hardmax")
+
+
+@pytest.mark.parametrize("scales", [(2, 3), (1.7, 2.3), (0.77, 0.61), (2, 0.6)])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("opset", [7, 9, 10])
+def test_resizing_keeps_its_positions(
+    scales: tuple[float, float], mode: str, opset: int, tmp_path: Path
+) -> None:
+    if opset < 10 and min(scales) < 1:
+        scales = (1 / scales[1], 3.3)  # Upsample only enlarges
+    x, factors = uniform(0, 1, 2, 11, 13), [1.0, 1.0, *scales]
+    if opset == 7:
+        b = single("Upsample", opset, [x], mode=mode, scales=factors)
+    else:
+        op_type = "Upsample" if opset == 9 else "Resize"
+        b = single(op_type, opset, [x, np.array(factors, np.float32)], mode=mode)
+    source = b.save(tmp_path)
+    result = prepared(source, tmp_path)
+    agree(source, result, {"x": x})
+    both_ways = mode == "nearest" and min(scales) < 1 < max(scales)
+    assert result.contrib_qdq == both_ways
+    assert result.opset == (opset if both_ways else 13)
+
+
+def test_operators_that_cannot_be_converted_keep_the_opset(tmp_path: Path) -> None:
+    x = uniform(0, 1, 3, 4, 4)
+    figures = [uniform(number, 3, 4, 4) + 0.1 for number in range(1, 5)]
+    source = single("BatchNormalization", 7, [x, *figures], spatial=0).save(tmp_path)
+    result = prepared(source, tmp_path)
+    assert (result.opset, result.contrib_qdq) == (7, True)
+    agree(source, result, {"x": x})
+
+
+def test_ancient_opsets_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"opset 6.*Export it again") as caught:
+        prepared(residual(6).save(tmp_path), tmp_path)
+    assert caught.value.reason == "MODEL_UNSUPPORTED"
+
+
+def test_models_that_do_not_run_are_refused_in_the_words_of_the_runtime(tmp_path: Path) -> None:
+    b = residual()
+    b.nodes[1].op_type = "NoSuchOperator"
+    with pytest.raises(ModelError, match="NoSuchOperator") as caught:
+        prepared(b.save(tmp_path), tmp_path)
+    assert caught.value.reason == "MODEL_NOT_RUNNABLE"
+
+
+def lines(count: int) -> Iterator[dict[str, Array]]:
+    return islice(models.recognizer_batches(count), count)
+
+
+def test_recognizer_reads_lines_of_any_width(tmp_path: Path) -> None:
+    result = prepared(models.recognizer(), tmp_path)
+    widths = set()
+    for feeds in lines(3):
+        widths.add(feeds["x"].shape[-1])
+        agree(models.recognizer(), result, feeds)
+    assert widths
