@@ -1,0 +1,159 @@
+"""Options of the contract to and from those of the engine."""
+
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+
+from zeropoint import v1
+from zeropoint.engine.errors import OptionError
+from zeropoint.engine.options import (
+    CalibrationMethod,
+    DynamicOptions,
+    NodeSelection,
+    QuantFormat,
+    QuantType,
+    StaticOptions,
+    VerifyOptions,
+    WeightOptions,
+)
+
+_Member = TypeVar("_Member", bound=StrEnum)
+
+
+class _WireEnum(Protocol):
+    """An enum of the contract."""
+
+    def Value(self, name: str) -> Any:  # noqa: N802 - protobuf's name
+        """Return the number of a name."""
+
+
+def numbers(kind: type[_Member], wire: _WireEnum, prefix: str) -> dict[_Member, Any]:
+    """Return the number that stands for each member of `kind` in the contract's enum."""
+    return {member: wire.Value(f"{prefix}_{member.name}") for member in kind}
+
+
+QUANT_TYPES = numbers(QuantType, v1.QuantType, "QUANT_TYPE")
+QUANT_FORMATS = numbers(QuantFormat, v1.QuantFormat, "QUANT_FORMAT")
+CALIBRATION_METHODS = numbers(CalibrationMethod, v1.CalibrationMethod, "CALIBRATION_METHOD")
+
+
+def static_options(message: v1.StaticOptions) -> StaticOptions:
+    """Return what a client asks for, with the engine's defaults for what it leaves out.
+
+    Raises:
+        OptionError: OPTION_UNKNOWN, OPTION_INVALID or OPTION_CONFLICT.
+    """
+    given = {
+        "quant_format": _chosen(QUANT_FORMATS, message.quant_format, "quant_format"),
+        "activation_type": _chosen(QUANT_TYPES, message.activation_type, "activation_type"),
+        "calibrate_method": _chosen(
+            CALIBRATION_METHODS, message.calibrate_method, "calibrate_method"
+        ),
+        "percentile": _optional(message, "percentile"),
+    }
+    return StaticOptions(
+        selection=_selection(message.selection),
+        activation_symmetric=_optional(message, "activation_symmetric"),
+        weight=_weight(message),
+        calibration_range_symmetric=message.calibration_range_symmetric,
+        verify=_verify(message),
+        **_present(given),
+    )
+
+
+def dynamic_options(message: v1.DynamicOptions) -> DynamicOptions:
+    """Return what a client asks for, with the engine's defaults for what it leaves out.
+
+    Raises:
+        OptionError: OPTION_UNKNOWN, OPTION_INVALID or OPTION_CONFLICT.
+    """
+    return DynamicOptions(
+        selection=_selection(message.selection),
+        weight=_weight(message),
+        verify=_verify(message),
+    )
+
+
+def static_message(options: StaticOptions) -> v1.StaticOptions:
+    """Return `options` with all defaults filled in."""
+    return v1.StaticOptions(
+        selection=_selection_message(options.selection),
+        quant_format=QUANT_FORMATS[options.quant_format],
+        activation_type=QUANT_TYPES[options.activation_type],
+        weight_type=QUANT_TYPES[options.weight.quant_type],
+        per_channel=options.weight.per_channel,
+        reduce_range=options.weight.reduce_range,
+        activation_symmetric=options.activations_symmetric,
+        weight_symmetric=options.weight.is_symmetric,
+        calibrate_method=CALIBRATION_METHODS[options.calibrate_method],
+        percentile=options.percentile,
+        calibration_range_symmetric=options.calibration_range_symmetric,
+        min_sqnr_db=options.verify.min_sqnr_db,
+        strict=options.verify.strict,
+    )
+
+
+def dynamic_message(options: DynamicOptions) -> v1.DynamicOptions:
+    """Return `options` with all defaults filled in."""
+    return v1.DynamicOptions(
+        selection=_selection_message(options.selection),
+        weight_type=QUANT_TYPES[options.weight.quant_type],
+        per_channel=options.weight.per_channel,
+        reduce_range=options.weight.reduce_range,
+        weight_symmetric=options.weight.is_symmetric,
+        min_sqnr_db=options.verify.min_sqnr_db,
+        strict=options.verify.strict,
+    )
+
+
+def _selection(message: v1.NodeSelection) -> NodeSelection:
+    return NodeSelection(
+        op_types_to_quantize=tuple(message.op_types_to_quantize),
+        nodes_to_quantize=tuple(message.nodes_to_quantize),
+        nodes_to_exclude=tuple(message.nodes_to_exclude),
+    )
+
+
+def _selection_message(selection: NodeSelection) -> v1.NodeSelection:
+    return v1.NodeSelection(
+        op_types_to_quantize=selection.op_types_to_quantize,
+        nodes_to_quantize=selection.nodes_to_quantize,
+        nodes_to_exclude=selection.nodes_to_exclude,
+    )
+
+
+def _weight(message: v1.StaticOptions | v1.DynamicOptions) -> WeightOptions:
+    given = {"quant_type": _chosen(QUANT_TYPES, message.weight_type, "weight_type")}
+    return WeightOptions(
+        per_channel=message.per_channel,
+        reduce_range=message.reduce_range,
+        symmetric=_optional(message, "weight_symmetric"),
+        **_present(given),
+    )
+
+
+def _verify(message: v1.StaticOptions | v1.DynamicOptions) -> VerifyOptions:
+    given = {"min_sqnr_db": _optional(message, "min_sqnr_db")}
+    return VerifyOptions(strict=message.strict, **_present(given))
+
+
+def _chosen(members: dict[_Member, Any], number: int, option: str) -> _Member | None:
+    """Return the member of `number`; None where the client leaves the choice open."""
+    if number == 0:
+        return None
+    for member, known in members.items():
+        if known == number:
+            return member
+    raise OptionError(
+        "OPTION_UNKNOWN",
+        f"{option} is {number}, which this server does not know; it knows "
+        f"{', '.join(str(member) for member in members)}.",
+        option=option,
+    )
+
+
+def _optional(message: v1.StaticOptions | v1.DynamicOptions, name: str) -> Any:
+    return getattr(message, name) if message.HasField(name) else None
+
+
+def _present(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,84 @@
+"""The bytes of a batch as arrays, without a copy."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint import v1
+from zeropoint.engine.errors import BatchError
+
+_DTYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("u1"),
+    3: np.dtype("i1"),
+    4: np.dtype("<u2"),
+    5: np.dtype("<i2"),
+    6: np.dtype("<i4"),
+    7: np.dtype("<i8"),
+    9: np.dtype("?"),
+    10: np.dtype("<f2"),
+    11: np.dtype("<f8"),
+    12: np.dtype("<u4"),
+    13: np.dtype("<u8"),
+}
+"""Element types that can be fed, by the number of onnx.TensorProto.DataType."""
+
+
+def arrays(header: v1.BatchHeader, payload: memoryview) -> dict[str, NDArray[np.generic]]:
+    """Return the tensors of a batch by name, each over its part of `payload`.
+
+    Raises:
+        BatchError: BATCH_ELEMENT_TYPE, BATCH_SHAPE, or BATCH_INPUT_UNKNOWN for a name that comes
+            twice.
+    """
+    batch: dict[str, NDArray[np.generic]] = {}
+    offset = 0
+    for tensor in header.tensors:
+        if tensor.name in batch:
+            raise BatchError(
+                "BATCH_INPUT_UNKNOWN", f"Input {tensor.name!r} comes twice.", input=tensor.name
+            )
+        size = _size(tensor, len(payload) - offset)
+        batch[tensor.name] = _array(tensor, payload[offset : offset + size])
+        offset += size
+    if offset != len(payload):
+        raise BatchError(
+            "BATCH_SHAPE",
+            f"The tensors of the batch take {offset} bytes, but {len(payload)} were sent.",
+        )
+    return batch
+
+
+def _size(tensor: v1.TensorHeader, left: int) -> int:
+    """Return the bytes of a tensor, of which `left` may remain."""
+    if tensor.element_type not in _DTYPES:
+        raise BatchError(
+            "BATCH_ELEMENT_TYPE",
+            f"Input {tensor.name!r} has element type {tensor.element_type}, which cannot be sent.",
+            input=tensor.name,
+            elementType=tensor.element_type,
+        )
+    size: int = prod(tensor.shape) * _DTYPES[tensor.element_type].itemsize
+    if any(axis < 0 for axis in tensor.shape) or size > left:
+        raise BatchError(
+            "BATCH_SHAPE",
+            f"Input {tensor.name!r} with shape {list(tensor.shape)} does not fit in the bytes "
+            "that were sent.",
+            input=tensor.name,
+        )
+    return size
+
+
+def _array(tensor: v1.TensorHeader, data: memoryview) -> NDArray[np.generic]:
+    dtype = _DTYPES[tensor.element_type]
+    if dtype.kind == "b" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
+        raise BatchError(
+            "BATCH_ELEMENT_TYPE",
+            f"Input {tensor.name!r} is boolean, but has bytes other than 0 and 1.",
+            input=tensor.name,
+        )
+    array: NDArray[np.generic] = np.frombuffer(data, dtype).reshape(tuple(tensor.shape))
+    # A tensor behind one of odd length starts where its elements may not.
+    return array if array.flags.aligned else array.copy()

@@ -1,0 +1,77 @@
+"""A job's talk with its worker, of which the client hears what concerns it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from zeropoint.server.failure import JobError
+from zeropoint.server.jobs.link import Link
+from zeropoint.server.jobs.watchdog import Watchdog
+from zeropoint.server.messages import BatchSettled, Progress, WorkerMessage
+from zeropoint.server.worker.process import Worker
+from zeropoint.server.worker.protocol import Kind
+
+_Answer = TypeVar("_Answer", bound=WorkerMessage)
+
+
+class Dialogue:
+    """Questions to a worker and their answers; progress goes to the client as it comes.
+
+    Attributes:
+        watchdog: What the worker owes.
+    """
+
+    def __init__(self, worker: Worker, link: Link, silence_seconds: float) -> None:
+        self.watchdog = Watchdog(silence_seconds)
+        self._worker = worker
+        self._link = link
+        self._answer: asyncio.Future[WorkerMessage] | None = None
+        self._on_settled: Callable[[BatchSettled], Awaitable[None]] | None = None
+
+    async def listen(self) -> None:
+        """Hear the worker out; runs alongside everything else until it is cancelled.
+
+        Raises:
+            JobError: the job has failed, the worker has died or takes too long.
+        """
+        while True:
+            message = await self.watchdog.hear(self._worker.receive())
+            match message:
+                case Progress():
+                    await self._link.send(message)
+                case BatchSettled() if self._on_settled is not None:
+                    await self._on_settled(message)
+                case _ if self._answer is not None and not self._answer.done():
+                    self.watchdog.relax()
+                    self._answer.set_result(message)
+                case _:
+                    raise nonsense(message)
+
+    async def tell(self, kind: Kind, payload: bytes = b"", descriptor: int | None = None) -> None:
+        """Send a frame that has no answer of its own."""
+        await self._worker.send(kind, payload, descriptor)
+
+    async def ask(
+        self, kind: Kind, payload: bytes, answer: type[_Answer], *, phase: str, seconds: float
+    ) -> _Answer:
+        """Send a frame and return its answer; `listen` raises what goes wrong meanwhile."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self.watchdog.expect(phase, seconds)
+        await self._worker.send(kind, payload)
+        message = await self._answer
+        if not isinstance(message, answer):
+            raise nonsense(message)
+        return message
+
+    def on_settled(self, tell: Callable[[BatchSettled], Awaitable[None]]) -> None:
+        """Have `tell` called for each batch that is counted or rejected."""
+        self._on_settled = tell
+
+
+def nonsense(message: WorkerMessage) -> JobError:
+    """Return the failure of a worker that says what makes no sense."""
+    return JobError(
+        "WORKER_CRASHED",
+        f"The process that ran the model has lost its way ({type(message).__name__}).",
+        ended="nonsense",
+    )

@@ -1,0 +1,162 @@
+"""Both kinds of job: quantize a model, or only inspect it."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from zeropoint.server.alongside import alongside
+from zeropoint.server.failure import JobError
+from zeropoint.server.jobs.batches import BatchReceiver
+from zeropoint.server.jobs.dialogue import Dialogue
+from zeropoint.server.jobs.link import Deaf, Link
+from zeropoint.server.jobs.upload import take_model
+from zeropoint.server.manifest import ModelFile
+from zeropoint.server.messages import (
+    CHUNK_BYTES,
+    JobDone,
+    Mode,
+    ModelChunk,
+    ModelInspected,
+    ModelOpened,
+    Phase,
+    Progress,
+    Result,
+    Start,
+    Started,
+)
+from zeropoint.server.sequence import BatchLedger
+from zeropoint.server.settings import Settings
+from zeropoint.server.storage import Scratch
+from zeropoint.server.worker.pool import WorkerPool
+from zeropoint.server.worker.process import Worker
+from zeropoint.server.worker.protocol import Kind
+
+_KINDS = {Mode.STATIC: Kind.STATIC, Mode.DYNAMIC: Kind.DYNAMIC, Mode.INSPECT: Kind.INSPECT}
+_PREPARING = "loading and planning the model"
+_FINISHING = "quantizing and verifying"
+_RESULT_FILES = 16
+_RESULT_BYTES = 1 << 40
+
+_Opened = TypeVar("_Opened", ModelOpened, ModelInspected)
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What jobs share: limits, disk and processes."""
+
+    settings: Settings
+    scratch: Scratch
+    pool: WorkerPool
+
+
+async def quantize(link: Link, workshop: Workshop) -> None:
+    """Do a whole job for the client at the other end of `link`.
+
+    Raises:
+        JobError: the job has failed.
+    """
+    async with _begun(link, workshop) as job:
+        done = await alongside(job.quantized(), job.dialogue.listen())
+        job.worker.kill()  # its memory is free while the client reads
+        await _send_result(link, done, job.worker.folder.result)
+
+
+async def inspect(link: Link, workshop: Workshop) -> ModelInspected:
+    """Take a model and return what would be done with it.
+
+    Raises:
+        JobError: the job has failed.
+    """
+    async with _begun(Deaf(link), workshop) as job:
+        return await alongside(job.opened(ModelInspected), job.dialogue.listen())
+
+
+@contextlib.asynccontextmanager
+async def _begun(link: Link, workshop: Workshop) -> AsyncIterator["_Job"]:
+    """Take the first message and hold what the job needs, until the block ends."""
+    settings = workshop.settings
+    start = await link.receive()
+    if not isinstance(start, Start):
+        raise JobError("PROTOCOL_VIOLATION", "The stream must begin with start.")
+    start.manifest.check(most_files=settings.model_files, most_bytes=settings.model_bytes)
+
+    async def announce(ahead: int) -> None:
+        message = f"waiting for one of {settings.jobs} jobs to end; {ahead} wait before this one"
+        await link.send(Progress(phase=Phase.QUEUED, message=message))
+
+    with workshop.scratch.reserved(start.manifest.size):
+        async with workshop.pool.worker(announce) as worker:
+            structlog.contextvars.bind_contextvars(job=worker.folder.name)
+            _log.info("job_started", mode=start.mode, model_bytes=start.manifest.size)
+            yield _Job(start, link, worker, settings)
+
+
+class _Job:
+    """One job, from its first message to the worker's last."""
+
+    def __init__(self, start: Start, link: Link, worker: Worker, settings: Settings) -> None:
+        self.worker = worker
+        self.dialogue = Dialogue(worker, link, settings.silence_seconds)
+        self._start = start
+        self._link = link
+        self._settings = settings
+
+    async def opened(self, answer: type[_Opened]) -> _Opened:
+        """Upload the model and have it loaded and planned."""
+        # The worker checks the options while the model is on its way.
+        await self.dialogue.tell(_KINDS[self._start.mode], self._start.payload)
+        await take_model(self._link, self._start.manifest, self.worker.folder)
+        await self._link.send(Progress(phase=Phase.PREPARE))
+        return await self.dialogue.ask(
+            Kind.OPEN, b"", answer, phase=_PREPARING, seconds=self._settings.prepare_seconds
+        )
+
+    async def quantized(self) -> JobDone:
+        """Do everything until the result lies in the worker's folder."""
+        opened = await self.opened(ModelOpened)
+        ledger = BatchLedger(window=self._settings.window, largest=self._settings.batch_bytes)
+        started = Started(
+            job=self.worker.folder.name,
+            next_sequence=1,
+            credit=ledger.credit,
+            payload=opened.payload,
+        )
+        await self._link.send(started)
+        await BatchReceiver(
+            self._link,
+            self.dialogue,
+            ledger,
+            self.worker.folder.temporary,
+            self._settings.batch_seconds,
+        ).run()
+        return await self.dialogue.ask(
+            Kind.FINISH, b"", JobDone, phase=_FINISHING, seconds=self._settings.finish_seconds
+        )
+
+
+async def _send_result(link: Link, done: JobDone, folder: Path) -> None:
+    """Send the result and the bytes of its files."""
+    done.manifest.check(most_files=_RESULT_FILES, most_bytes=_RESULT_BYTES)
+    await link.send(Result(payload=done.payload))
+    for index, file in enumerate(done.manifest.files):
+        descriptor = os.open(folder / file.path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb", buffering=0) as source:
+            await _send_file(link, index, file, source)
+
+
+async def _send_file(link: Link, index: int, file: ModelFile, source: FileIO) -> None:
+    offset = 0
+    while data := await asyncio.to_thread(source.read, min(CHUNK_BYTES, file.size - offset)):
+        await link.send(ModelChunk(file=index, offset=offset, data=data))
+        offset += len(data)
+    if offset != file.size:
+        raise RuntimeError(f"{file.path} has {offset} bytes instead of {file.size}")

@@ -1,0 +1,196 @@
+"""What goes over a stream, free of gRPC and protobuf: frozen values for both directions.
+
+A `payload` is a message of `zeropoint.v1` in serialized form that this process only passes on
+between a client and a worker; `convert` makes and reads it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from zeropoint.server.failure import Failure
+from zeropoint.server.manifest import Manifest
+
+CHUNK_BYTES = 1 << 20
+"""Bytes of data in one chunk, both ways."""
+
+
+class Mode(StrEnum):
+    """What a job does."""
+
+    STATIC = "static"
+    DYNAMIC = "dynamic"
+    INSPECT = "inspect"
+
+
+class Phase(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    UPLOAD = "upload"
+    PREPARE = "prepare"
+    CALIBRATE = "calibrate"
+    QUANTIZE = "quantize"
+    VERIFY = "verify"
+
+
+# From clients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Opens a job; `payload` carries the options to the worker."""
+
+    mode: Mode
+    manifest: Manifest
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChunk:
+    """Bytes of a model's file, up or down: index in the manifest, position, bytes."""
+
+    file: int
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchHeader:
+    """Opens a batch of `size` bytes; `payload` describes its tensors to the worker."""
+
+    sequence: int
+    size: int
+    sha256: bytes
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchChunk:
+    """Bytes of the open batch."""
+
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """No more batches."""
+
+    last_sequence: int
+
+
+# In both directions
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The sender is alive."""
+
+
+# To clients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """Bytes held of each file of the manifest."""
+
+    committed: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """Batches may come; `payload` is the worker's, with signature and plan."""
+
+    job: str
+    next_sequence: int
+    credit: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """Bytes that may be sent in addition."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Why one batch was refused."""
+
+    sequence: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """Every batch up to `applied` was counted or rejected; the latest rejections."""
+
+    applied: int
+    rejected: tuple[Rejection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """`done` of `total` units of a phase; `total` is 0 where unknown."""
+
+    phase: Phase
+    done: int = 0
+    total: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The job is done; `payload` is the worker's, with report and manifest."""
+
+    payload: bytes
+
+
+Request = Start | ModelChunk | BatchHeader | BatchChunk | Finish | Heartbeat
+Response = (
+    ModelStatus | Started | Credit | Ack | Progress | Result | ModelChunk | Failure | Heartbeat
+)
+
+# From workers
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """The engine is loaded; `payload` tells its versions and capabilities."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOpened:
+    """The model is loaded and planned; `payload` is a Started without the server's fields."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSettled:
+    """A batch was counted, or rejected."""
+
+    sequence: int
+    rejection: Rejection | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDone:
+    """The result lies in the workspace, in the files of `manifest`."""
+
+    payload: bytes
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInspected:
+    """The answer of an inspection."""
+
+    payload: bytes
+
+
+WorkerMessage = WorkerReady | ModelOpened | BatchSettled | Progress | JobDone | ModelInspected

@@ -1,0 +1,137 @@
+"""Everything that can be set, by flag or by `ZEROPOINT_*` in the environment."""
+
+import ipaddress
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, ByteSize, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, CliSuppress, SettingsConfigDict
+
+_GIB = 1 << 30
+_MIB = 1 << 20
+
+
+def cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _physical_memory() -> int:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    return memory if text == "max" else min(memory, int(text))
+
+
+def _worker_memory() -> ByteSize:
+    """Return 3/4 of the memory shared among the jobs, or 4 GiB, whichever is more."""
+    usable = _physical_memory() * 3 // 4
+    return ByteSize(min(usable, max(usable // cores(), 4 * _GIB)))
+
+
+def _scratch() -> Path:
+    return Path(tempfile.gettempdir()) / f"zeropoint-{os.getuid()}"
+
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Absolute = Annotated[Path, AfterValidator(Path.absolute)]
+
+
+class Settings(BaseSettings):
+    """Serve zeropoint.v1.QuantizationService over gRPC.
+
+    Every flag can also be given as ZEROPOINT_NAME in the environment. When ZEROPOINT_TOKEN is
+    set there, every call needs it as a bearer token.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="ZEROPOINT_",
+        cli_prog_name="python -m zeropoint.server",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        frozen=True,
+    )
+
+    listen: str = Field("127.0.0.1:50051", description="HOST:PORT, or unix:/path of a socket")
+    insecure: bool = Field(
+        False, description="listen beyond this machine without TLS: for trusted networks only"
+    )
+    embedded: bool = Field(
+        False, description='print one line {"address": ...} and exit when stdin ends'
+    )
+    token: CliSuppress[SecretStr | None] = None
+    scratch: Absolute = Field(
+        default_factory=_scratch, description="folder for models while jobs run"
+    )
+    compiled: Absolute | None = Field(
+        None,
+        description="folder for compiled counting loops; default: $NUMBA_CACHE_DIR, or below "
+        "the scratch folder",
+    )
+
+    jobs: Count = Field(default_factory=cores, description="jobs at once")
+    queued_jobs: int = Field(16, ge=0, description="jobs that may wait for one to end")
+    queue_seconds: Seconds = Field(600, description="longest wait in the queue")
+    model_bytes: ByteSize = Field(ByteSize(4 * _GIB), description="largest model")
+    model_files: Count = Field(1024, description="most files of a model")
+    batch_bytes: ByteSize = Field(ByteSize(256 * _MIB), description="largest batch")
+    window_bytes: ByteSize | None = Field(
+        None, description="bytes of batches under way in one stream; default: the largest batch"
+    )
+    scratch_bytes: ByteSize = Field(
+        ByteSize(64 * _GIB), description="disk that all jobs may use together"
+    )
+    idle_seconds: Seconds = Field(60, description="longest silence of a client")
+    stall_seconds: Seconds = Field(60, description="longest time a client may leave unread")
+    heartbeat_seconds: Seconds = Field(15, description="silence before a heartbeat")
+    drain_seconds: float = Field(30, ge=0, description="time for running jobs after SIGTERM")
+    refusal_seconds: Seconds = Field(
+        10, description="how long a failed call is still read, so that its failure arrives"
+    )
+
+    worker_threads: Count = Field(default_factory=cores, description="threads of one job")
+    worker_memory: ByteSize = Field(default_factory=_worker_memory, description="memory of one job")
+    worker_cpu_seconds: Count = Field(24 * 3600, description="CPU time of one job")
+    prepare_seconds: Seconds = Field(600, description="to load, convert and plan a model")
+    batch_seconds: Seconds = Field(600, description="to run one batch")
+    finish_seconds: Seconds = Field(3600, description="to quantize and verify")
+    silence_seconds: Seconds = Field(
+        600, description="longest time without progress inside a phase"
+    )
+    engine: CliSuppress[str] = "zeropoint.server.worker.engine"
+    """Module that workers import, see `worker.engine`; tests name others."""
+
+    @property
+    def window(self) -> int:
+        """Bytes of batches that one stream may have under way, never below the largest batch."""
+        return max(self.window_bytes or 0, self.batch_bytes)
+
+    @property
+    def compiled_folder(self) -> Path:
+        """Folder in which the workers keep compiled loops."""
+        given = self.compiled or os.environ.get("NUMBA_CACHE_DIR")
+        return Path(given) if given else self.scratch / "compiled"
+
+    @model_validator(mode="after")
+    def _only_this_machine(self) -> "Settings":
+        if not (self.insecure or _is_local(self.listen)):
+            raise ValueError(
+                f"{self.listen} can be reached from other machines, without TLS. Listen on "
+                "127.0.0.1, or add --insecure if everyone in that network is trusted."
+            )
+        return self
+
+
+def _is_local(address: str) -> bool:
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,222 @@
+"""Files: a folder for each server, below it one for each job, and uploads into it.
+
+    <scratch>/                       0700
+        server-<random>/             locked as long as the server lives
+            job-<random>/
+                cwd/                 empty: the worker's working directory
+                temporary/           the worker's TMPDIR and HOME
+                partial/             files on their way up, by number
+                model/               verified files, by the names of the manifest
+                workspace/           the worker's own files
+                result/              the files of the result
+
+A server that starts removes the folders of servers that are gone.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from zeropoint.server.failure import JobError
+from zeropoint.server.manifest import Manifest
+from zeropoint.server.messages import ModelChunk
+
+_PREFIX = "server-"
+_COPIES = 4
+"""Disk that a job may need, in sizes of its model: upload, weights apart, prepared, result."""
+
+
+class JobFolder:
+    """The folder of one job."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cwd = path / "cwd"
+        self.temporary = path / "temporary"
+        self.partial = path / "partial"
+        self.model = path / "model"
+        self.workspace = path / "workspace"
+        self.result = path / "result"
+
+    @property
+    def name(self) -> str:
+        """Name of the job."""
+        return self.path.name
+
+    def make(self) -> None:
+        """Make the folders in it."""
+        folders = (self.cwd, self.temporary, self.partial, self.model, self.workspace, self.result)
+        for folder in folders:
+            folder.mkdir(mode=0o700)
+
+    def remove(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Scratch:
+    """The folder of this server, and the account of the disk that its jobs may use."""
+
+    def __init__(self, root: Path, budget: int) -> None:
+        """Make this server's folder and remove those of dead servers.
+
+        Raises:
+            OSError: `root` cannot be made, or is not a folder of this user's own.
+        """
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_own(root)
+        with _locked(root / "lock"):
+            _remove_dead(root)
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
+            self._lock = _lock(self._folder / "lock")
+        self._left = budget
+
+    def job_folder(self) -> JobFolder:
+        """Make a folder for one job."""
+        folder = JobFolder(Path(tempfile.mkdtemp(prefix="job-", dir=self._folder)))
+        folder.make()
+        return folder
+
+    @contextlib.contextmanager
+    def reserved(self, model_bytes: int) -> Iterator[None]:
+        """Hold the disk that a job on a model of `model_bytes` may need.
+
+        Raises:
+            JobError: SCRATCH_FULL.
+        """
+        needed = model_bytes * _COPIES
+        if needed > self._left:
+            raise JobError(
+                "SCRATCH_FULL",
+                f"The job needs {needed} bytes of disk; {self._left} are left for now.",
+                bytes=needed,
+                left=self._left,
+            )
+        self._left -= needed
+        try:
+            yield
+        finally:
+            self._left += needed
+
+    def remove(self) -> None:
+        """Remove this server's folder with everything in it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._lock)
+
+
+class Upload:
+    """Takes the files of one model; only complete and verified ones reach `JobFolder.model`."""
+
+    def __init__(self, manifest: Manifest, folder: JobFolder) -> None:
+        self._files = manifest.files
+        self._folder = folder
+        self._sizes = [0] * len(self._files)
+        self._digests = [hashlib.sha256() for _ in self._files]
+        self._verified = 0
+        for index, file in enumerate(self._files):
+            if file.size == 0:
+                self._partial(index).touch(mode=0o600)
+                self._verify(index)
+
+    @property
+    def committed(self) -> tuple[int, ...]:
+        """Bytes held of each file."""
+        return tuple(self._sizes)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every file is verified."""
+        return self._verified == len(self._files)
+
+    def write(self, chunk: ModelChunk) -> None:
+        """Append the bytes of `chunk` to its file; blocks on the disk.
+
+        Raises:
+            JobError: PROTOCOL_VIOLATION, UPLOAD_CORRUPT or SCRATCH_FULL.
+        """
+        self._check(chunk)
+        try:
+            with self._partial(chunk.file).open("ab") as file:
+                file.write(chunk.data)
+        except OSError as error:
+            raise JobError("SCRATCH_FULL", "The server's disk takes no more bytes.") from error
+        self._digests[chunk.file].update(chunk.data)
+        self._sizes[chunk.file] += len(chunk.data)
+        if self._sizes[chunk.file] == self._files[chunk.file].size:
+            self._verify(chunk.file)
+
+    def _check(self, chunk: ModelChunk) -> None:
+        if chunk.file >= len(self._files):
+            raise JobError(
+                "PROTOCOL_VIOLATION",
+                f"A chunk is for file {chunk.file}; the manifest has {len(self._files)}.",
+            )
+        file, held = self._files[chunk.file], self._sizes[chunk.file]
+        if chunk.offset != held or held + len(chunk.data) > file.size or not chunk.data:
+            raise JobError(
+                "PROTOCOL_VIOLATION",
+                f"A chunk of {len(chunk.data)} bytes at {chunk.offset} does not continue "
+                f"{file.path!r}, of which {held} of {file.size} bytes are here.",
+                file=file.path,
+                expectedOffset=held,
+            )
+
+    def _verify(self, index: int) -> None:
+        file = self._files[index]
+        if self._digests[index].digest() != file.sha256:
+            raise JobError(
+                "UPLOAD_CORRUPT",
+                f"The bytes of {file.path!r} do not have the SHA-256 of the manifest.",
+                file=file.path,
+            )
+        target = self._folder.model / file.path
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._partial(index).rename(target)
+        self._verified += 1
+
+    def _partial(self, index: int) -> Path:
+        return self._folder.partial / str(index)
+
+
+def _check_own(root: Path) -> None:
+    """Refuse a folder that another user could have put there or could look into."""
+    state = root.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
+        raise PermissionError(f"{root} is not a folder of this user's own")
+    root.chmod(0o700)
+
+
+def _remove_dead(root: Path) -> None:
+    for folder in root.glob(f"{_PREFIX}*"):
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            continue
+        with contextlib.suppress(BlockingIOError):
+            descriptor = _lock(folder / "lock", wait=False)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = _lock(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(path: Path, *, wait: bool = True) -> int:
+    """Return a descriptor that holds a lock on `path` until it is closed."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,128 @@
+"""One gRPC stream as a job's link: limits on silence and on writing, heartbeats, a calm end."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from zeropoint.server import errors
+from zeropoint.server.convert import wire
+from zeropoint.server.failure import Failure, JobError
+from zeropoint.server.messages import Heartbeat, Request, Response
+from zeropoint.server.settings import Settings
+
+_DRAINED_BYTES = 64 << 20
+_END_SECONDS = 5.0
+
+_RequestT = TypeVar("_RequestT", bound=wire.Request)
+
+
+class GrpcLink(Generic[_RequestT]):
+    """A client at the other end of a stream."""
+
+    def __init__(
+        self,
+        requests: AsyncIterator[_RequestT],
+        context: "grpc.aio.ServicerContext[Any, Any]",
+        encode: Callable[[Response], Message] | None,
+        settings: Settings,
+    ) -> None:
+        """Take over a stream; without `encode` it is one that is only read."""
+        self._requests = requests
+        self._context = context
+        self._encode = encode
+        self._settings = settings
+        self._next: asyncio.Task[_RequestT | None] | None = None
+        self._ended = False
+        self._stalled = False
+        self._writing = asyncio.Lock()
+        self._written = asyncio.get_running_loop().time()
+
+    async def receive(self) -> Request | None:
+        """Return what the client says next, heartbeats left out; None when it is done."""
+        while (request := await self._read(self._settings.idle_seconds)) is not None:
+            message = wire.request(request)
+            if not isinstance(message, Heartbeat):
+                return message
+        return None
+
+    async def send(self, message: Response) -> None:
+        """Tell the client; one message at a time."""
+        assert self._encode is not None
+        encoded = self._encode(message)
+        async with self._writing:
+            try:
+                async with asyncio.timeout(self._settings.stall_seconds):
+                    await self._context.write(encoded)
+            except TimeoutError:
+                self._stalled = True
+                raise JobError(
+                    "CLIENT_STALLED",
+                    "The client has not read what the server sent for "
+                    f"{self._settings.stall_seconds:g} s.",
+                    seconds=f"{self._settings.stall_seconds:g}",
+                ) from None
+            self._written = asyncio.get_running_loop().time()
+
+    async def keep_alive(self) -> None:
+        """Send a heartbeat whenever nothing else was sent for a while; never returns."""
+        loop = asyncio.get_running_loop()
+        silence = self._settings.heartbeat_seconds
+        while True:
+            await asyncio.sleep(self._written + silence - loop.time())
+            if loop.time() >= self._written + silence and not self._writing.locked():
+                await self.send(Heartbeat())
+
+    async def fail(self, failure: Failure) -> None:
+        """Tell the client that the job has failed; read on for a while; end the call."""
+        if self._encode is not None and not self._stalled:
+            with contextlib.suppress(JobError):
+                await self.send(failure)
+        if not self._stalled:
+            await self._drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await self._context.abort_with_status(errors.status_of(failure))
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.gather(self._next, return_exceptions=True)
+
+    async def _read(self, seconds: float) -> _RequestT | None:
+        if self._ended:
+            return None
+        if self._next is None:
+            self._next = asyncio.create_task(self._read_one())
+        # A read that is given up would leave the stream unusable: it goes on behind the wait.
+        done, _ = await asyncio.wait({self._next}, timeout=seconds)
+        if not done:
+            raise JobError(
+                "CLIENT_IDLE",
+                f"Nothing came from the client for {seconds:g} s, not even a heartbeat.",
+                seconds=f"{seconds:g}",
+            )
+        request = self._next.result()
+        self._ended = request is None
+        self._next = None if self._ended else asyncio.create_task(self._read_one())
+        return request
+
+    async def _read_one(self) -> _RequestT | None:
+        async for request in self._requests:
+            return request
+        return None
+
+    async def _drain(self) -> None:
+        """Read and forget, so that the client is not cut off before it sees why."""
+        taken = 0
+        with contextlib.suppress(TimeoutError, JobError):
+            async with asyncio.timeout(self._settings.refusal_seconds):
+                while taken < _DRAINED_BYTES:
+                    request = await self._read(self._settings.refusal_seconds)
+                    if request is None:
+                        return
+                    taken += request.ByteSize()

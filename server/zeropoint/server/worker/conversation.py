@@ -1,0 +1,197 @@
+"""The worker's side of a job: take frames, run the engine, answer."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, Self
+
+from google.protobuf.message import Message
+
+from zeropoint import v1
+from zeropoint.engine.errors import BatchError
+from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase
+from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
+from zeropoint.engine.report import Inspection, PlanReport, Signature, Versions
+from zeropoint.server.convert import options as options_of
+from zeropoint.server.convert import report, tensors
+from zeropoint.server.storage import JobFolder
+from zeropoint.server.worker.channel import WorkerChannel
+from zeropoint.server.worker.payload import mapped
+from zeropoint.server.worker.protocol import FrameError, Kind
+
+_PROGRESS_SECONDS = 0.2
+
+
+class EngineJob(Protocol):
+    """A job of the engine's."""
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs that a batch must feed, and outputs."""
+
+    @property
+    def plan(self) -> PlanReport:
+        """What will be done."""
+
+    def observe(self, batch: Batch, /) -> None:
+        """Take one batch."""
+
+    def finish(self) -> JobResult:
+        """Make the result."""
+
+    def __enter__(self) -> Self:
+        """Enter."""
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close."""
+
+
+class Engine(Protocol):
+    """What a worker needs of the engine; the module `worker.engine` has it."""
+
+    def open_job(self, path: Path, options: Options, settings: JobSettings, /) -> EngineJob:
+        """Load, prepare and plan."""
+
+    def inspect_model(self, path: Path, options: Options, workspace: Path, /) -> Inspection:
+        """Plan without data."""
+
+    def versions(self) -> Versions:
+        """Return the versions that run."""
+
+    def static_op_types(self) -> tuple[str, ...]:
+        """Return the operators of static quantization."""
+
+    def dynamic_op_types(self) -> tuple[str, ...]:
+        """Return the operators of dynamic quantization."""
+
+    def warm(self) -> None:
+        """Compile what will be needed."""
+
+
+class Conversation:
+    """One job, from the server's first frame to the worker's last."""
+
+    def __init__(
+        self,
+        channel: WorkerChannel,
+        engine: Engine,
+        folder: JobFolder,
+        threads: int,
+        told: Callable[[str], str],
+    ) -> None:
+        """Prepare to answer; `told` takes out of a text what clients must not see."""
+        self._channel = channel
+        self._engine = engine
+        self._folder = folder
+        self._threads = threads
+        self._told = told
+        self._last_progress: tuple[Phase | None, float] = (None, 0.0)
+
+    def run(self) -> None:
+        """Do the job.
+
+        Raises:
+            EngineError: the job has failed.
+            EOFError: the server is gone.
+            FrameError: the server does not keep to the protocol.
+        """
+        self._send(Kind.READY, self._about())
+        kind, payload, _ = self._channel.receive()
+        match kind:
+            case Kind.STATIC:
+                static = v1.StaticStart.FromString(payload)
+                self._quantize(options_of.static_options(static.options), static.manifest)
+            case Kind.DYNAMIC:
+                dynamic = v1.DynamicStart.FromString(payload)
+                self._quantize(options_of.dynamic_options(dynamic.options), dynamic.manifest)
+            case Kind.INSPECT:
+                self._inspect(v1.InspectStart.FromString(payload))
+            case _:
+                raise FrameError(f"no job starts with {kind.name}")
+
+    def _about(self) -> v1.GetServerInfoResponse:
+        capabilities = v1.Capabilities(
+            quant_types=options_of.QUANT_TYPES.values(),
+            quant_formats=options_of.QUANT_FORMATS.values(),
+            calibration_methods=options_of.CALIBRATION_METHODS.values(),
+            static_op_types=self._engine.static_op_types(),
+            dynamic_op_types=self._engine.dynamic_op_types(),
+        )
+        versions = report.versions(self._engine.versions())
+        return v1.GetServerInfoResponse(versions=versions, capabilities=capabilities)
+
+    def _inspect(self, start: v1.InspectStart) -> None:
+        options: Options
+        if start.WhichOneof("options") == "dynamic_options":
+            options = options_of.dynamic_options(start.dynamic_options)
+        else:
+            options = options_of.static_options(start.static_options)
+        path = self._model(start.manifest)
+        inspection = self._engine.inspect_model(path, options, self._folder.workspace)
+        self._send(Kind.INSPECTED, report.inspection(inspection))
+
+    def _quantize(
+        self, options: StaticOptions | DynamicOptions, manifest: v1.ModelManifest
+    ) -> None:
+        path = self._model(manifest)
+        settings = JobSettings(
+            workspace=self._folder.workspace, threads=self._threads, progress=self._tell
+        )
+        with self._engine.open_job(path, options, settings) as job:
+            started = v1.Started(signature=report.signature(job.signature))
+            started.plan.CopyFrom(report.plan(job.plan))
+            self._send(Kind.STARTED, started)
+            self._take_batches(job)
+            self._deliver(job.finish())
+
+    def _model(self, manifest: v1.ModelManifest) -> Path:
+        """Wait until the model is here; return its ONNX file."""
+        kind, _, _ = self._channel.receive()
+        if kind is not Kind.OPEN:
+            raise FrameError(f"{kind.name} came instead of OPEN")
+        return self._folder.model / manifest.files[0].path
+
+    def _take_batches(self, job: EngineJob) -> None:
+        while True:
+            kind, payload, descriptor = self._channel.receive()
+            if kind is Kind.FINISH:
+                return
+            if descriptor is None:
+                raise FrameError(f"{kind.name} came instead of a batch")
+            header = v1.BatchHeader.FromString(payload)
+            settled = v1.Ack(applied=header.sequence)
+            try:
+                job.observe(tensors.arrays(header, mapped(descriptor)))
+            except BatchError as error:
+                settled.rejected.add(
+                    sequence=header.sequence,
+                    reason=error.reason,
+                    message=self._told(error.message),
+                )
+            self._send(Kind.SETTLED, settled)
+
+    def _deliver(self, result: JobResult) -> None:
+        """Put the files where the server takes them, and say what they are."""
+        files = []
+        for path in result.files:
+            target = path.rename(self._folder.result / path.name)
+            with target.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            files.append(report.model_file(target, digest))
+        self._send(Kind.RESULT, report.result(result.report, files))
+
+    def _tell(self, phase: Phase, done: int, total: int, message: str, /) -> None:
+        """Pass progress on, a few times a second at most."""
+        before, at = self._last_progress
+        now = time.monotonic()
+        if phase is before and now - at < _PROGRESS_SECONDS and done != total:
+            return
+        self._last_progress = (phase, now)
+        self._send(
+            Kind.PROGRESS,
+            v1.Progress(phase=f"PHASE_{phase.name}", done=done, total=total, message=message),
+        )
+
+    def _send(self, kind: Kind, message: Message) -> None:
+        self._channel.send(kind, message.SerializeToString())

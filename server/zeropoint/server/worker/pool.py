@@ -1,0 +1,166 @@
+"""Workers for jobs: so many at once, a queue before them, and one spare that is warm."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+
+from zeropoint.server.alongside import alongside
+from zeropoint.server.failure import JobError, shutting_down
+from zeropoint.server.messages import WorkerReady
+from zeropoint.server.settings import Settings
+from zeropoint.server.storage import Scratch
+from zeropoint.server.worker.process import Worker
+
+Announce = Callable[[int], Awaitable[None]]
+"""Told how many jobs wait before this one."""
+
+_log = structlog.get_logger()
+
+
+class WorkerPool:
+    """Admits jobs and gives each a process of its own."""
+
+    def __init__(self, settings: Settings, scratch: Scratch) -> None:
+        self._settings = settings
+        self._scratch = scratch
+        self._slots = asyncio.Semaphore(settings.jobs)
+        self._waiting = 0
+        self._spare: Worker | None = None
+        self._about: asyncio.Future[WorkerReady] = asyncio.get_running_loop().create_future()
+        self._workers: set[Worker] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._refusing = asyncio.Event()
+
+    async def about(self) -> WorkerReady:
+        """Return what the first worker said about itself, as soon as there is one."""
+        return await asyncio.shield(self._about)
+
+    def warm(self) -> None:
+        """Start the spare, unless there is one."""
+        if self._spare is None and not self._closed:
+            self._in_background(self._prepare_spare())
+
+    def refuse(self) -> None:
+        """Take no more jobs; those in the queue fail, those that run go on."""
+        self._refusing.set()
+
+    @contextlib.asynccontextmanager
+    async def worker(self, announce: Announce) -> AsyncIterator[Worker]:
+        """Wait for a slot, and hold a worker that dies with the block.
+
+        Raises:
+            JobError: SERVER_BUSY, SERVER_SHUTTING_DOWN, or whatever `announce` raises.
+        """
+        await self._admit(announce)
+        worker: Worker | None = None
+        try:
+            worker = await self._take()
+            yield worker
+        finally:
+            # A task of its own: the end of a worker must not depend on who still waits for it.
+            await asyncio.shield(self._in_background(self._retire(worker)))
+
+    async def close(self) -> None:
+        """End every worker."""
+        self._closed = True
+        self.kill()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(worker.close() for worker in self._workers))
+
+    def kill(self) -> None:
+        """Kill every worker, without waiting."""
+        for worker in self._workers:
+            worker.kill()
+
+    async def _admit(self, announce: Announce) -> None:
+        if self._refusing.is_set():
+            await self._refusal()
+        elif self._slots.locked():
+            await self._queue(announce)
+        else:
+            await self._slots.acquire()
+
+    async def _queue(self, announce: Announce) -> None:
+        if self._waiting >= self._settings.queued_jobs:
+            raise JobError(
+                "SERVER_BUSY",
+                f"{self._settings.jobs} jobs run and {self._waiting} wait already.",
+                queued=self._waiting,
+            )
+        ahead = self._waiting
+        self._waiting += 1
+        try:
+            await announce(ahead)
+            async with asyncio.timeout(self._settings.queue_seconds):
+                await alongside(self._slots.acquire(), self._refusal())
+        except TimeoutError:
+            raise JobError(
+                "SERVER_BUSY",
+                f"No job ended within {self._settings.queue_seconds:g} s.",
+                queued=self._waiting,
+            ) from None
+        finally:
+            self._waiting -= 1
+
+    async def _refusal(self) -> None:
+        await self._refusing.wait()
+        raise shutting_down()
+
+    async def _take(self) -> Worker:
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.alive:
+            return spare
+        if spare is not None:
+            self._in_background(self._discard(spare))
+        return await self._launch()
+
+    async def _launch(self) -> Worker:
+        folder = await asyncio.to_thread(self._scratch.job_folder)
+        try:
+            worker = await Worker.start(self._settings, folder)
+        except OSError:
+            await asyncio.to_thread(folder.remove)
+            raise
+        self._workers.add(worker)
+        self._in_background(self._introduce(worker))
+        return worker
+
+    async def _introduce(self, worker: Worker) -> None:
+        try:
+            about = await worker.ready()
+        except JobError as failure:
+            _log.error("worker_not_ready", reason=failure.reason)
+            return
+        if not self._about.done():
+            self._about.set_result(about)
+
+    async def _prepare_spare(self) -> None:
+        worker = await self._launch()
+        if self._spare is None and not self._closed:
+            self._spare = worker
+        else:
+            await self._discard(worker)
+
+    async def _discard(self, worker: Worker) -> None:
+        await worker.close()
+        self._workers.discard(worker)
+
+    async def _retire(self, worker: Worker | None) -> None:
+        try:
+            if worker is not None:
+                await self._discard(worker)
+        finally:
+            self._slots.release()
+            # Now, not while the job ran: starting one would have taken its time.
+            self.warm()
+
+    def _in_background(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,114 @@
+"""What server and worker say to each other, over one Unix socket.
+
+A frame is the length of its payload (uint32, little-endian), its kind (uint8) and the payload:
+a serialized message of `zeropoint.v1`. The bytes of a batch travel as a descriptor beside the
+frame's header. Neither side trusts the other's lengths.
+
+    server                                        worker
+                                           <-     READY       GetServerInfoResponse, without limits
+    STATIC | DYNAMIC | INSPECT  ...Start   ->
+    OPEN      (empty: the model is here)   ->
+                                           <-     PROGRESS    Progress, at any time
+                                           <-     STARTED     Started, with signature and plan
+    BATCH     BatchHeader + descriptor     ->
+                                           <-     SETTLED     Ack of this one batch
+    FINISH    Finish                       ->
+                                           <-     RESULT      Result; the files are in workspace
+                                           <-     INSPECTED   InspectResponse, instead of STARTED
+                                           <-     FAILED      Failure, at any time; the last frame
+"""
+
+import dataclasses
+import json
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
+
+HEADER = struct.Struct("<IB")
+"""Length of the payload, kind."""
+
+LARGEST_FRAME = 64 << 20
+"""Bytes of payload; a longer frame is refused unread."""
+
+
+class Kind(IntEnum):
+    """What a frame is."""
+
+    STATIC = 1
+    DYNAMIC = 2
+    INSPECT = 3
+    OPEN = 4
+    BATCH = 5
+    FINISH = 6
+    READY = 16
+    STARTED = 17
+    SETTLED = 18
+    PROGRESS = 19
+    RESULT = 20
+    INSPECTED = 21
+    FAILED = 22
+
+
+class FrameError(Exception):
+    """The other side sent what is no frame."""
+
+
+def pack(kind: Kind, payload: bytes) -> bytes:
+    """Return a frame.
+
+    Raises:
+        FrameError: the payload is too long.
+    """
+    if len(payload) > LARGEST_FRAME:
+        raise FrameError(f"a {kind.name} of {len(payload)} bytes is too long to send")
+    return HEADER.pack(len(payload), kind) + payload
+
+
+def unpack(header: bytes) -> tuple[Kind, int]:
+    """Return kind and payload length from the `HEADER.size` bytes of a header.
+
+    Raises:
+        FrameError: the kind is unknown or the payload too long.
+    """
+    size, number = HEADER.unpack(header)
+    if size > LARGEST_FRAME:
+        raise FrameError(f"a frame of {size} bytes is too long")
+    try:
+        return Kind(number), size
+    except ValueError as error:
+        raise FrameError(f"frames of kind {number} are unknown") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What a worker is told as it starts, in JSON as its one argument; no secrets.
+
+    Attributes:
+        socket: Descriptor of its end of the socket.
+        server: Process id of the server.
+        engine: Module with `open_job` and `inspect_model`.
+        folder: The job's folder.
+        threads: Threads for running models and counting.
+        memory: Bytes of memory, before what the libraries map without using it.
+        cpu_seconds: CPU time.
+        file_bytes: Largest file that it may write.
+    """
+
+    socket: int
+    server: int
+    engine: str
+    folder: str
+    threads: int
+    memory: int
+    cpu_seconds: int
+    file_bytes: int
+
+    def to_json(self) -> str:
+        """Return the argument."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read the argument."""
+        return cls(**json.loads(text))
