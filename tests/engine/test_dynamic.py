@@ -26,6 +26,7 @@ def test_convolutions_and_gemm(tmp_path: Path, per_channel: bool, weight_type: Q
     assert found["ConvInteger"] == 4
     assert found["MatMulInteger"] == 1
     assert not found["Conv"] + found["Gemm"]
+    assert Counter(result.states().values()) == {"quantized": 5, "NO_INTEGER_FORM": 8}
     batch = normal_batches({"x": (2, 3, 16, 16)}, 1)[0]
     assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 25
 

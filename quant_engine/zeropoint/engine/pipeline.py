@@ -167,6 +167,7 @@ class Job(ABC):
         with self._clock.phase(Phase.QUANTIZE, "choosing parameters"):
             figures = self._calibration()
             parameters = self._parameters()
+        plan = planned.describe(parameters)
         with self._clock.timed(Phase.VERIFY):
             twins = self._build_twins(parameters)
         names = {node.name or "": planned.user_name(node) for node in planned.graph}
@@ -175,7 +176,6 @@ class Job(ABC):
             self._rewrite(parameters)
             digest = result_digest(planned.loaded.sha256, options, planned.plan, parameters)
             files = self._save(digest)
-        plan = planned.describe(parameters)
         with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
             verified = self._verify(files[0], twins, kernels)
             quality = judge(verified, options, {name: names[name] for name in planned.plan.nodes})
