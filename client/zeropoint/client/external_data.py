@@ -45,10 +45,12 @@ _CHILDREN: Mapping[_Message, Mapping[int, _Message]] = {
 _TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 13, 14
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _EXTERNAL = 1
+_LOCATION = b"location"  # what has it nowhere, as most nodes, need not be taken apart
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 _MAX_DEPTH = 100
 _MAX_STRING = 1 << 16
+_MAX_PEEK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,15 @@ class _Wire:
             raise _MalformedError(f"a name of {size} bytes")
         return self._file.read(size).decode("utf-8", errors="replace")
 
+    def may_hold(self, word: bytes, end: int) -> bool:
+        """Return False if the bytes up to `end` do not hold `word`."""
+        start = self._file.tell()
+        if end - start > _MAX_PEEK:
+            return True
+        holds = word in self._file.read(end - start)
+        self._file.seek(start)
+        return holds
+
     def _varint(self) -> int:
         result = 0
         for shift in range(0, 70, 7):
@@ -142,9 +153,11 @@ def _walk(wire: _Wire, kind: _Message, end: int, depth: int) -> Iterator[Externa
     children = _CHILDREN[kind]
     for number, _, field_end in wire.fields(end):
         child = children.get(number)
+        if child is None or not wire.may_hold(_LOCATION, field_end):
+            continue
         if child is _Message.TENSOR:
             yield from _tensor(wire, field_end)
-        elif child is not None:
+        else:
             yield from _walk(wire, child, field_end, depth + 1)
 
 
@@ -156,7 +169,7 @@ def _tensor(wire: _Wire, end: int) -> Iterator[ExternalTensor]:
             name = wire.text(field_end)
         elif number == _TENSOR_EXTERNAL_DATA:
             key, text = _entry(wire, field_end)
-            location = text if key == "location" else location
+            location = text if key == _LOCATION.decode() else location
         elif number == _TENSOR_DATA_LOCATION:
             external = value == _EXTERNAL
     if external and location:

@@ -6,6 +6,7 @@ be sent until something is heard; `receive` takes what was heard.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from zeropoint import v1
 from zeropoint.client import batches, mirror
@@ -162,7 +163,7 @@ class Job:
         self._tell(Phase.UPLOAD, done, total)
         for index, file in enumerate(self._files):
             for offset, data in read_chunks(file, held[index]):
-                yield self._request(model_chunk=v1.ModelChunk(file=index, offset=offset, data=data))
+                yield self._request(model_chunk=_chunk(offset, data, file=index))
                 done += len(data)
                 self._tell(Phase.UPLOAD, done, total)
 
@@ -192,7 +193,7 @@ class Job:
         self._window.spend(batch.size)
         yield self._request(batch_header=_header(batch, number))
         for offset, data in batch.chunks():
-            yield self._request(batch_chunk=v1.BatchChunk(offset=offset, data=data))
+            yield self._request(batch_chunk=_chunk(offset, data))
 
     def _checked_status(self, status: v1.ModelStatus) -> v1.ModelStatus:
         held = [file.committed_bytes for file in status.files]
@@ -254,7 +255,12 @@ def inspect_requests(files: Sequence[SourceFile], options: Options) -> Iterator[
     yield v1.InspectRequest(start=start)
     for index, file in enumerate(files):
         for offset, data in read_chunks(file, 0):
-            yield v1.InspectRequest(model_chunk=v1.ModelChunk(file=index, offset=offset, data=data))
+            yield v1.InspectRequest(model_chunk=_chunk(offset, data, file=index))
+
+
+def _chunk(offset: int, data: bytes, **fields: int) -> dict[str, Any]:
+    """Return a chunk as a dict: as a message of its own it would be copied, at 2 s a GB."""
+    return {"offset": offset, "data": data, **fields}
 
 
 def _manifest(files: Sequence[SourceFile]) -> v1.ModelManifest:

@@ -23,7 +23,7 @@ SILENCE_SECONDS = 4 * HEARTBEAT_SECONDS
 
 _POLL_SECONDS = 0.1  # how soon a cancellation by another thread is seen
 _GOODBYE_SECONDS = 2.0  # for the final status, once everything has been said
-_QUEUED_REQUESTS = 2
+_QUEUED_REQUESTS = 4
 _QUEUED_BYTES = 16 << 20
 
 RequestT = TypeVar("RequestT")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,10 @@ def spec_text(spec: TensorSpec) -> str:
 
 
 def decibels(value: float | None) -> str:
-    """Return a ratio as text; None where nothing was compared."""
-    return "not compared" if value is None else f"{value:.1f} dB"
+    """Return a ratio as text; None where nothing was compared, infinity where nothing differs."""
+    if value is None:
+        return "not compared"
+    return "exact" if value == math.inf else f"{value:.1f} dB"
 
 
 def _size(size: int) -> str:

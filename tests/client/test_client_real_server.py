@@ -1,0 +1,218 @@
+"""Whole jobs with the server that the client starts for itself."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from support.engine import run, sqnr_db
+from support.graphs import normal_batches, residual
+
+from zeropoint.client import (
+    CancelledError,
+    DataError,
+    ModelError,
+    OptionError,
+    Phase,
+    Progress,
+    QualityError,
+    QuantizationClient,
+    QuantType,
+    embedded,
+    errors,
+    inspect,
+    quantize_dynamic,
+    quantize_static,
+)
+
+BATCHES = normal_batches({"x": (2, 3, 16, 16)})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_server() -> Iterator[None]:
+    yield
+    embedded.stop()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return residual().save(tmp_path)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "out.onnx"
+
+
+def test_static(model: Path, output: Path) -> None:
+    before, told = model.read_bytes(), list[Progress]()
+    result = quantize_static(
+        model, output, BATCHES, weight_type="QInt8", per_channel=True, progress=told.append
+    )
+    assert model.read_bytes() == before
+    [expected], [got] = run(model, BATCHES[0]), run(output, BATCHES[0])
+    assert sqnr_db(expected, got) > 20
+    assert result.report.sqnr_db is not None
+    assert result.report.sqnr_db > 20
+    assert result.report.calibration is not None
+    assert result.report.calibration.batches == len(BATCHES)
+    assert result.report.result_bytes == output.stat().st_size
+    assert [kernel.integer for kernel in result.report.verification.kernels] == [4, 1]
+    assert json.dumps(result.report.to_dict(), allow_nan=False)
+    calibrated = [p for p in told if p.phase is Phase.CALIBRATE]
+    assert {p.total for p in calibrated} == {len(BATCHES)}
+    assert max(p.done for p in calibrated) == len(BATCHES)
+    assert told[-1].phase is Phase.DOWNLOAD
+
+
+def test_external_data_goes_along(tmp_path: Path, output: Path) -> None:
+    folder = tmp_path / "split"
+    folder.mkdir()
+    onnx.save(
+        residual().model(),
+        folder / "model.onnx",
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=100,
+    )
+    result = quantize_dynamic(folder / "model.onnx", output)
+    [expected], [got] = run(residual().save(tmp_path), BATCHES[0]), run(output, BATCHES[0])
+    assert sqnr_db(expected, got) > 20
+    files = ("model.onnx", "weights.bin")
+    assert result.report.source_bytes == sum((folder / f).stat().st_size for f in files)
+
+
+def test_dynamic_with_verification_data(model: Path, output: Path) -> None:
+    result = quantize_dynamic(model, output, verification_data=BATCHES[:2])
+    assert result.report.verification.batches == 2
+    assert result.report.verification.state.value == "compared"
+
+
+def test_inspect_plans_what_is_done(model: Path, output: Path) -> None:
+    planned = inspect(model, weight_type=QuantType.QInt8, nodes_to_exclude=["conv_c2"])
+    done = quantize_static(
+        model, output, BATCHES, weight_type=QuantType.QInt8, nodes_to_exclude=["conv_c2"]
+    )
+    assert planned.plan.nodes == done.report.plan.nodes
+    assert "conv_c2" in {node.name for node in planned.skipped}
+    assert planned.signature.inputs[0].shape == ("N", 3, 16, 16)
+
+
+def test_rejected_batches_are_left_out(model: Path, output: Path) -> None:
+    wrong: list[Any] = [
+        {"x": np.zeros((1, 3, 16), np.float32)},
+        {"y": np.zeros((1, 3, 16, 16), np.float32)},
+        {"x": np.zeros((1, 3, 16, 16), np.float64)},
+    ]
+    result = quantize_static(model, output, [*BATCHES[:2], *wrong, *BATCHES[2:]])
+    assert [(r.batch, r.reason) for r in result.rejected] == [
+        (3, "BATCH_SHAPE"),
+        (4, "BATCH_INPUT_UNKNOWN"),
+        (5, "BATCH_ELEMENT_TYPE"),
+    ]
+    assert result.report.calibration is not None
+    assert result.report.calibration.batches == len(BATCHES)
+    assert result.report.calibration.rejected == len(wrong)
+
+
+def test_no_usable_batch_says_why(model: Path, output: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        quantize_static(model, output, [np.zeros((1, 3), np.float32)])
+    assert caught.value.reason == "NO_BATCHES"
+    assert caught.value.__notes__[0].startswith("Batch 1 was rejected: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"nodes_to_exclude": ["conv_c22"]}, "NODE_UNKNOWN"),
+        ({"op_types_to_quantize": ["Convv"]}, "OP_TYPE_UNKNOWN"),
+        ({"activation_type": "QInt8", "weight_type": "QUInt8"}, "OPTION_CONFLICT"),
+        ({"calibrate_method": "Percentile", "extra_options": {"CalibPercentile": 10.0}}, None),
+    ],
+)
+def test_options_are_refused_before_data_is_taken(
+    model: Path, output: Path, options: Any, reason: str | None
+) -> None:
+    taken = []
+
+    def reader() -> Iterator[dict[str, Any]]:
+        taken.append(1)
+        yield BATCHES[0]
+
+    with pytest.raises(OptionError) as caught:
+        quantize_static(model, output, reader(), **options)
+    assert caught.value.reason == (reason or "OPTION_INVALID")
+    assert not taken
+    assert not output.exists()
+
+
+def test_results_below_the_floor_are_refused(model: Path, output: Path) -> None:
+    with pytest.raises(QualityError, match="dB"):
+        quantize_static(model, output, BATCHES, min_sqnr_db=200.0, strict=True)
+    assert not output.exists()
+
+
+def test_models_that_are_none(tmp_path: Path, output: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx.ModelProto(doc_string="nothing").SerializeToString())
+    with pytest.raises(ModelError):
+        quantize_dynamic(path, output)
+    with pytest.raises(ModelError):
+        inspect(path)
+
+
+def test_cancelled_jobs_make_room(model: Path, output: Path) -> None:
+    cancel = threading.Event()
+
+    def endless() -> Iterator[dict[str, Any]]:
+        yield from BATCHES
+        cancel.set()
+        while True:
+            yield BATCHES[0]
+
+    for _ in range(3):
+        cancel.clear()
+        with pytest.raises(CancelledError):
+            quantize_static(model, output, endless(), cancel=cancel)
+    quantize_static(model, output, BATCHES)
+
+
+def test_jobs_side_by_side(model: Path, tmp_path: Path) -> None:
+    outputs = [tmp_path / f"{number}.onnx" for number in range(2)]
+    with QuantizationClient() as client:
+        threads = [
+            threading.Thread(target=client.quantize_static, args=(model, path, batches))
+            for path, batches in zip(outputs, (BATCHES, BATCHES[::-1]), strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len({path.read_bytes() for path in outputs}) == 1  # whatever the order of the batches
+
+
+def test_every_reason_of_the_server_is_known() -> None:
+    server_errors = pytest.importorskip("zeropoint.server.errors")
+    assert set(server_errors.CATALOG) <= set(errors.REASONS)
+
+
+def test_the_command(model: Path, output: Path) -> None:
+    np.savez(model.parent / "data.npz", x=np.concatenate([batch["x"] for batch in BATCHES]))
+    command = [sys.executable, "-c", "from zeropoint.client.cli import main; main()"]
+    arguments = ["quantize", "static", str(model), str(output), "--data", "data.npz"]
+    done = subprocess.run(
+        [*command, *arguments, "--batch-size", "4", "--json"],
+        capture_output=True,
+        cwd=model.parent,
+        check=True,
+    )
+    assert json.loads(done.stdout)["report"]["calibration"]["batches"] == 4
+    assert b"calibrate" in done.stderr
+    assert output.exists()
