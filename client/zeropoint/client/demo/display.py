@@ -83,10 +83,9 @@ def _float_nodes(outcome: DemoOutcome) -> Table:
 
 def _text(outcome: DemoOutcome) -> Table:
     table = Table(title="Text read on pages not used for calibration", title_justify="left")
-    for title in ("written", "float", "8 bit", ""):
+    for title in ("float models", "quantized models", ""):
         table.add_column(title)
     for line in outcome.lines:
         mark = "[green]same[/]" if line.same else "[red]differs[/]"
-        texts = (line.written, line.float_text, line.quantized_text)
-        table.add_row(*(escape(text) for text in texts), mark)
+        table.add_row(escape(line.float_text), escape(line.quantized_text), mark)
     return table

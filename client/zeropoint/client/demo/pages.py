@@ -90,9 +90,11 @@ def _font(face: str, size: int) -> "FreeTypeFont":
 
 
 def _sentence(random: np.random.Generator, font: "FreeTypeFont") -> str:
+    """Words and numbers, two spaces apart: Roboto's own space is narrow even for people."""
     words = [_word(random)]
     for _ in range(int(random.integers(1, 6))):
-        longer = [*words, _word(random)]
+        number = random.random() < 0.2 and not words[-1].isdigit()
+        longer = [*words, _number(random) if number else _word(random)]
         if font.getlength("  ".join(longer)) > WIDTH - 2 * MARGIN - 30:
             break
         words = longer
@@ -105,12 +107,13 @@ def _words() -> tuple[str, ...]:
 
 
 def _word(random: np.random.Generator) -> str:
-    kind = random.random()
-    if kind < 0.2:
-        return str(random.integers(10, 10 ** int(random.integers(2, 6))))
     words = _words()
     word = words[int(random.integers(len(words)))]
-    return word.capitalize() if kind < 0.4 else word
+    return word.capitalize() if random.random() < 0.25 else word
+
+
+def _number(random: np.random.Generator) -> str:
+    return str(random.integers(100, 10 ** int(random.integers(3, 6))))
 
 
 def _paper(random: np.random.Generator) -> Image:
