@@ -6,6 +6,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.weights import use_stored_tensors
 
 
 def lift_constants(model: ir.Model) -> None:
@@ -14,6 +15,8 @@ def lift_constants(model: ir.Model) -> None:
     What is itself an output of its graph stays. Names are kept unless they are taken.
     """
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    for graph in model.graphs():
+        use_stored_tensors(graph)
     inner = [
         value
         for graph in model.graph.subgraphs()

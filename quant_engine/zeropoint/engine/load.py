@@ -17,7 +17,7 @@ from zeropoint.engine.origins import add_origins
 from zeropoint.engine.report import Signature
 from zeropoint.engine.signature import read_signature
 from zeropoint.engine.sparse import make_dense
-from zeropoint.engine.weights import INLINE_BYTES, WeightFile, map_file
+from zeropoint.engine.weights import INLINE_BYTES, WeightFile, map_file, use_stored_tensors
 from zeropoint.engine.wire import Field, Pieces, WireError, fields, rewrite_tensors
 
 # Field numbers of onnx.TensorProto that hold little-endian data.
@@ -251,6 +251,8 @@ def _graph_of(proto: onnx.ModelProto, weights: WeightFile) -> ir.Model:
         raise _invalid(f"The graph cannot be read: {_root(error)}.") from error
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         ir.external_data.set_base_dir(graph, weights.path.parent)
+    for graph in model.graphs():
+        use_stored_tensors(graph)
     _settle_opset(model)
     return model
 

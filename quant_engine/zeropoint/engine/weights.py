@@ -6,12 +6,16 @@ grow with the number of weights.
 
 import mmap
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
+import onnx
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 INLINE_BYTES = 1024
 """Tensors below this many bytes stay in the model file: shape inference reads small ones there."""
@@ -19,6 +23,7 @@ INLINE_BYTES = 1024
 # A cache line: kernels may read mapped weights in place.
 _ALIGNMENT = 64
 _COPY_BYTES = 8 << 20
+_BITS_OF_A_BYTE = 8
 
 
 def map_file(path: Path) -> memoryview:
@@ -29,6 +34,74 @@ def map_file(path: Path) -> memoryview:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
+class StoredTensor(ir.ExternalTensor):
+    """A tensor in a file, mapped only where it lies and only while its array is in use.
+
+    `ir.ExternalTensor` maps the whole file for each tensor and keeps it: a hundred weights of a
+    gigabyte would be a hundred gigabytes of address space.
+    """
+
+    _view: weakref.ref[NDArray[np.generic]] | None = None
+
+    @classmethod
+    def of(cls, tensor: ir.ExternalTensor) -> "StoredTensor":
+        """Return the same tensor as a `StoredTensor`."""
+        return cls(
+            tensor.location,
+            tensor.offset,
+            tensor.length,
+            tensor.dtype,
+            shape=tensor.shape,
+            name=tensor.name,
+            doc_string=tensor.doc_string,
+            metadata_props=tensor.metadata_props,
+            base_dir=tensor.base_dir,
+        )
+
+    def numpy(self) -> NDArray[np.generic]:
+        """Return the tensor as a read-only array that is read as it is used."""
+        view = self._view() if self._view is not None else None
+        if view is not None:
+            return view
+        if self.size == 0 or self.dtype.bitwidth < _BITS_OF_A_BYTE:
+            return self._unpacked()
+        offset = self.offset or 0
+        begin = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        with Path(self.path).open("rb") as file:
+            mapped = mmap.mmap(
+                file.fileno(), offset - begin + self.nbytes, access=mmap.ACCESS_READ, offset=begin
+            )
+        dtype = self.dtype.numpy().newbyteorder("<")
+        flat = np.frombuffer(mapped, dtype, count=self.size, offset=offset - begin)
+        array: NDArray[np.generic] = flat.reshape(self.shape.numpy())
+        self._view = weakref.ref(array)
+        return array
+
+    def __array__(self, dtype: Any = None) -> NDArray[Any]:
+        return np.asarray(self.numpy(), dtype)
+
+    def _unpacked(self) -> NDArray[np.generic]:
+        proto = onnx.TensorProto(
+            dims=self.shape.numpy(), data_type=self.dtype.value, raw_data=self.tobytes()
+        )
+        array: NDArray[np.generic] = ir.serde.deserialize_tensor(proto).numpy()
+        return array
+
+    def tobytes(self) -> bytes:
+        """Return the bytes of the tensor."""
+        with Path(self.path).open("rb") as file:
+            file.seek(self.offset or 0)
+            return file.read(self.nbytes)
+
+
+def use_stored_tensors(graph: ir.Graph) -> None:
+    """Make all external initializers of a graph `StoredTensor`s, in place."""
+    for value in graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor) and not isinstance(tensor, StoredTensor):
+            value.const_value = StoredTensor.of(tensor)
+
+
 class WeightFile:
     """A file to which tensors are appended; never changed where it has been written."""
 
@@ -36,10 +109,6 @@ class WeightFile:
         """Start with an empty file at `path`."""
         self.path = path
         path.write_bytes(b"")
-
-    def view(self) -> memoryview:
-        """Return what has been written so far."""
-        return map_file(self.path)
 
     def append(self, payload: memoryview) -> int:
         """Write raw little-endian data and return its offset."""
@@ -77,7 +146,7 @@ class WeightFile:
             else:
                 file.write(tensor.tobytes())
             length = file.tell() - offset
-        return ir.ExternalTensor(
+        return StoredTensor(
             self.path.name,
             offset,
             length,
