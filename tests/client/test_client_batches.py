@@ -6,7 +6,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import onnxruntime.quantization as ort_quantization  # noqa: TID251 - the side to compare with
+import onnxruntime.quantization as ort_quantization
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

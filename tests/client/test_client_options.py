@@ -4,7 +4,7 @@ import re
 from enum import Enum
 from typing import Any
 
-import onnxruntime.quantization as ort_quantization  # noqa: TID251 - the side to compare with
+import onnxruntime.quantization as ort_quantization
 import pytest
 
 from zeropoint.client import CalibrationMethod, OptionError, QuantFormat, QuantType
