@@ -88,6 +88,25 @@ def test_the_user_s_file_is_not_touched(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["model.onnx"]
 
 
+def test_nan_and_infinities_enter_no_range_and_are_told_by_tensor_and_batch(
+    tmp_path: Path,
+) -> None:
+    source = residual().save(tmp_path)
+    bad = {"x": IMAGES[0]["x"].copy()}
+    bad["x"][0, 0, 0, :3] = [np.nan, np.inf, -np.inf]
+    clean = quantize(source, IMAGES, static(), tmp_path / "clean")
+    result = quantize(source, [*IMAGES[:2], bad, *IMAGES[2:]], static(), tmp_path / "job")
+    assert result.report.calibration is not None
+    seen = {tensor.name: tensor for tensor in result.report.calibration.non_finite}
+    assert (seen["x"].nan, seen["x"].positive_infinity, seen["x"].negative_infinity) == (1, 1, 1)
+    assert all(tensor.batches == (3,) for tensor in seen.values())
+    ranges = [
+        {(t.name, t.low, t.high) for t in report.plan.tensors if t.name == "x"}
+        for report in (clean.report, result.report)
+    ]
+    assert ranges[0] == ranges[1]
+
+
 # Choice of nodes
 
 

@@ -214,12 +214,16 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonFiniteTensor:
-    """A tensor in which NaN or infinities were seen, and how many; they enter no range."""
+    """A tensor in which NaN or infinities were seen, and how many; they enter no range.
+
+    `batches` has the numbers of the batches that brought them, the first 64.
+    """
 
     name: str
     nan: int
     positive_infinity: int
     negative_infinity: int
+    batches: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,16 +167,18 @@ class Verification(_message.Message):
     def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ...) -> None: ...
 
 class NonFiniteTensor(_message.Message):
-    __slots__ = ("name", "nan", "positive_infinity", "negative_infinity")
+    __slots__ = ("name", "nan", "positive_infinity", "negative_infinity", "batches")
     NAME_FIELD_NUMBER: _ClassVar[int]
     NAN_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_INFINITY_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_INFINITY_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
     name: str
     nan: int
     positive_infinity: int
     negative_infinity: int
-    def __init__(self, name: _Optional[str] = ..., nan: _Optional[int] = ..., positive_infinity: _Optional[int] = ..., negative_infinity: _Optional[int] = ...) -> None: ...
+    batches: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., nan: _Optional[int] = ..., positive_infinity: _Optional[int] = ..., negative_infinity: _Optional[int] = ..., batches: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class CalibrationFigures(_message.Message):
     __slots__ = ("batches", "rejected", "tensors", "non_finite")

@@ -56,9 +56,9 @@ def _nodes(loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan) -> tup
 
 
 def _node(name: str, op_type: str, quantized: set[str], kept: Mapping[str, Kept]) -> NodePlan:
-    if name in quantized:
+    if name in quantized and op_type != "Constant":
         return NodePlan(name=name, op_type=op_type, state=NodeState.QUANTIZED)
-    if name in kept:
+    if name in kept and op_type != "Constant":
         why = kept[name]
         return NodePlan(
             name=name,

@@ -1,5 +1,6 @@
 """Running the float model on batches, and counting every planned activation."""
 
+import bisect
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,9 @@ class _Layout(NamedTuple):
 
     groups: int
     overlap: bool
+
+
+_MOST_LISTED = 64
 
 
 class Observer:
@@ -63,17 +67,20 @@ class Observer:
         self._threads = threads
         self._sketches = {name: Sketch() for name in tensors}
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        self._counting: list[Future[None]] = []
+        self._counting: list[Future[list[str]]] = []
+        self._counting_sequence: int | None = None
+        self._non_finite: dict[str, list[int]] = {}
         self._observe_bytes = observe_bytes
         self._sessions: dict[tuple[int, int], Session] = {}
         self._most_sessions = max(1, observe_bytes // max(1, self._model.weight_bytes()))
         self._layout_of = functools.lru_cache(maxsize=1024)(self._choose_layout)
 
-    def observe(self, batch: _Arrays) -> _Arrays:
+    def observe(self, batch: _Arrays, sequence: int = 0) -> _Arrays:
         """Run a batch and count its activations.
 
         Args:
             batch: An array for each input of the model; not kept.
+            sequence: Number of the batch, for `non_finite`.
 
         Returns:
             The model's own outputs by name, not to be changed.
@@ -87,11 +94,12 @@ class Observer:
         outputs = self._run(layout, 0, batch)
         own = {name: outputs[name] for name in self._model.outputs}
         if layout.groups == 1:
-            self._count(self._sketches, outputs, layout)
+            self._count(self._sketches, outputs, layout, sequence)
         else:
-            self._observe_rest(layout, batch, outputs)
-        for name in self._model.inputs:  # at once, because the caller may reuse the memory
-            self._sketches[name].update(batch[name])
+            self._observe_rest(layout, batch, outputs, sequence)
+        # At once, because the caller may reuse the memory.
+        inputs = [(name, batch[name]) for name in self._model.inputs]
+        self._note(_update(self._sketches, inputs), sequence)
         return own
 
     def sketches(self) -> Mapping[str, Sketch]:
@@ -99,13 +107,23 @@ class Observer:
         self._wait()
         return MappingProxyType(self._sketches)
 
+    def non_finite(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the numbers of the batches that brought NaN or infinities, by tensor.
+
+        At most 64 each, the smallest: the same whatever the order of the batches.
+        """
+        self._wait()
+        return {name: tuple(numbers) for name, numbers in self._non_finite.items()}
+
     def close(self) -> None:
         """End counting and close all sessions."""
         if self._pool is not None:
             self._pool.shutdown()
         self._sessions.clear()
 
-    def _observe_rest(self, layout: _Layout, batch: _Arrays, outputs: _Arrays) -> None:
+    def _observe_rest(
+        self, layout: _Layout, batch: _Arrays, outputs: _Arrays, sequence: int
+    ) -> None:
         """Run the other groups; what is counted takes effect when all have run."""
         counted = {name: Sketch() for name in self._sketches}
         self._count(counted, outputs, layout)
@@ -116,6 +134,7 @@ class Observer:
             self._wait()
         for name, sketch in counted.items():
             self._sketches[name].merge(sketch)
+        self._note((name for name, sketch in counted.items() if _non_finite(sketch)), sequence)
 
     def _choose_layout(self, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> _Layout:
         """Return the least power of two of groups that keeps each within the budget."""
@@ -162,12 +181,19 @@ class Observer:
             self._sessions[key] = session
         return session
 
-    def _count(self, sketches: Mapping[str, Sketch], outputs: _Arrays, layout: _Layout) -> None:
+    def _count(
+        self,
+        sketches: Mapping[str, Sketch],
+        outputs: _Arrays,
+        layout: _Layout,
+        sequence: int | None = None,
+    ) -> None:
         """Count what is planned of these outputs, once the ones before are done."""
         arrays = [(name, outputs[name]) for name in outputs if name in sketches]
         self._wait()
+        self._counting_sequence = sequence
         if self._pool is None:
-            _update(sketches, arrays)
+            self._note(_update(sketches, arrays), sequence)
             return
         arrays.sort(key=lambda item: -item[1].size)
         self._counting = [self._pool.submit(_update, sketches, [item]) for item in arrays]
@@ -177,9 +203,31 @@ class Observer:
     def _wait(self) -> None:
         counting, self._counting = self._counting, []
         for future in counting:
-            future.result()
+            self._note(future.result(), self._counting_sequence)
+
+    def _note(self, names: Iterable[str], sequence: int | None) -> None:
+        """Remember which batch brought values that are not finite; None: noted elsewhere."""
+        if sequence is None:
+            return
+        for name in names:
+            numbers = self._non_finite.setdefault(name, [])
+            if sequence not in numbers:
+                bisect.insort(numbers, sequence)
+                del numbers[_MOST_LISTED:]
 
 
-def _update(sketches: Mapping[str, Sketch], arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
+def _update(
+    sketches: Mapping[str, Sketch], arrays: Iterable[tuple[str, NDArray[Any]]]
+) -> list[str]:
+    """Count arrays; return the names of those with NaN or infinities."""
+    grown = []
     for name, array in arrays:
+        before = _non_finite(sketches[name])
         sketches[name].update(np.asarray(array))
+        if _non_finite(sketches[name]) != before:
+            grown.append(name)
+    return grown
+
+
+def _non_finite(sketch: Sketch) -> int:
+    return sketch.elements - sketch.finite

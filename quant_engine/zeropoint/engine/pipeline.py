@@ -136,11 +136,12 @@ class Job(ABC):
         """What will be done."""
         return self._planned.describe()
 
-    def observe(self, batch: Batch) -> None:
+    def observe(self, batch: Batch, sequence: int | None = None) -> None:
         """Take one batch.
 
         Args:
             batch: An array for each input of the signature.
+            sequence: Number of the batch, for the report; None: one more than those offered.
 
         Raises:
             BatchError: the batch does not fit or cannot be run; nothing of it was counted.
@@ -148,7 +149,7 @@ class Job(ABC):
         with self._clock.timed(Phase.CALIBRATE):
             try:
                 check_batch(self.signature, batch)
-                self._observe(batch)
+                self._observe(batch, sequence or self._batches + self._rejected + 1)
             except BatchError:
                 self._rejected += 1
                 raise
@@ -206,7 +207,7 @@ class Job(ABC):
         self.close()
 
     @abstractmethod
-    def _observe(self, batch: Batch) -> None:
+    def _observe(self, batch: Batch, sequence: int) -> None:
         """Count a batch that fits the signature."""
 
     @abstractmethod
@@ -282,8 +283,8 @@ class StaticJob(Job):
         self._observer.close()
         super().close()
 
-    def _observe(self, batch: Batch) -> None:
-        self._observer.observe(batch)
+    def _observe(self, batch: Batch, sequence: int) -> None:
+        self._observer.observe(batch, sequence)
 
     def _calibration(self) -> CalibrationFigures:
         if not self._batches:
@@ -294,12 +295,11 @@ class StaticJob(Job):
                 rejected=self._rejected,
             )
         self._sketches = self._observer.sketches()
-        self._observer.close()
         return CalibrationFigures(
             batches=self._batches,
             rejected=self._rejected,
             tensors=len(self._sketches),
-            non_finite=_non_finite(self._sketches),
+            non_finite=_non_finite(self._sketches, self._observer.non_finite()),
         )
 
     def _parameters(self) -> Parameters:
@@ -316,7 +316,7 @@ class StaticJob(Job):
 class DynamicJob(Job):
     """Activations are quantized as the model runs; batches only serve to verify."""
 
-    def _observe(self, batch: Batch) -> None:
+    def _observe(self, batch: Batch, sequence: int) -> None:
         """Nothing to count."""
 
     def _calibration(self) -> None:
@@ -332,13 +332,16 @@ class DynamicJob(Job):
         rewrite_dynamic(planned.prepared.model, planned.plan, parameters.weights)
 
 
-def _non_finite(sketches: Mapping[str, Sketch]) -> tuple[NonFiniteTensor, ...]:
+def _non_finite(
+    sketches: Mapping[str, Sketch], batches: Mapping[str, tuple[int, ...]]
+) -> tuple[NonFiniteTensor, ...]:
     return tuple(
         NonFiniteTensor(
             name=name,
             nan=sketch.nan,
             positive_infinity=sketch.positive_infinity,
             negative_infinity=sketch.negative_infinity,
+            batches=batches.get(name, ()),
         )
         for name, sketch in sketches.items()
         if sketch.nan or sketch.positive_infinity or sketch.negative_infinity

@@ -223,12 +223,21 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonFiniteTensor:
-    """A tensor in which NaN or infinities were seen; they enter no range."""
+    """A tensor in which NaN or infinities were seen; they enter no range.
+
+    Attributes:
+        name: Name of the tensor.
+        nan: Number of NaN.
+        positive_infinity: Number of +infinity.
+        negative_infinity: Number of -infinity.
+        batches: Sequence numbers of the batches that brought them, the first 64.
+    """
 
     name: str
     nan: int
     positive_infinity: int
     negative_infinity: int
+    batches: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
