@@ -1,0 +1,213 @@
+"""How a server starts, whom it lets in, and how it ends."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from support.raw_client import Call, batch, in_loop, script, status_of
+from support.servers import ServerProcess, eventually, server
+
+from zeropoint import v1
+from zeropoint.server.settings import Settings
+
+SERVICE = "zeropoint.v1.QuantizationService"
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+async def health(channel: grpc.aio.Channel, name: str = "") -> int:
+    stub = health_pb2_grpc.HealthStub(channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=name))
+    return int(answer.status)
+
+
+@in_loop
+async def test_health_and_reflection(patient: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        await v1.QuantizationServiceStub(channel).GetServerInfo(v1.GetServerInfoRequest())
+        await asyncio.sleep(0.1)
+        assert [await health(channel, name) for name in ("", SERVICE)] == [SERVING, SERVING]
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        call = stub.ServerReflectionInfo()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        listed = (await call.read()).list_services_response.service
+        assert SERVICE in {one.name for one in listed}
+        await call.done_writing()
+    probe = [sys.executable, "-m", "zeropoint.server.probe"]
+    assert (await asyncio.to_thread(subprocess.run, [*probe, patient.address])).returncode == 0
+    assert (await asyncio.to_thread(subprocess.run, [*probe, "127.0.0.1:1"])).returncode == 1
+
+
+@in_loop
+async def test_sigterm_lets_running_jobs_end_and_takes_no_more(tmp_path: Path) -> None:
+    with server(tmp_path, jobs=1, drain_seconds=20) as running:
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            call, waits = Call(channel), Call(channel)
+            await call.begin(script())
+            await waits.start(script())
+            await waits.hear("progress")
+            running.popen.send_signal(signal.SIGTERM)
+            assert (await waits.failure()).reason == "SERVER_SHUTTING_DOWN"
+            assert await health(channel) != SERVING
+            late = Call(channel)
+            await late.start(script())
+            failure = await late.failure()
+            assert (failure.reason, failure.retryable) == ("SERVER_SHUTTING_DOWN", True)
+            assert await late.call.code() is grpc.StatusCode.UNAVAILABLE
+            await call.send_batch(1, batch(1))
+            await call.finish(1)
+            await call.result()
+        assert await asyncio.to_thread(running.popen.wait, 10) == 0
+        assert running.job_folders() == []
+        assert list(running.scratch.glob("server-*")) == []
+
+
+@in_loop
+async def test_jobs_that_outlast_the_grace_are_told(tmp_path: Path) -> None:
+    with server(tmp_path, drain_seconds=0.5) as running:
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            call = Call(channel)
+            worker = running.worker_of((await call.begin(script(observe="loop"))).job)
+            await call.send_batch(1, batch(1))
+            running.popen.send_signal(signal.SIGTERM)
+            assert (await call.failure()).reason == "SERVER_SHUTTING_DOWN"
+        assert await asyncio.to_thread(running.popen.wait, 10) == 0
+        assert not worker.is_running()
+
+
+@in_loop
+async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    with server(tmp_path, drain_seconds=60) as running:
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            call = Call(channel)
+            worker = running.worker_of((await call.begin(script())).job)
+            running.popen.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(eventually, lambda: running.events("server_draining"))
+            running.popen.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(running.popen.wait, 5) == 128 + signal.SIGTERM
+        assert eventually(lambda: not worker.is_running())
+        assert list(running.scratch.glob("server-*")) == []
+
+
+@in_loop
+async def test_a_server_that_is_killed_takes_its_workers_along(tmp_path: Path) -> None:
+    with server(tmp_path) as running:
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            call = Call(channel)
+            await call.begin(script(observe="loop"))
+            await call.send_batch(1, batch(1))
+            workers = running.workers()
+            assert workers
+            running.popen.kill()
+            running.popen.wait()
+        _, alive = psutil.wait_procs(workers, timeout=5)
+        assert alive == []
+        (left,) = running.scratch.glob("server-*")
+    with server(tmp_path) as after:
+        assert not left.exists()
+        assert len(list(after.scratch.glob("server-*"))) == 1
+
+
+def test_an_embedded_server_ends_with_its_parent(tmp_path: Path) -> None:
+    with server(tmp_path, listen=f"unix:{tmp_path}/s") as running:
+        assert running.address == f"unix:{tmp_path}/s"
+        assert (tmp_path / "s").stat().st_mode & 0o077 == 0
+        workers = running.workers()
+        assert running.stop() == 0
+        assert psutil.wait_procs(workers, timeout=5)[1] == []
+        assert list(running.scratch.glob("server-*")) == []
+
+
+def test_stdout_has_one_line_and_the_log_is_json(tmp_path: Path) -> None:
+    started = subprocess.run(
+        [sys.executable, "-m", "zeropoint.server", "--embedded", "--listen", "127.0.0.1:0"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        env={"PATH": os.environ["PATH"], "ZEROPOINT_SCRATCH": str(tmp_path)},
+        check=True,
+    )
+    (line,) = started.stdout.splitlines()
+    assert json.loads(line).keys() == {"address"}
+    events = [json.loads(line)["event"] for line in started.stderr.splitlines()]
+    assert events[0] == "server_started"
+    assert events[-1] == "server_stopped"
+
+
+@in_loop
+async def test_the_token_is_needed_everywhere_but_for_health(tmp_path: Path) -> None:
+    with server(tmp_path, token="sesame") as running:
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            await health(channel)
+            stub = v1.QuantizationServiceStub(channel)
+            for token in (None, "Sesame", "sesame2", ""):
+                metadata = (("authorization", f"Bearer {token}"),) if token else ()
+                refused = stub.GetServerInfo(v1.GetServerInfoRequest(), metadata=metadata)
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await refused
+                code, info, _ = await status_of(refused)
+                assert (code, info.reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+                call = Call(channel, token=token)
+                with contextlib.suppress(asyncio.InvalidStateError):
+                    await call.start(script())
+                assert await call.read() is None
+                assert (await status_of(call.call))[1].reason == "UNAUTHENTICATED"
+            call = Call(channel, token="sesame")
+            await call.begin(script())
+            await call.finish(0)
+            await call.result()
+        assert "sesame" not in running.log()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--listen", "0.0.0.0:0"], "--insecure"),
+        (["--listen", "192.0.2.1:50051"], "--insecure"),
+        (["--jobs", "none"], "--jobs"),
+        (["--scratch-bytes", "lots"], "--scratch-bytes"),
+    ],
+)
+def test_wrong_settings_are_told(arguments: list[str], told: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "zeropoint.server", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ended.returncode == 2
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_port_that_is_taken_is_told(patient: ServerProcess, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "zeropoint.server", "--listen", patient.address],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={"PATH": os.environ["PATH"], "ZEROPOINT_SCRATCH": str(tmp_path)},
+    )
+    assert ended.returncode == 1
+    assert patient.address in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "[::1]:1", "localhost:0", "unix:/run/z"])
+def test_addresses_of_this_machine_need_no_flag(listen: str) -> None:
+    assert Settings.model_validate({"listen": listen}).listen == listen
+
+
+@pytest.mark.parametrize(("window", "expected"), [(5, 10), (50, 50), (None, 10)])
+def test_the_window_is_never_below_the_largest_batch(window: int | None, expected: int) -> None:
+    settings = Settings.model_validate({"batch_bytes": 10, "window_bytes": window})
+    assert settings.window == expected

@@ -1,0 +1,114 @@
+"""Whole jobs with the real engine, spoken by hand."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import onnx
+import pytest
+from support.engine import quantize, run, sqnr_db, static
+from support.graphs import normal_batches, residual
+from support.raw_client import Call, in_loop, inspect
+from support.servers import ServerProcess, server
+
+from zeropoint import v1
+
+BATCHES = normal_batches({"x": (2, 3, 16, 16)})
+ASKED = v1.StaticOptions(weight_type=v1.QUANT_TYPE_QINT8, per_channel=True)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    folder = tmp_path_factory.mktemp("real")
+    with server(folder, engine="zeropoint.server.worker.engine", worker_threads=1) as running:
+        yield running
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return residual().save(tmp_path)
+
+
+@pytest.fixture
+def files(model: Path) -> dict[str, bytes]:
+    return {"model.onnx": model.read_bytes()}
+
+
+@in_loop
+async def test_the_answer_is_that_of_the_engine(
+    real: ServerProcess, model: Path, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    async with grpc.aio.insecure_channel(real.address) as channel:
+        call = Call(channel)
+        started = await call.begin(files, ASKED)
+        assert [spec.name for spec in started.signature.inputs] == ["x"]
+        assert any(node.state == v1.NODE_STATE_QUANTIZED for node in started.plan.nodes)
+        await call.send_batch(1, {"x": BATCHES[0]["x"][0]})  # no batch axis
+        await call.send_batch(2, {"y": BATCHES[0]["x"]})
+        for sequence, batch in enumerate(BATCHES, 3):
+            await call.send_batch(sequence, batch)
+        await call.finish(len(BATCHES) + 2)
+        result, contents = await call.result()
+
+    rejected = [one for ack in call.all_heard("ack") for one in ack.rejected]
+    assert [one.sequence for one in rejected] == [1, 2]
+    assert result.report.calibration.batches == len(BATCHES)
+    assert result.report.calibration.rejected == 2
+    assert result.report.verification.state == v1.VERIFICATION_STATE_COMPARED
+    assert result.report.verification.sqnr_db > 20
+
+    expected = quantize(model, BATCHES, static(per_channel=True), tmp_path / "workspace")
+    assert contents[0] == expected.path.read_bytes()
+    assert result.report.digest == expected.report.digest
+    quantized = tmp_path / "quantized.onnx"
+    quantized.write_bytes(contents[0])
+    assert sqnr_db(run(model, BATCHES[0])[0], run(quantized, BATCHES[0])[0]) > 20
+
+
+@in_loop
+async def test_dynamic_with_external_data(real: ServerProcess, tmp_path: Path) -> None:
+    path = tmp_path / "external.onnx"
+    (tmp_path / "weights").mkdir()
+    onnx.save(
+        residual().model(),
+        path,
+        save_as_external_data=True,
+        location="weights/all.bin",
+        size_threshold=0,
+    )
+    data = (tmp_path / "weights" / "all.bin").read_bytes()
+    async with grpc.aio.insecure_channel(real.address) as channel:
+        call = Call(channel, dynamic=True)
+        await call.begin({"model.onnx": path.read_bytes(), "weights/all.bin": data})
+        await call.finish(0)
+        result, files = await call.result()
+    quantized = tmp_path / "quantized.onnx"
+    quantized.write_bytes(files[0])
+    assert np.isfinite(run(quantized, BATCHES[0])[0]).all()
+    assert result.report.verification.state == v1.VERIFICATION_STATE_GENERATED
+
+
+@in_loop
+async def test_inspect_and_capabilities(real: ServerProcess, files: dict[str, bytes]) -> None:
+    async with grpc.aio.insecure_channel(real.address) as channel:
+        answer = await inspect(channel, files, ASKED)
+        stub = v1.QuantizationServiceStub(channel)
+        info = await stub.GetServerInfo(v1.GetServerInfoRequest())
+    assert answer.model_bytes == len(files["model.onnx"])
+    assert [node.name for node in answer.plan.nodes] == [n.name for n in residual().nodes]
+    assert {"Conv", "Gemm"} <= set(info.capabilities.static_op_types)
+    assert info.versions.onnxruntime[0].isdigit()
+
+
+@in_loop
+async def test_what_is_no_model_is_told_without_our_paths(real: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(real.address) as channel:
+        call = Call(channel)
+        model = {"model.onnx": b"this is no model"}
+        await call.start(model)
+        await call.hear("model_status")
+        await call.upload(model)
+        failure = await call.failure()
+    assert failure.reason == "MODEL_INVALID"
+    assert str(real.scratch) not in str(failure)

@@ -1,0 +1,200 @@
+"""Jobs over the real wire, as they should go."""
+
+import asyncio
+import json
+
+import grpc
+import numpy as np
+import pytest
+from support.raw_client import Call, batch, content, header, in_loop, inspect, payload, script
+from support.servers import ServerProcess, eventually
+
+from zeropoint import v1
+
+
+@in_loop
+async def test_a_static_job(patient: ServerProcess) -> None:
+    batches = {n: batch(n, rows=n) for n in range(1, 8)}
+    options = v1.StaticOptions(per_channel=True, percentile=99.0)
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        started = await call.begin(script(result_files=2), options)
+        assert (started.epoch, started.next_sequence) == (1, 1)
+        assert started.credit.bytes >= 256 << 20
+        assert [spec.name for spec in started.signature.inputs] == ["x"]
+        for sequence, arrays in batches.items():
+            await call.send_batch(sequence, arrays)
+        await call.finish(len(batches))
+        result, files = await call.result()
+    assert json.loads(files[0])["digests"] == [content(arrays) for arrays in batches.values()]
+    assert [file.path for file in result.manifest.files] == ["model.onnx", "model.onnx.data"]
+    assert result.report.static_options.per_channel
+    assert result.report.static_options.percentile == 99.0
+    assert result.report.static_options.min_sqnr_db == 10.0
+    assert call.all_heard("ack")[-1].applied == len(batches)
+    assert not any(ack.durable or ack.rejected for ack in call.all_heard("ack"))
+    returned = sum(credit.bytes for credit in call.all_heard("credit"))
+    assert returned == sum(len(payload(arrays)) for arrays in batches.values())
+
+
+@in_loop
+async def test_phases_come_in_order(patient: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.begin(script())
+        await call.send_batch(1, batch(1))
+        await call.finish(1)
+        await call.result()
+    phases = [progress.phase for progress in call.all_heard("progress")]
+    assert phases == sorted(phases)
+    assert set(phases) >= {v1.Phase.Value(f"PHASE_{p}") for p in ("UPLOAD", "PREPARE", "QUANTIZE")}
+
+
+@in_loop
+async def test_a_dynamic_job_without_batches(patient: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel, dynamic=True)
+        await call.begin(script(), v1.DynamicOptions(weight_type=v1.QUANT_TYPE_QINT8))
+        await call.finish(0)
+        result, _ = await call.result()
+    assert result.report.dynamic_options.weight_type == v1.QUANT_TYPE_QINT8
+    assert not result.report.HasField("static_options")
+
+
+@in_loop
+async def test_large_models_batches_and_results(patient: ServerProcess) -> None:
+    arrays = {"x": np.random.default_rng(0).standard_normal((1 << 18, 4)).astype(np.float32)}
+    model = {**script(result_bytes=(3 << 20) + 7), "w/a.bin": bytes(range(256)) * 10_000, "e": b""}
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.begin(model)
+        for sequence in (1, 2, 3):
+            await call.send_batch(sequence, arrays)
+        await call.finish(3)
+        _, files = await call.result()
+    assert json.loads(files[0])["digests"] == [content(arrays)] * 3
+    assert len(files[0]) == (3 << 20) + 7
+    assert call.all_heard("model_status")[0].files[2].committed_bytes == 0
+    chunks = [chunk for name, chunk in call.heard if name == "model_chunk"]
+    assert max(len(chunk.data) for chunk in chunks) == 1 << 20
+
+
+@in_loop
+async def test_one_batch_is_rejected_and_the_rest_count(patient: ServerProcess) -> None:
+    wrong_type = {"x": np.zeros((2, 4), np.int64)}
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.begin(script(reject_value=2.0))
+        await call.send_batch(1, batch(1))
+        await call.send_batch(2, batch(2))  # refused by the engine
+        corrupt = header(3, batch(3))
+        corrupt.sha256 = bytes(32)
+        await call.say(batch_header=corrupt)
+        await call.send_payload(payload(batch(3)))
+        unreadable = header(4, wrong_type)
+        unreadable.tensors[0].element_type = 8
+        await call.say(batch_header=unreadable)
+        await call.send_payload(payload(wrong_type))
+        too_short = header(5, batch(5))
+        too_short.tensors[0].shape[0] += 1
+        await call.say(batch_header=too_short)
+        await call.send_payload(payload(batch(5)))
+        await call.send_batch(6, batch(6))
+        await call.finish(6)
+        _, files = await call.result()
+    rejected = {r.sequence: r for ack in call.all_heard("ack") for r in ack.rejected}
+    assert {number: one.reason for number, one in rejected.items()} == {
+        2: "BATCH_SHAPE",
+        3: "BATCH_CORRUPT",
+        4: "BATCH_ELEMENT_TYPE",
+        5: "BATCH_SHAPE",
+    }
+    assert "x" in rejected[2].message
+    assert json.loads(files[0])["digests"] == [content(batch(1)), content(batch(6))]
+    assert call.all_heard("ack")[-1].applied == 6
+
+
+@in_loop
+async def test_a_resend_is_acknowledged_and_not_counted(patient: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.begin(script())
+        for sequence in (1, 2, 1, 2, 2, 3):
+            await call.send_batch(sequence, batch(sequence))
+        await call.finish(3)
+        _, files = await call.result()
+    assert json.loads(files[0])["digests"] == [content(batch(n)) for n in (1, 2, 3)]
+    returned = sum(credit.bytes for credit in call.all_heard("credit"))
+    assert returned == 6 * len(payload(batch(1)))
+
+
+@in_loop
+async def test_an_empty_batch_is_a_batch(patient: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.begin(script())
+        await call.send_batch(1, batch(1, rows=0))
+        await call.applied(1)
+        await call.finish(1)
+        _, files = await call.result()
+    assert json.loads(files[0])["digests"] == [content(batch(1, rows=0))]
+
+
+@in_loop
+async def test_two_clients_at_once_do_not_mix(patient: ServerProcess) -> None:
+    async def one(value: float) -> list[str]:
+        call = Call(channel)
+        await call.begin(script())
+        for sequence in range(1, 20):
+            await call.send_batch(sequence, batch(value + sequence))
+            await asyncio.sleep(0)
+        await call.finish(19)
+        _, files = await call.result()
+        digests: list[str] = json.loads(files[0])["digests"]
+        return digests
+
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        results = await asyncio.gather(one(100), one(200))
+    for value, digests in zip((100, 200), results, strict=True):
+        assert digests == [content(batch(value + n)) for n in range(1, 20)]
+
+
+@in_loop
+async def test_inspect(patient: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        answer = await inspect(channel, script(), v1.StaticOptions())
+        assert answer.opset == 17
+        assert [spec.name for spec in answer.signature.inputs] == ["x"]
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await inspect(channel, script(prepare="raise:NODE_UNKNOWN"))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@in_loop
+async def test_server_info(patient: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        stub = v1.QuantizationServiceStub(channel)
+        info = await stub.GetServerInfo(v1.GetServerInfoRequest())
+    assert info.versions.zeropoint == "scripted"
+    assert (info.limits.jobs, info.limits.chunk_bytes) == (4, 1 << 20)
+    assert list(info.capabilities.static_op_types) == ["Conv", "MatMul"]
+    assert set(info.capabilities.quant_types) == {v1.QUANT_TYPE_QINT8, v1.QUANT_TYPE_QUINT8}
+
+
+@in_loop
+async def test_heartbeats_fill_the_silence_and_keep_a_client(strict: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(strict.address) as channel:
+        call = Call(channel)
+        await call.begin(script())
+        for _ in range(6):  # twice the idle limit
+            await call.say(heartbeat=v1.Heartbeat())
+            await asyncio.sleep(0.35)
+        await call.send_batch(1, batch(1))
+        await call.finish(1)
+        await call.result()
+    assert len(call.all_heard("heartbeat")) >= 4
+
+
+def test_nothing_is_left_of_finished_jobs(patient: ServerProcess) -> None:
+    assert eventually(lambda: len(patient.workers()) == 1)  # the spare
+    assert eventually(lambda: len(patient.job_folders()) == 1)

@@ -1,0 +1,156 @@
+"""Frames and payloads between server and worker."""
+
+import asyncio
+import mmap
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.raw_client import in_loop
+
+from zeropoint import v1
+from zeropoint.server.convert.frames import worker_message
+from zeropoint.server.failure import JobError
+from zeropoint.server.messages import BatchSettled, Rejection
+from zeropoint.server.worker import diagnosis
+from zeropoint.server.worker.channel import ServerChannel, WorkerChannel
+from zeropoint.server.worker.payload import PayloadWriter, mapped
+from zeropoint.server.worker.protocol import HEADER, LARGEST_FRAME, FrameError, Kind, unpack
+
+
+@in_loop
+async def test_frames_and_descriptors_arrive_in_order(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    server, worker = ServerChannel(ours), WorkerChannel(theirs)
+    contents = [bytes([n]) * n * 50_000 for n in range(1, 6)]
+    heard: list[bytes] = []
+
+    def listen() -> None:
+        for content in contents:
+            kind, payload, descriptor = worker.receive()
+            assert (kind, len(payload)) == (Kind.BATCH, len(content))
+            assert descriptor is not None
+            heard.append(bytes(mapped(descriptor)))
+            assert worker.receive() == (Kind.FINISH, b"", None)
+        worker.send(Kind.SETTLED, b"done" * 100_000)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    for content in contents:
+        batch = PayloadWriter(len(content), tmp_path)
+        batch.write(0, content)
+        batch.seal()
+        await server.send(Kind.BATCH, content, batch.descriptor)
+        batch.close()
+        await server.send(Kind.FINISH)
+    assert await server.receive() == (Kind.SETTLED, b"done" * 100_000)
+    thread.join()
+    assert heard == contents
+    theirs.close()
+    with pytest.raises(EOFError):
+        await server.receive()
+    server.close()
+
+
+@in_loop
+async def test_a_full_socket_is_waited_for(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    server, worker = ServerChannel(ours), WorkerChannel(theirs)
+    batch = PayloadWriter(0, tmp_path)
+
+    async def fill() -> None:
+        for _ in range(2000):
+            await server.send(Kind.BATCH, bytes(1000), batch.descriptor)
+
+    filling = asyncio.create_task(fill())
+    await asyncio.sleep(0.1)
+    assert not filling.done()
+    for _ in range(2000):
+        _, payload, descriptor = await asyncio.to_thread(worker.receive)
+        assert descriptor is not None
+        assert len(payload) == 1000
+        os.close(descriptor)
+    await filling
+    batch.close()
+    server.close()
+    theirs.close()
+
+
+def test_a_sealed_batch_cannot_be_changed(tmp_path: Path) -> None:
+    batch = PayloadWriter(10, tmp_path)
+    batch.write(3, b"abc")
+    batch.seal()
+    with pytest.raises(PermissionError):
+        os.pwrite(batch.descriptor, b"x", 0)
+    with pytest.raises(PermissionError):
+        os.ftruncate(batch.descriptor, 5)
+    with pytest.raises(PermissionError):
+        mmap.mmap(batch.descriptor, 10)
+    content = mapped(os.dup(batch.descriptor))
+    assert (bytes(content), content.readonly) == (b"\0\0\0abc\0\0\0\0", True)
+    batch.close()
+
+
+def test_without_memory_files_a_file_without_a_name_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zeropoint.server.worker.payload._SEALABLE", False)
+    batch = PayloadWriter(4, tmp_path)
+    batch.write(0, b"abcd")
+    batch.seal()
+    assert list(tmp_path.iterdir()) == []
+    assert bytes(mapped(os.dup(batch.descriptor))) == b"abcd"
+    batch.close()
+
+
+@given(st.binary(min_size=HEADER.size, max_size=HEADER.size))
+def test_any_header_is_read_or_refused(header: bytes) -> None:
+    try:
+        kind, size = unpack(header)
+    except FrameError:
+        return
+    assert kind in Kind
+    assert size <= LARGEST_FRAME
+
+
+@given(st.sampled_from(Kind), st.binary(max_size=60))
+def test_any_frame_of_a_worker_is_read_or_refused(kind: Kind, payload: bytes) -> None:
+    try:
+        message = worker_message(kind, payload)
+    except (FrameError, JobError):
+        return
+    assert kind >= Kind.READY
+    assert message is not None
+
+
+def test_a_rejection_is_of_the_batch_that_is_settled() -> None:
+    ack = v1.Ack(applied=7, rejected=[v1.Rejection(sequence=9, reason="R", message="m")])
+    assert worker_message(Kind.SETTLED, ack.SerializeToString()) == BatchSettled(
+        sequence=7, rejection=Rejection(sequence=7, reason="R", message="m")
+    )
+
+
+@pytest.mark.parametrize(
+    ("returncode", "errors", "killed_by_kernel", "reason"),
+    [
+        (-11, "", False, "WORKER_CRASHED"),
+        (-9, "", False, "WORKER_CRASHED"),
+        (-9, "", True, "WORKER_OUT_OF_MEMORY"),
+        (-6, "terminate called ... std::bad_alloc", False, "WORKER_OUT_OF_MEMORY"),
+        (-24, "", False, "WORKER_TIMEOUT"),
+        (1, "MemoryError", False, "WORKER_OUT_OF_MEMORY"),
+        (1, "ImportError", False, "WORKER_CRASHED"),
+        (0, "", False, "WORKER_CRASHED"),
+    ],
+)
+def test_causes_of_death(returncode: int, errors: str, killed_by_kernel: bool, reason: str) -> None:
+    death = diagnosis.cause_of_death(returncode, errors, killed_by_kernel=killed_by_kernel)
+    assert death.reason == reason
+
+
+def test_the_kernels_count_is_a_number() -> None:
+    assert diagnosis.kernel_kills() >= 0

@@ -1,0 +1,256 @@
+"""The wire spoken by hand, message by message, so that every rule can be broken."""
+
+import asyncio
+import functools
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ParamSpec
+
+import grpc
+import numpy as np
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from numpy.typing import NDArray
+
+from zeropoint import v1
+
+_P = ParamSpec("_P")
+_CHUNK = 1 << 20
+_SECONDS = 30.0
+_ELEMENT_TYPES = {"<f4": 1, "|u1": 2, "<i8": 7, "|b1": 9}
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def in_loop(test: Callable[_P, Awaitable[None]]) -> Callable[_P, None]:
+    """Make a test of a coroutine."""
+
+    @functools.wraps(test)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        async def main() -> None:
+            async with asyncio.timeout(60):
+                await test(*args, **kwargs)
+
+        asyncio.run(main())
+
+    return run
+
+
+def script(**deeds: object) -> dict[str, bytes]:
+    """Return a model for the scripted engine."""
+    return {"model.onnx": json.dumps(deeds).encode()}
+
+
+def manifest(files: Mapping[str, bytes]) -> v1.ModelManifest:
+    """Return the manifest of `files`."""
+    return v1.ModelManifest(
+        files=[
+            v1.ModelFile(path=path, size=len(data), sha256=hashlib.sha256(data).digest())
+            for path, data in files.items()
+        ]
+    )
+
+
+def header(sequence: int, arrays: Arrays) -> v1.BatchHeader:
+    """Return the header of a batch."""
+    data = payload(arrays)
+    return v1.BatchHeader(
+        sequence=sequence,
+        size=len(data),
+        sha256=hashlib.sha256(data).digest(),
+        tensors=[
+            v1.TensorHeader(
+                name=name, element_type=_ELEMENT_TYPES[array.dtype.str], shape=array.shape
+            )
+            for name, array in arrays.items()
+        ],
+    )
+
+
+def payload(arrays: Arrays) -> bytes:
+    """Return the bytes of a batch."""
+    return b"".join(array.tobytes() for array in arrays.values())
+
+
+def batch(value: float, rows: int = 3) -> dict[str, NDArray[Any]]:
+    """Return a batch that the scripted engine takes."""
+    return {"x": np.full((rows, 4), value, np.float32)}
+
+
+def content(arrays: Arrays) -> str:
+    """Return the digest by which the scripted engine knows a batch again."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+class EndedError(AssertionError):
+    """The stream ended, or failed, before what was waited for."""
+
+
+class Call:
+    """One Quantize call.
+
+    Attributes:
+        heard: Every message so far, by the name of its field.
+    """
+
+    def __init__(
+        self, channel: grpc.aio.Channel, *, dynamic: bool = False, token: str | None = None
+    ) -> None:
+        stub: Any = v1.QuantizationServiceStub(channel)
+        self.request: Any = v1.QuantizeDynamicRequest if dynamic else v1.QuantizeStaticRequest
+        self.start_type = v1.DynamicStart if dynamic else v1.StaticStart
+        method = stub.QuantizeDynamic if dynamic else stub.QuantizeStatic
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self.call = method(metadata=metadata)
+        self.heard: list[tuple[str, Any]] = []
+
+    async def say(self, **field: Message) -> None:
+        """Send one message."""
+        await self.call.write(self.request(**field))
+
+    async def start(self, files: Mapping[str, bytes], options: Message | None = None) -> None:
+        """Open the job."""
+        start: Any = self.start_type
+        await self.say(start=start(manifest=manifest(files), options=options))
+
+    async def upload(self, files: Mapping[str, bytes]) -> None:
+        """Send the bytes of the model."""
+        for index, data in enumerate(files.values()):
+            for offset in range(0, len(data), _CHUNK):
+                chunk = data[offset : offset + _CHUNK]
+                await self.say(model_chunk=v1.ModelChunk(file=index, offset=offset, data=chunk))
+
+    async def begin(self, files: Mapping[str, bytes], options: Message | None = None) -> v1.Started:
+        """Do all that comes before batches."""
+        await self.start(files, options)
+        await self.hear("model_status")
+        await self.upload(files)
+        started: v1.Started = await self.hear("started")
+        return started
+
+    async def send_batch(self, sequence: int, arrays: Arrays) -> None:
+        """Send one batch, without waiting for credit."""
+        await self.say(batch_header=header(sequence, arrays))
+        await self.send_payload(payload(arrays))
+
+    async def send_payload(self, data: bytes) -> None:
+        """Send the bytes of a batch."""
+        for offset in range(0, len(data), _CHUNK):
+            chunk = v1.BatchChunk(offset=offset, data=data[offset : offset + _CHUNK])
+            await self.say(batch_chunk=chunk)
+
+    async def finish(self, last: int) -> None:
+        """Say that there are no more batches, and no more messages."""
+        await self.say(finish=v1.Finish(last_sequence=last))
+        await self.call.done_writing()
+
+    async def read(self) -> tuple[str, Any] | None:
+        """Return the next message; None at the end."""
+        try:
+            async with asyncio.timeout(_SECONDS):
+                message = await self.call.read()
+        except grpc.aio.AioRpcError:
+            return None
+        if message is grpc.aio.EOF:
+            return None
+        name = message.WhichOneof("message")
+        self.heard.append((name, getattr(message, name)))
+        return self.heard[-1]
+
+    async def hear(self, name: str) -> Any:
+        """Read until a message of a name; return it."""
+        while (read := await self.read()) is not None:
+            if read[0] == name:
+                return read[1]
+            if read[0] == "failure":
+                raise EndedError(f"{read[1].reason}: {read[1].message}")
+        raise EndedError(f"{await self.call.code()}: {await self.call.details()}")
+
+    async def applied(self, sequence: int) -> v1.Ack:
+        """Read until a batch is counted or rejected; return the Ack that says so."""
+        while (ack := await self.hear("ack")).applied < sequence:
+            pass
+        told: v1.Ack = ack
+        return told
+
+    async def result(self) -> tuple[v1.Result, list[bytes]]:
+        """Read the result and its files to the end of the stream."""
+        result: v1.Result = await self.hear("result")
+        files = [b""] * len(result.manifest.files)
+        while (read := await self.read()) is not None:
+            if read[0] == "model_chunk":
+                assert read[1].offset == len(files[read[1].file])
+                files[read[1].file] += read[1].data
+        assert await self.call.code() is grpc.StatusCode.OK
+        for file, data in zip(result.manifest.files, files, strict=True):
+            assert (file.size, file.sha256) == (len(data), hashlib.sha256(data).digest())
+        return result, files
+
+    async def failure(self) -> v1.Failure:
+        """Read until the job fails; check that the status repeats it; return it."""
+        while (read := await self.read()) is not None:
+            if read[0] == "failure":
+                failure: v1.Failure = read[1]
+                await self.call.done_writing()
+                assert await self.read() is None
+                await check_status(self.call, failure)
+                return failure
+        raise EndedError(f"no failure came: {await self.call.code()}: {await self.call.details()}")
+
+    def all_heard(self, name: str) -> list[Any]:
+        """Return all messages of a name so far."""
+        return [message for heard, message in self.heard if heard == name]
+
+
+async def status_of(call: Any) -> tuple[grpc.StatusCode, error_details_pb2.ErrorInfo, float | None]:
+    """Return status, ErrorInfo and retry delay of a call that has ended."""
+    code = await call.code()
+    status = status_pb2.Status()
+    size = len(await call.details())
+    for key, value in await call.trailing_metadata():
+        if key == "grpc-status-details-bin":
+            status.ParseFromString(value)
+            size += len(value)
+    assert size < 4096
+    info, retry, delay = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo(), None
+    for detail in status.details:
+        if detail.Unpack(retry):
+            delay = retry.retry_delay.ToTimedelta().total_seconds()
+        detail.Unpack(info)
+    return code, info, delay
+
+
+async def check_status(call: Any, failure: v1.Failure) -> None:
+    """Assert that the status of a call repeats its failure."""
+    _, info, delay = await status_of(call)
+    assert info.reason == failure.reason
+    assert info.domain == "zeropoint.dev"
+    assert failure.retryable == (delay is not None)
+    if delay is not None:
+        assert failure.retry_delay.ToTimedelta().total_seconds() == delay
+
+
+async def inspect(
+    channel: grpc.aio.Channel, files: Mapping[str, bytes], options: v1.StaticOptions | None = None
+) -> v1.InspectResponse:
+    """Inspect a model; raises AioRpcError."""
+    stub: Any = v1.QuantizationServiceStub(channel)
+    call = stub.Inspect()
+    start = v1.InspectStart(manifest=manifest(files), static_options=options)
+    try:
+        await call.write(v1.InspectRequest(start=start))
+        for index, data in enumerate(files.values()):
+            for offset in range(0, len(data), _CHUNK):
+                chunk = data[offset : offset + _CHUNK]
+                part = v1.ModelChunk(file=index, offset=offset, data=chunk)
+                await call.write(v1.InspectRequest(model_chunk=part))
+        await call.done_writing()
+    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+        pass  # refused already; the answer says why
+    answer: v1.InspectResponse = await call
+    return answer

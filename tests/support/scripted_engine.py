@@ -1,0 +1,198 @@
+"""An engine that does as the model file says: JSON with what to do in each phase.
+
+Workers import it in place of the real one (`ZEROPOINT_ENGINE`), so that tests can have crashes,
+endless loops and results of any size. What it is fed can be told from its result.
+
+    {"prepare": "ok", "observe": "ok", "finish": "ok", "result_bytes": 0, "result_files": 1}
+
+A deed is "ok", "bug", "abort", "segfault", "loop", "hog", "full", "sleep:SECONDS", "env" (fails
+and tells the environment), "raise:REASON", "reject:REASON" or "spawn" (starts a child and sleeps).
+"""
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from zeropoint.engine.errors import BatchError, EngineError
+from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase
+from zeropoint.engine.options import Options
+from zeropoint.engine.report import (
+    CalibrationFigures,
+    Inspection,
+    PlanReport,
+    Report,
+    Signature,
+    TensorSpec,
+    Verification,
+    VerificationState,
+    Versions,
+)
+
+SIGNATURE = Signature(
+    inputs=(TensorSpec(name="x", element_type=1, shape=("N", 4)),),
+    outputs=(TensorSpec(name="y", element_type=1, shape=None),),
+)
+PLAN = PlanReport(nodes=(), tensors=(), opset=17)
+
+
+def warm() -> None:
+    """Nothing to compile."""
+
+
+def versions() -> Versions:
+    return Versions(zeropoint="scripted", onnxruntime="none", onnx="none")
+
+
+def static_op_types() -> tuple[str, ...]:
+    return ("Conv", "MatMul")
+
+
+def dynamic_op_types() -> tuple[str, ...]:
+    return ("MatMul",)
+
+
+def open_job(path: Path, options: Options, settings: JobSettings) -> "ScriptedJob":
+    return ScriptedJob(path, options, settings)
+
+
+def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
+    script = json.loads(path.read_text())
+    do(script.get("prepare", "ok"))
+    return Inspection(signature=SIGNATURE, plan=PLAN, opset=17, model_bytes=path.stat().st_size)
+
+
+class ScriptedJob:
+    signature = SIGNATURE
+    plan = PLAN
+
+    def __init__(self, path: Path, options: Options, settings: JobSettings) -> None:
+        self.path, self.options, self.settings = path, options, settings
+        self.script: dict[str, Any] = json.loads(path.read_text())
+        self.digests: list[str] = []
+        self.tell(Phase.PREPARE, 0)
+        do(self.script.get("prepare", "ok"))
+
+    def observe(self, batch: Batch) -> None:
+        value = float(np.asarray(batch["x"]).reshape(-1)[0]) if batch["x"].size else 0.0
+        do(self.script.get("observe", "ok"))
+        if value == self.script.get("reject_value"):
+            raise BatchError("BATCH_SHAPE", "x does not please", input="x")
+        content = hashlib.sha256()
+        for name in sorted(batch):
+            array = batch[name]
+            content.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            content.update(array.tobytes())
+        self.digests.append(content.hexdigest())
+        self.tell(Phase.CALIBRATE, len(self.digests))
+
+    def finish(self) -> JobResult:
+        self.tell(Phase.QUANTIZE, 0)
+        do(self.script.get("finish", "ok"))
+        return JobResult(files=self.files(), report=self.report())
+
+    def files(self) -> tuple[Path, ...]:
+        folder = self.settings.workspace / "out"
+        folder.mkdir()
+        told = json.dumps({"digests": self.digests, "threads": self.settings.threads}).encode()
+        paths = [folder / "model.onnx"]
+        paths[0].write_bytes(told.ljust(self.script.get("result_bytes", 0)))
+        if self.script.get("result_files", 1) > 1:
+            paths.append(folder / "model.onnx.data")
+            paths[1].write_bytes(b"weights" * 1000)
+        return tuple(paths)
+
+    def report(self) -> Report:
+        return Report(
+            versions=versions(),
+            source_sha256=hashlib.sha256(self.path.read_bytes()).digest(),
+            digest=bytes(32),
+            options=self.options,
+            signature=SIGNATURE,
+            plan=PLAN,
+            verification=Verification(state=VerificationState.NOT_RUN, message="scripted"),
+            calibration=CalibrationFigures(batches=len(self.digests), rejected=0, tensors=1),
+            warnings=(),
+            source_bytes=self.path.stat().st_size,
+            result_bytes=0,
+            phases=(),
+        )
+
+    def tell(self, phase: Phase, done: int) -> None:
+        assert self.settings.progress is not None
+        self.settings.progress(phase, done, 0, "as scripted")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to close."""
+
+
+def do(deed: str) -> None:
+    """Do one deed of a script."""
+    name, _, detail = deed.partition(":")
+    match name:
+        case "ok":
+            return
+        case "bug":
+            raise RuntimeError("a bug, with secrets in its text")
+        case "abort":
+            os.abort()
+        case "segfault":
+            ctypes.string_at(0)
+        case "loop":
+            while True:
+                pass
+        case "hog":
+            hoard = []
+            while True:
+                hoard.append(np.empty(1 << 28, np.uint8))
+        case "full":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        case "sleep":
+            time.sleep(float(detail))
+        case "env":
+            raise EngineError("MODEL_INVALID", "told", **told_environment())
+        case "raise":
+            raise EngineError(detail, f"as scripted, in {Path.cwd().parent}/model", node="n1")
+        case "reject":
+            raise BatchError(detail, "as scripted")
+        case "spawn":
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            time.sleep(600)
+        case _:
+            raise ValueError(deed)
+
+
+def told_environment() -> dict[str, str]:
+    """Return what a worker can see of where it runs."""
+    return {
+        "names": ",".join(sorted(os.environ)),
+        "telemetry": os.environ.get("ORT_DISABLE_TELEMETRY", ""),
+        "cwd": ",".join(path.name for path in Path().iterdir()),
+        "descriptors": ",".join(sorted(_open_files())),
+    }
+
+
+def _open_files() -> list[str]:
+    links = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            links.append(str(link.readlink()).split(":")[0])
+    return links

@@ -1,0 +1,115 @@
+"""Real servers, as processes on loopback ports."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_TESTS = Path(__file__).parents[1]
+_SECONDS = 30.0
+
+
+class ServerProcess:
+    """`python -m zeropoint.server`, started and listening.
+
+    Attributes:
+        address: Where it listens.
+        scratch: Its scratch folder.
+    """
+
+    def __init__(self, folder: Path, *, listen: str = "127.0.0.1:0", **settings: object) -> None:
+        self.scratch = folder / "scratch"
+        self._stderr = (folder / f"stderr-{time.monotonic_ns()}").open("w+b")
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(_TESTS),
+            "ORT_DISABLE_TELEMETRY": "1",
+            "A_SECRET": "do not tell",
+            "ZEROPOINT_SCRATCH": str(self.scratch),
+            "ZEROPOINT_COMPILED": str(folder / "compiled"),
+            "ZEROPOINT_ENGINE": "support.scripted_engine",
+            **{f"ZEROPOINT_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "zeropoint.server", "--embedded", "--listen", listen],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=environment,
+        )
+        assert self.popen.stdout is not None
+        line = self.popen.stdout.readline()
+        assert line, self.log()
+        self.address: str = json.loads(line)["address"]
+
+    def log(self) -> str:
+        """Return what it has written to stderr."""
+        self._stderr.seek(0)
+        return self._stderr.read().decode()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of a name from its log."""
+        lines = (line for line in self.log().splitlines() if line.startswith("{"))
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+    def workers(self) -> list[psutil.Process]:
+        """Return its worker processes."""
+        children = psutil.Process(self.popen.pid).children()
+        return [one for one in children if "zeropoint.server.worker" in _command(one)]
+
+    def job_folders(self) -> list[Path]:
+        """Return the folders of jobs, the spare's with them."""
+        return list(self.scratch.glob("server-*/job-*"))
+
+    def worker_of(self, job: str) -> psutil.Process:
+        """Return the worker of a job."""
+        return next(one for one in self.workers() if job in _command(one))
+
+    def stop(self) -> int:
+        """End its stdin, wait, and return its exit status."""
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.popen.stdin.close()
+        try:
+            return self.popen.wait(_SECONDS)
+        finally:
+            self.popen.kill()
+            self.popen.wait()
+            self.popen.stdout.close()
+            self._stderr.close()
+
+
+@contextlib.contextmanager
+def server(folder: Path, **settings: Any) -> Iterator[ServerProcess]:
+    """Run a server while the block runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    running = ServerProcess(folder, **settings)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def eventually(condition: Callable[[], object], seconds: float = 10.0) -> bool:
+    """Return whether `condition` comes true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
