@@ -12,6 +12,8 @@ from typing import NamedTuple
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 _MAX_DEPTH = 100
+# TensorProto.data_location = EXTERNAL: what does not contain these bytes has no external data.
+_EXTERNAL = b"\x70\x01"
 
 Pieces = list[memoryview]
 TensorRewrite = Callable[[memoryview], Sequence[bytes | memoryview] | None]
@@ -118,7 +120,7 @@ class _Rewriter:
 
     def message(self, view: memoryview, kind: _Message, depth: int) -> Pieces | None:
         """Return the pieces of a rewritten message, or None where nothing changes."""
-        if len(view) < self._threshold and b"location" not in bytes(view):
+        if len(view) < self._threshold and _EXTERNAL not in bytes(view):
             return None
         if depth > _MAX_DEPTH:
             raise WireError(f"messages nest deeper than {_MAX_DEPTH} levels")
