@@ -167,9 +167,12 @@ class QuantizationClient:
 
     def _connect(self, progress: ProgressCallback | None) -> channel.Connection:
         """Return the connection; start a server of our own first if none is named."""
-        if self._named is None and progress is not None:
-            progress(Progress(phase=Phase.CONNECT, message="starting the embedded server"))
-        endpoint = self._named or embedded.endpoint()
+
+        def starting() -> None:
+            if progress is not None:
+                progress(Progress(phase=Phase.CONNECT, message="starting the embedded server"))
+
+        endpoint = self._named or embedded.endpoint(starting)
         with self._lock:
             if self._connection is None or self._connection.endpoint != endpoint:
                 self._connection = channel.Connection(endpoint, self._channel_options)

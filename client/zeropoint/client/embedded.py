@@ -108,8 +108,11 @@ _server: EmbeddedServer | None = None
 _inherited: list[EmbeddedServer] = []  # collecting a Popen object means waiting for its process
 
 
-def endpoint() -> Endpoint:
+def endpoint(starting: Callable[[], None] | None = None) -> Endpoint:
     """Return where this process's own server listens; start it if it does not run.
+
+    Args:
+        starting: Called before a server is started.
 
     Raises:
         UnavailableError: the server's packages are missing, or it does not start.
@@ -120,6 +123,8 @@ def endpoint() -> Endpoint:
             _server.stop()
             _server = None
         if _server is None:
+            if starting is not None:
+                starting()
             _server = EmbeddedServer()
         return _server.endpoint
 
