@@ -11,8 +11,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from onnxruntime.quantization import quant_utils  # noqa: TID251 - the side to compare with
-from onnxruntime.quantization.qdq_quantizer import QDQQuantizer  # noqa: TID251 - the same
+from onnxruntime.quantization import quant_utils
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from zeropoint.engine.errors import CalibrationError, ModelError
 from zeropoint.engine.options import QuantType, WeightOptions
