@@ -2,7 +2,6 @@
 
 import onnx
 import onnx_ir as ir
-from onnxscript import version_converter
 
 from zeropoint.engine.infer import infer_shapes, inferred_proto
 from zeropoint.engine.origins import kept_by_names
@@ -40,6 +39,9 @@ def settle_ir_version(model: ir.Model) -> None:
 
 
 def _by_onnxscript(model: ir.Model, target: int) -> None:
+    # Half a second to import, and few models come here.
+    from onnxscript import version_converter
+
     infer_shapes(model)
     for node in model.graph.all_nodes():
         # The converter would only log that it left such a node as it was.
