@@ -25,9 +25,9 @@ def make(folder: Path, *, lowest: bool) -> None:
     venv.create(folder, clear=True, with_pip=True)
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(floors()) if lowest else "")
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
-    pip += ["--disable-pip-version-check", "-c", constraints]
-    subprocess.run([*pip, "-e", f"{ROOT}[dev]"], check=True)
+    pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet")
+    options = ("--disable-pip-version-check", "-c", constraints)
+    subprocess.run([*pip, *options, "-e", f"{ROOT}[dev]"], check=True)
     (folder / "ready").touch()
 
 

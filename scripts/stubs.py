@@ -69,7 +69,7 @@ def generate(output: Path) -> None:
     """Write the stubs of all protos below `output`."""
     python = environment()
     protos = sorted(path.relative_to(PROTOS) for path in (PROTOS / PACKAGE).glob("*.proto"))
-    command = [
+    command: list[str | Path] = [
         python,
         "-m",
         "grpc_tools.protoc",

@@ -110,7 +110,7 @@ class _Rewriter:
         node = self._nodes[quant.node]
         for index in quant.inputs:
             value = node.inputs[index]
-            name = value.name if value is not None else None
+            name = (value.name if value is not None else None) or ""
             if name in read:
                 node.replace_input_with(index, read[name])
 
