@@ -17,7 +17,7 @@ from support.fake_service import RESULT, FakeServer, Script
 from typer.testing import CliRunner, Result
 
 from zeropoint import v1
-from zeropoint.client import Phase, Progress, errors
+from zeropoint.client import Phase, Progress, embedded, errors
 from zeropoint.client.cli import display
 from zeropoint.client.cli.app import app
 from zeropoint.client.cli.data import open_data
@@ -261,6 +261,19 @@ def test_pickles_are_not_read(tmp_path: Path) -> None:
     np.save(tmp_path / "d.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(errors.DataError, match="cannot be read as numpy data"):
         open_data(str(tmp_path / "d.npy"), None)
+
+
+def test_serve_is_the_server() -> None:
+    command = [sys.executable, "-c", "from zeropoint.client.cli import main; main()", "serve"]
+    done = subprocess.run([*command, "--help"], capture_output=True, check=True)
+    assert b"usage: python -m zeropoint.server" in done.stdout
+
+
+def test_serve_needs_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_NEEDED", ("no_such_package",))
+    result = run("serve", "--listen", "127.0.0.1:0")
+    assert result.exit_code == 1
+    assert "pip install 'zeropoint[server]'" in result.stderr
 
 
 def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

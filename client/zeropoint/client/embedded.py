@@ -39,7 +39,7 @@ class EmbeddedServer:
         Raises:
             UnavailableError: the server's packages are missing, or it does not start.
         """
-        _check_installed()
+        check_installed()
         self._folder = _private_folder() if os.name == "posix" else None
         token = None if self._folder else secrets.token_urlsafe(32)
         address = f"unix:{self._folder}/s" if self._folder else "127.0.0.1:0"
@@ -153,13 +153,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
+    """Check that the packages of the server are there.
+
+    Raises:
+        UnavailableError: some are missing; its metadata names them.
+    """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UnavailableError(
             "SERVER_UNREACHABLE",
-            "No server was named, and the embedded one is not installed: "
-            "pip install 'zeropoint[server]', or name one with server= or ZEROPOINT_SERVER.",
+            "The server is not installed here: pip install 'zeropoint[server]', or use one that "
+            "runs elsewhere, with server= or ZEROPOINT_SERVER.",
             {"missing": ", ".join(missing)},
         )
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from zeropoint.client import api
+from zeropoint.client import api, embedded
 from zeropoint.client.cli import arguments as args
 from zeropoint.client.cli.data import open_data
 from zeropoint.client.cli.display import exit_codes, print_answer, progress_display
@@ -193,6 +193,8 @@ def demo(
 )
 def serve(context: typer.Context) -> None:
     """Run a server; the arguments are those of `python -m zeropoint.server`."""
+    with exit_codes(json_output=False):
+        embedded.check_installed()
     command = [sys.executable, "-P", "-m", "zeropoint.server", *context.args]
     if os.name == "posix":
         os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
