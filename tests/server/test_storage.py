@@ -128,6 +128,16 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
         Scratch(tmp_path / "scratch", 0)
 
 
+def test_a_folder_that_others_can_write_to_is_refused_and_left_alone(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    with pytest.raises(PermissionError):
+        Scratch(shared, 0)
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+    assert list(shared.iterdir()) == []
+
+
 def test_the_lock_is_not_inherited(scratch: Scratch, tmp_path: Path) -> None:
     (lock,) = (tmp_path / "scratch").glob("server-*/lock")
     links = [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]

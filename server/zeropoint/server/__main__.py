@@ -9,8 +9,9 @@ from pydantic_settings import CliApp
 
 from zeropoint.server import logs
 from zeropoint.server.app import Server
+from zeropoint.server.heap import keep_freed_chunks
 from zeropoint.server.settings import Settings
-from zeropoint.server.storage import Scratch
+from zeropoint.server.storage import Scratch, make_private
 
 
 def main() -> None:
@@ -32,9 +33,10 @@ def main() -> None:
 
 async def serve(settings: Settings) -> None:
     """Serve with `settings`, in a scratch folder of its own."""
-    settings.compiled_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keep_freed_chunks()
     scratch = Scratch(settings.scratch, settings.scratch_bytes)
     try:
+        make_private(settings.compiled_folder)
         await Server(settings, scratch).run()
     finally:
         scratch.remove()

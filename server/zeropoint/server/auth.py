@@ -1,7 +1,9 @@
 """The bearer token that every call but a health check needs, where one is set."""
 
+import asyncio
+import contextlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -9,6 +11,7 @@ import grpc
 from zeropoint.server import errors
 from zeropoint.server.failure import JobError
 
+_FIRST_MESSAGE_SECONDS = 5.0
 _OPEN = "/grpc.health.v1.Health/"
 
 if TYPE_CHECKING:  # grpc's classes are generic in their stubs only
@@ -39,7 +42,12 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         return hmac.compare_digest(shown, self._expected)
 
 
-async def _refuse(_requests: Any, context: "_Context") -> None:
+async def _refuse(requests: AsyncIterator[Any], context: "_Context") -> None:
+    # A client of grpc.aio that is still writing its first message would see INTERNAL instead.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_MESSAGE_SECONDS):
+            async for _ in requests:
+                break
     failure = errors.failure_of(
         JobError("UNAUTHENTICATED", "This server needs a token: set ZEROPOINT_TOKEN or token=.")
     )

@@ -95,13 +95,12 @@ class QuantizationServicer(v1.QuantizationServiceServicer):
                 try:
                     result = await alongside(job, self._lifecycle.cut_off(), *others)
                     outcome = "OK"
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - all of them become statuses
                     failure = errors.failure_of(error)
                     outcome = failure.reason
                     if outcome == "INTERNAL" and not context.done():
                         _log.exception("bug")
                     await link.fail(failure)
-                    raise  # never reached: failing ends the call
         finally:
             _log.info("job_ended", outcome=outcome, seconds=round(time.monotonic() - begin, 3))
             await link.close()

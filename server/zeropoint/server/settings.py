@@ -27,12 +27,6 @@ def _physical_memory() -> int:
     return memory if text == "max" else min(memory, int(text))
 
 
-def _worker_memory() -> ByteSize:
-    """Return 3/4 of the memory shared among the jobs, or 4 GiB, whichever is more."""
-    usable = _physical_memory() * 3 // 4
-    return ByteSize(min(usable, max(usable // cores(), 4 * _GIB)))
-
-
 def _scratch() -> Path:
     return Path(tempfile.gettempdir()) / f"zeropoint-{os.getuid()}"
 
@@ -95,7 +89,9 @@ class Settings(BaseSettings):
     )
 
     worker_threads: Count = Field(default_factory=cores, description="threads of one job")
-    worker_memory: ByteSize = Field(default_factory=_worker_memory, description="memory of one job")
+    worker_memory: ByteSize | None = Field(
+        None, description="memory of one job; default: the job's share of 3/4 of all memory"
+    )
     worker_cpu_seconds: Count = Field(24 * 3600, description="CPU time of one job")
     prepare_seconds: Seconds = Field(600, description="to load, convert and plan a model")
     batch_seconds: Seconds = Field(600, description="to run one batch")
@@ -110,6 +106,12 @@ class Settings(BaseSettings):
     def window(self) -> int:
         """Bytes of batches that one stream may have under way, never below the largest batch."""
         return max(self.window_bytes or 0, self.batch_bytes)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory of one job; by default never less than 4 GiB, where there are 4 GiB."""
+        usable = _physical_memory() * 3 // 4
+        return self.worker_memory or min(usable, max(usable // self.jobs, 4 * _GIB))
 
     @property
     def compiled_folder(self) -> Path:

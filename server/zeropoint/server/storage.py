@@ -67,10 +67,9 @@ class Scratch:
         """Make this server's folder and remove those of dead servers.
 
         Raises:
-            OSError: `root` cannot be made, or is not a folder of this user's own.
+            OSError: `root` cannot be made, or is not a folder that only this user can write to.
         """
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_own(root)
+        make_private(root)
         with _locked(root / "lock"):
             _remove_dead(root)
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
@@ -184,12 +183,17 @@ class Upload:
         return self._folder.partial / str(index)
 
 
-def _check_own(root: Path) -> None:
-    """Refuse a folder that another user could have put there or could look into."""
-    state = root.lstat()
-    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
-        raise PermissionError(f"{root} is not a folder of this user's own")
-    root.chmod(0o700)
+def make_private(folder: Path) -> None:
+    """Make a folder, or take one that no other user can have put anything into.
+
+    Raises:
+        OSError: it cannot be made, is a link, or belongs to, or can be written by, others.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = folder.lstat()
+    others_may_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or others_may_write:
+        raise PermissionError(f"{folder} is not a folder that only this user can write to")
 
 
 def _remove_dead(root: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Never, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -38,7 +38,8 @@ class GrpcLink(Generic[_RequestT]):
         self._next: asyncio.Task[_RequestT | None] | None = None
         self._ended = False
         self._stalled = False
-        self._writing = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._write: asyncio.Task[None] | None = None
         self._written = asyncio.get_running_loop().time()
 
     async def receive(self) -> Request | None:
@@ -53,18 +54,10 @@ class GrpcLink(Generic[_RequestT]):
         """Tell the client; one message at a time."""
         assert self._encode is not None
         encoded = self._encode(message)
-        async with self._writing:
-            try:
-                async with asyncio.timeout(self._settings.stall_seconds):
-                    await self._context.write(encoded)
-            except TimeoutError:
-                self._stalled = True
-                raise JobError(
-                    "CLIENT_STALLED",
-                    "The client has not read what the server sent for "
-                    f"{self._settings.stall_seconds:g} s.",
-                    seconds=f"{self._settings.stall_seconds:g}",
-                ) from None
+        async with self._turn:
+            await self._finish_write()
+            self._write = asyncio.create_task(self._context.write(encoded))
+            await self._finish_write()
             self._written = asyncio.get_running_loop().time()
 
     async def keep_alive(self) -> None:
@@ -73,10 +66,10 @@ class GrpcLink(Generic[_RequestT]):
         silence = self._settings.heartbeat_seconds
         while True:
             await asyncio.sleep(self._written + silence - loop.time())
-            if loop.time() >= self._written + silence and not self._writing.locked():
+            if loop.time() >= self._written + silence and not self._turn.locked():
                 await self.send(Heartbeat())
 
-    async def fail(self, failure: Failure) -> None:
+    async def fail(self, failure: Failure) -> Never:
         """Tell the client that the job has failed; read on for a while; end the call."""
         if self._encode is not None and not self._stalled:
             with contextlib.suppress(JobError):
@@ -86,19 +79,38 @@ class GrpcLink(Generic[_RequestT]):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
                 await self._context.abort_with_status(errors.status_of(failure))
+        raise grpc.aio.AbortError  # the status waits behind what the client does not read
 
     async def close(self) -> None:
-        """Stop reading."""
-        if self._next is not None:
-            self._next.cancel()
-            await asyncio.gather(self._next, return_exceptions=True)
+        """Stop reading and writing."""
+        tasks = [task for task in (self._next, self._write) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _finish_write(self) -> None:
+        """Wait until the transport has taken the last message."""
+        if self._write is None:
+            return
+        # A write that is given up would leave the stream unusable: it goes on behind the wait.
+        done, _ = await asyncio.wait({self._write}, timeout=self._settings.stall_seconds)
+        if not done:
+            self._stalled = True
+            raise JobError(
+                "CLIENT_STALLED",
+                "The client has not read what the server sent for "
+                f"{self._settings.stall_seconds:g} s.",
+                seconds=f"{self._settings.stall_seconds:g}",
+            )
+        self._write.result()
+        self._write = None
 
     async def _read(self, seconds: float) -> _RequestT | None:
         if self._ended:
             return None
         if self._next is None:
             self._next = asyncio.create_task(self._read_one())
-        # A read that is given up would leave the stream unusable: it goes on behind the wait.
+        # As with writes, a read goes on behind the wait.
         done, _ = await asyncio.wait({self._next}, timeout=seconds)
         if not done:
             raise JobError(

@@ -2,10 +2,10 @@
 
 import asyncio
 import hashlib
-import time
 from collections import deque
 from pathlib import Path
 
+from zeropoint.server.alongside import alongside
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.dialogue import Dialogue, nonsense
 from zeropoint.server.jobs.link import Link
@@ -23,8 +23,11 @@ from zeropoint.server.worker.protocol import Kind
 _AHEAD = 4
 """Batches that the worker may have before it: one runs, others wait in its socket."""
 
-_ACK_SECONDS = 0.05
-_ACK_SHARE = 4
+_ACK_SECONDS = 0.01
+"""Least time between two reports to the client, so that small batches share one."""
+
+_THREAD_BYTES = 64 << 10
+"""Data that is worth a thread: less is copied and digested sooner than one is woken."""
 
 
 class _OpenBatch:
@@ -87,7 +90,8 @@ class BatchReceiver:
         self._open: _OpenBatch | None = None
         self._under_way: deque[int] = deque()
         self._room = asyncio.Semaphore(_AHEAD)
-        self._acknowledged = 0.0
+        self._news = asyncio.Event()
+        self._finished = False
 
     async def run(self) -> None:
         """Take batches until the client has finished and the worker has settled them all.
@@ -96,6 +100,9 @@ class BatchReceiver:
             JobError: whatever ends the job.
         """
         self._dialogue.on_settled(self._settled)
+        await alongside(self._report(), self._take_all())
+
+    async def _take_all(self) -> None:
         try:
             await self._take()
         finally:
@@ -103,7 +110,20 @@ class BatchReceiver:
                 self._open.close()
         for _ in range(_AHEAD):  # all of the room is free when all batches are settled
             await self._room.acquire()
-        await self._acknowledge()
+        self._finished = True
+        self._news.set()
+
+    async def _report(self) -> None:
+        """Tell the client of its batches until all are settled and told."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            finished = self._finished
+            for message in self._ledger.report():
+                await self._link.send(message)
+            if finished:
+                return
+            await asyncio.sleep(_ACK_SECONDS)
 
     async def _take(self) -> None:
         while True:
@@ -139,8 +159,10 @@ class BatchReceiver:
 
     async def _append(self, batch: _OpenBatch, chunk: BatchChunk) -> None:
         batch.check(chunk)
-        # In a thread: the next message arrives while this one is copied and digested.
-        await asyncio.to_thread(batch.append, chunk.data)
+        if len(chunk.data) < _THREAD_BYTES:
+            batch.append(chunk.data)
+        else:  # the next message arrives meanwhile
+            await asyncio.to_thread(batch.append, chunk.data)
         if batch.complete:
             await self._complete(batch)
 
@@ -156,8 +178,7 @@ class BatchReceiver:
             await self._hand_over(batch.header, batch.payload)
         batch.close()
         self._open = None
-        if batch.payload is None or not batch.intact:
-            await self._acknowledge()
+        self._news.set()
 
     async def _hand_over(self, header: BatchHeader, payload: PayloadWriter) -> None:
         await self._room.acquire()
@@ -167,7 +188,7 @@ class BatchReceiver:
             self._dialogue.watchdog.expect("a batch", self._batch_seconds)
         await self._dialogue.tell(Kind.BATCH, header.payload, payload.descriptor)
 
-    async def _settled(self, message: BatchSettled) -> None:
+    def _settled(self, message: BatchSettled) -> None:
         if not self._under_way or self._under_way.popleft() != message.sequence:
             raise nonsense(message)
         if self._under_way:
@@ -176,18 +197,4 @@ class BatchReceiver:
             self._dialogue.watchdog.relax()
         self._ledger.settle(message.sequence, message.rejection)
         self._room.release()
-        if self._worth_telling():
-            await self._acknowledge()
-
-    def _worth_telling(self) -> bool:
-        """Save messages while many small batches are under way; none is kept back for long."""
-        return (
-            not self._under_way
-            or self._ledger.returned * _ACK_SHARE >= self._ledger.window
-            or time.monotonic() - self._acknowledged >= _ACK_SECONDS
-        )
-
-    async def _acknowledge(self) -> None:
-        self._acknowledged = time.monotonic()
-        for message in self._ledger.report():
-            await self._link.send(message)
+        self._news.set()

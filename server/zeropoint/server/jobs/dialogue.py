@@ -1,13 +1,19 @@
 """A job's talk with its worker, of which the client hears what concerns it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.link import Link
 from zeropoint.server.jobs.watchdog import Watchdog
-from zeropoint.server.messages import BatchSettled, Progress, WorkerMessage
+from zeropoint.server.messages import (
+    BatchSettled,
+    JobDone,
+    ModelInspected,
+    Progress,
+    WorkerMessage,
+)
 from zeropoint.server.worker.process import Worker
 from zeropoint.server.worker.protocol import Kind
 
@@ -26,10 +32,10 @@ class Dialogue:
         self._worker = worker
         self._link = link
         self._answer: asyncio.Future[WorkerMessage] | None = None
-        self._on_settled: Callable[[BatchSettled], Awaitable[None]] | None = None
+        self._on_settled: Callable[[BatchSettled], None] | None = None
 
     async def listen(self) -> None:
-        """Hear the worker out; runs alongside everything else until it is cancelled.
+        """Hear the worker out; runs alongside everything else.
 
         Raises:
             JobError: the job has failed, the worker has died or takes too long.
@@ -40,10 +46,12 @@ class Dialogue:
                 case Progress():
                     await self._link.send(message)
                 case BatchSettled() if self._on_settled is not None:
-                    await self._on_settled(message)
+                    self._on_settled(message)
                 case _ if self._answer is not None and not self._answer.done():
                     self.watchdog.relax()
                     self._answer.set_result(message)
+                    if isinstance(message, JobDone | ModelInspected):
+                        return  # its last word; that it ends now is no crash
                 case _:
                     raise nonsense(message)
 
@@ -63,7 +71,7 @@ class Dialogue:
             raise nonsense(message)
         return message
 
-    def on_settled(self, tell: Callable[[BatchSettled], Awaitable[None]]) -> None:
+    def on_settled(self, tell: Callable[[BatchSettled], None]) -> None:
         """Have `tell` called for each batch that is counted or rejected."""
         self._on_settled = tell
 

@@ -133,7 +133,8 @@ class WorkerPool:
         try:
             about = await worker.ready()
         except JobError as failure:
-            _log.error("worker_not_ready", reason=failure.reason)
+            if not self._closed:
+                _log.error("worker_not_ready", reason=failure.reason)
             return
         if not self._about.done():
             self._about.set_result(about)

@@ -181,7 +181,7 @@ def _worker_settings(settings: Settings, folder: JobFolder, descriptor: int) -> 
         engine=settings.engine,
         folder=str(folder.path),
         threads=settings.worker_threads,
-        memory=settings.worker_memory,
+        memory=settings.memory,
         cpu_seconds=settings.worker_cpu_seconds,
         file_bytes=settings.scratch_bytes,
     )
