@@ -94,12 +94,14 @@ def test_excluded_nodes_stay_as_they_are(tmp_path: Path) -> None:
     assert operators(result.model)["MatMulInteger"] == 1
 
 
-def test_old_opsets_are_converted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_old_opsets_are_converted(tmp_path: Path, per_channel: bool) -> None:
     b = GraphBuilder(opset=9)
     b.input("x", [5, 16])
     b.node("MatMul", ["x", b.weight("w", 16, 4)], "y")
     b.output("y")
     source = b.save(tmp_path)
-    result = quantize(source, [], dynamic(), tmp_path / "job")
+    result = quantize(source, [], dynamic(per_channel=per_channel), tmp_path / "job")
+    assert [node.name for node in result.report.verification.nodes] == ["matmul_y"]
     batch = {"x": np.ones((5, 16), np.float32)}
     assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 30

@@ -1,5 +1,6 @@
 """ONNX Runtime sessions: opened by path, on the CPU, without side effects."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 # Everything that ONNX Runtime says is raised as RuntimeRefusal; its log would say it twice.
 _LOG_FATAL_ONLY = 4
+_PATH_GIVEN = re.compile(r"Load model from .*? failed:")
 
 
 class RuntimeRefusal(Exception):  # noqa: N818 - what it is, not what it breaks
@@ -123,8 +125,8 @@ def _write_optimized(options: Any, path: Path) -> None:
 
 
 def _plain(error: Exception) -> str:
-    """Return what ONNX Runtime says without its own numbering."""
+    """Return what ONNX Runtime says without its own numbering, and without the file's path."""
     text = str(error)
     if text.startswith("[ONNXRuntimeError]"):
         text = text.split(" : ", 3)[-1]
-    return text.strip()
+    return _PATH_GIVEN.sub("", text).strip()

@@ -21,6 +21,8 @@ from zeropoint.engine.report import NodeFigures
 from zeropoint.engine.sessions import Session
 from zeropoint.engine.similarity import Sums
 
+_AXIS_OPSET = 13  # of QuantizeLinear
+
 InputKey = tuple[str, int]
 """Name of a node and index of one of its inputs."""
 
@@ -207,7 +209,7 @@ class _Branch:
         return value
 
     def _through_codes(self, value: ir.Value, qparams: QParams) -> ir.Value:
-        if qparams.dtype == np.int32:
+        if qparams.dtype == np.int32 or (qparams.axis is not None and not self._knows_axis()):
             return self._constant_through_codes(value, qparams)
         parameters = self.edit.parameters(self.name, qparams)
         attributes = [] if qparams.axis is None else [ir.AttrInt64("axis", qparams.axis)]
@@ -215,12 +217,16 @@ class _Branch:
         return self._node("DequantizeLinear", codes, *parameters, attributes=attributes)
 
     def _constant_through_codes(self, value: ir.Value, qparams: QParams) -> ir.Value:
-        """QuantizeLinear makes no int32: compute it here; only biases are int32."""
+        """Compute here what QuantizeLinear cannot: int32, and channels before opset 13."""
         tensor = ir.convenience.get_const_tensor(value)
         assert tensor is not None, value.name
         array: NDArray[np.floating] = tensor.numpy()
-        rounded = dequantize(quantize(array.reshape(-1), qparams), qparams)
-        return self.edit.constant(f"{self.name}/bias", rounded.reshape(array.shape))
+        flat = array.reshape(-1) if qparams.dtype == np.int32 else array  # biases are one row
+        rounded = dequantize(quantize(flat, qparams), qparams)
+        return self.edit.constant(f"{self.name}/rounded", rounded.reshape(array.shape))
+
+    def _knows_axis(self) -> bool:
+        return self.edit.graph.opset_imports.get("", 0) >= _AXIS_OPSET
 
     def _through_dynamic_codes(self, value: ir.Value) -> ir.Value:
         node = self._append(ir.Node("", "DynamicQuantizeLinear", [value], num_outputs=3))
