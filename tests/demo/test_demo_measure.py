@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from support.models import detector, recognizer
+
 from zeropoint.client.demo.measure import compare_latency, compare_text
 from zeropoint.client.demo.ocr import Reader, open_reader
 from zeropoint.client.demo.outcome import DemoOutcome, by_reason

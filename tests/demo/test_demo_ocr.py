@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from support.models import detector, recognizer
+
 from zeropoint.client.demo.components import Box
 from zeropoint.client.demo.images import crop
 from zeropoint.client.demo.ocr import (

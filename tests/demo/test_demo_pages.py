@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from support.models import detector_batches, recognizer_batches
+
 from zeropoint.client.demo.pages import HEIGHT, MARGIN, PADDING, WIDTH, page, pages
 
 

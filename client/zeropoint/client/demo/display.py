@@ -1,33 +1,51 @@
 """The demo's outcome as tables."""
 
+from collections import Counter
 from collections.abc import Callable
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
 from zeropoint.client.demo.outcome import DemoOutcome, ModelOutcome, by_reason
+from zeropoint.client.report import NodeState
 from zeropoint.client.summary import decibels
 
 
-def show(console: Console, outcome: DemoOutcome) -> None:
-    """Print what the demo found, and the verdict last."""
-    console.print(_figures(outcome))
-    console.print(_float_nodes(outcome))
-    console.print(_text(outcome))
+def present(console: Console, outcome: DemoOutcome, *, json_output: bool) -> int:
+    """Print what the demo found, as tables or as a JSON document, and return its exit code.
+
+    Args:
+        console: Where it goes.
+        outcome: What was found.
+        json_output: A JSON document instead of tables.
+
+    Returns:
+        0 when both pipelines read the same text, else 1.
+    """
+    if json_output:
+        console.print_json(data=outcome.to_dict())
+    else:
+        console.print(_figures(outcome), _float_nodes(outcome), _text(outcome))
+        console.print(_verdict(outcome))
+    return 0 if outcome.agreement == 1 else 1
+
+
+def _verdict(outcome: DemoOutcome) -> str:
     total = len(outcome.lines)
     same = sum(line.same for line in outcome.lines)
     right = sum(line.right for line in outcome.lines)
     style = "green" if same == total else "red"
-    console.print(
+    return (
         f"[{style}]{same} of {total} lines read the same before and after[/]; the float models "
         f"read {right} of {total} as written. {outcome.seconds:.0f} s in all."
     )
 
 
 def _figures(outcome: DemoOutcome) -> Table:
-    table = Table(title="Before and after", title_justify="left")
+    table = _table("Before and after")
     table.add_column()
     for model in outcome.models:
         table.add_column(model.job.name, justify="right")
@@ -37,7 +55,7 @@ def _figures(outcome: DemoOutcome) -> Table:
         "signal to quantization noise": lambda model: decibels(model.job.report.sqnr_db),
         f"latency, {threads}": _latency,
         "integer kernels": _kernels,
-        "nodes quantized": _nodes,
+        "quantized nodes": _nodes,
         "calibration": _calibration,
     }
     for title, cell in rows.items():
@@ -61,8 +79,8 @@ def _kernels(model: ModelOutcome) -> str:
 
 
 def _nodes(model: ModelOutcome) -> str:
-    total = len(model.job.report.plan.nodes)
-    return f"{total - len(model.job.report.skipped)} of {total}"
+    count = Counter(node.state for node in model.job.report.plan.nodes)
+    return f"{count[NodeState.QUANTIZED]} of {count.total() - count[NodeState.FOLDED]}"
 
 
 def _calibration(model: ModelOutcome) -> str:
@@ -70,7 +88,7 @@ def _calibration(model: ModelOutcome) -> str:
 
 
 def _float_nodes(outcome: DemoOutcome) -> Table:
-    table = Table(title="Nodes that stayed float, and why", title_justify="left")
+    table = _table("Nodes that stayed float, and why")
     for title in ("model", "reason", "nodes"):
         table.add_column(title)
     for model in outcome.models:
@@ -82,10 +100,14 @@ def _float_nodes(outcome: DemoOutcome) -> Table:
 
 
 def _text(outcome: DemoOutcome) -> Table:
-    table = Table(title="Text read on pages not used for calibration", title_justify="left")
-    for title in ("float models", "quantized models", ""):
+    table = _table("Text read on pages that were not used for calibration")
+    for title in ("float models", "quantized models"):
         table.add_column(title)
     for line in outcome.lines:
-        mark = "[green]same[/]" if line.same else "[red]differs[/]"
-        table.add_row(escape(line.float_text), escape(line.quantized_text), mark)
+        style = "" if line.same else "red"
+        table.add_row(escape(line.float_text), escape(line.quantized_text), style=style)
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)

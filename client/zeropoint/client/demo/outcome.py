@@ -1,7 +1,7 @@
 """What the demo found: frozen values, and their JSON form."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class FloatNodes:
 
     Attributes:
         reason: UPPER_SNAKE.
-        message: The same for people, as said of the first of them.
+        message: The same for people; one of several where they name their nodes.
         op_types: How many of each operator type, most first.
     """
 
@@ -128,12 +128,12 @@ def by_reason(nodes: Iterable[NodePlan]) -> list[FloatNodes]:
     groups: dict[str, list[NodePlan]] = {}
     for node in nodes:
         groups.setdefault(node.reason, []).append(node)
-    grouped = [
-        FloatNodes(
-            reason,
-            members[0].message,
-            dict(Counter(node.op_type for node in members).most_common()),
-        )
-        for reason, members in groups.items()
-    ]
+    grouped = [_float_nodes(reason, members) for reason, members in groups.items()]
     return sorted(grouped, key=lambda group: -group.count)
+
+
+def _float_nodes(reason: str, members: Sequence[NodePlan]) -> FloatNodes:
+    messages = sorted({node.message for node in members})
+    op_types = Counter(node.op_type for node in members).most_common()
+    example = "such as: " if len(messages) > 1 else ""
+    return FloatNodes(reason, example + messages[0], dict(op_types))
