@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper
 from support.engine import kernels, quantize, run, sqnr_db, static
@@ -157,6 +158,18 @@ def test_nothing_to_quantize_says_why(tmp_path: Path) -> None:
     b.output("y", [4])
     with pytest.raises(NothingToQuantize, match="Exp has no integer form"):
         quantize(b.save(tmp_path), normal_batches({"x": (4,)}), static(), tmp_path / "job")
+
+
+def test_a_model_optimized_for_one_runtime_is_told_apart(tmp_path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(residual().save(tmp_path), options)
+    selection = NodeSelection(op_types_to_quantize=("Conv",))
+    with pytest.raises(NothingToQuantize, match="optimized for ONNX Runtime already"):
+        quantize(tmp_path / "optimized.onnx", IMAGES, static(selection=selection), tmp_path / "a")
+    result = quantize(tmp_path / "optimized.onnx", IMAGES, static(), tmp_path / "b")
+    assert "ALREADY_OPTIMIZED" in [warning.code for warning in result.report.warnings]
 
 
 def test_without_batches_there_is_no_result(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ class Job(ABC):
         return {
             node.name or "": node.op_type
             for node in self._planned.graph
-            if node.op_type in _KERNEL_OPERATORS
+            if node.domain == "" and node.op_type in _KERNEL_OPERATORS
         }
 
     def _save(self, digest: bytes) -> tuple[Path, ...]:

@@ -1,7 +1,8 @@
 """Everything that comes before data: load, prepare, plan."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -14,7 +15,9 @@ from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import QuantPlan, make_dynamic_plan, make_plan
 from zeropoint.engine.prepare import PreparedModel, prepare_model
-from zeropoint.engine.report import Inspection, PlanReport
+from zeropoint.engine.report import Inspection, PlanReport, Warning
+
+_OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,8 @@ class PlannedModel:
 
     def describe(self, parameters: Parameters | None = None) -> PlanReport:
         """Return the plan in the user's own terms, with parameters where they are known."""
-        return describe_plan(self.loaded, self.prepared, self.plan, self.options, parameters)
+        told = describe_plan(self.loaded, self.prepared, self.plan, self.options, parameters)
+        return replace(told, warnings=(*told.warnings, *self._warnings()))
 
     def user_name(self, node: ir.Node) -> str:
         """Return the user's name of a prepared node."""
@@ -65,13 +69,34 @@ class PlannedModel:
         )
 
     def _advice(self) -> str:
-        foreign = sorted({node.domain for node in self.graph} - {"", "ai.onnx"})
-        if foreign:
-            return (
-                f"The model holds operators of {', '.join(foreign)}: it may have been optimized "
-                "for one runtime already. Quantize the model from before that."
+        return self._fused() or (
+            "Widen op_types_to_quantize and nodes_to_quantize, if they were given."
+        )
+
+    def _fused(self) -> str:
+        """Say that a model was optimized already; empty where it was not."""
+        domains = sorted({node.domain for node in self.graph if node.domain in _OPTIMIZED})
+        if not domains:
+            return ""
+        return (
+            f"The model holds operators of {', '.join(domains)}: it may have been optimized for "
+            "ONNX Runtime already, which hides what can be quantized. Quantize the model from "
+            "before that."
+        )
+
+    def _warnings(self) -> Iterator[Warning]:
+        if fused := self._fused():
+            yield Warning(code="ALREADY_OPTIMIZED", message=fused)
+        nodes = {node.name or "": node for node in self.graph}
+        slow = [nodes[name] for name in self.plan.nodes if nodes[name].op_type == "Conv"]
+        if slow and isinstance(self.options, DynamicOptions):
+            yield Warning(
+                code="DYNAMIC_CONV_SLOW",
+                message="ONNX Runtime's ConvInteger is several times slower than a float Conv. "
+                "Where speed matters more than size, use static quantization, or "
+                "op_types_to_quantize=['MatMul', 'Gemm'].",
+                nodes=tuple(map(self.user_name, slow)),
             )
-        return "Widen op_types_to_quantize and nodes_to_quantize, if they were given."
 
 
 def plan_model(path: Path, options: Options, workspace: Path) -> PlannedModel:
