@@ -13,6 +13,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from pydantic_settings import CliApp
 from support.raw_client import Call, batch, in_loop, script, status_of
 from support.servers import ServerProcess, eventually, server
 
@@ -198,6 +199,16 @@ def test_a_port_that_is_taken_is_told(patient: ServerProcess, tmp_path: Path) ->
     assert ended.returncode == 1
     assert patient.address in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_an_empty_token_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEROPOINT_TOKEN", "")
+    assert CliApp.run(Settings, cli_args=[]).token is None
+    monkeypatch.setenv("ZEROPOINT_TOKEN", "sesame")
+    settings = CliApp.run(Settings, cli_args=["--jobs", "3"])
+    assert settings.token is not None
+    assert "sesame" not in repr(settings)
+    assert settings.jobs == 3
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "[::1]:1", "localhost:0", "unix:/run/z"])

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="ZEROPOINT_",
+        env_ignore_empty=True,
         cli_prog_name="python -m zeropoint.server",
         cli_kebab_case=True,
         cli_implicit_flags=True,

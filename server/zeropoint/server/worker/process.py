@@ -118,7 +118,9 @@ class Worker:
     async def close(self) -> None:
         """End the process, wait until it is gone, and remove its folder."""
         self.kill()
-        await self._process.wait()
+        with contextlib.suppress(TimeoutError):  # a slot must not wait for a stuck kernel call
+            async with asyncio.timeout(_EXIT_SECONDS):
+                await self._process.wait()
         for task in (self._ready, self._stderr):
             task.cancel()
         await asyncio.gather(self._ready, self._stderr, return_exceptions=True)
