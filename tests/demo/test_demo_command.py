@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -88,3 +89,10 @@ def test_a_server_that_is_not_there_is_an_error() -> None:
             Console(file=io.StringIO()), models=rapidocr_models(), server="127.0.0.1:1", samples=1
         )
     assert caught.value.reason == "SERVER_UNREACHABLE"
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "font_roboto", None)
+    with pytest.raises(ZeropointError, match="font_roboto") as caught:
+        demonstrate(Console(file=io.StringIO()), models=rapidocr_models(), server=None, samples=1)
+    assert caught.value.reason == "DEPENDENCY_MISSING"
