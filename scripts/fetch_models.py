@@ -11,6 +11,7 @@ def main() -> None:
     """Fetch what is not there yet, and say where it is."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from support.models import CACHE, SMALL
+
     from zeropoint.client.demo.models import fetch
 
     cache = Path(sys.argv[1]) if len(sys.argv) > 1 else CACHE
