@@ -83,7 +83,7 @@ class ScriptedJob:
         self.tell(Phase.PREPARE, 0)
         do(self.script.get("prepare", "ok"))
 
-    def observe(self, batch: Batch) -> None:
+    def observe(self, batch: Batch, sequence: int) -> None:
         value = float(np.asarray(batch["x"]).reshape(-1)[0]) if batch["x"].size else 0.0
         do(self.script.get("observe", "ok"))
         if value == self.script.get("reject_value"):

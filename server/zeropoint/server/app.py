@@ -1,12 +1,14 @@
 """The running server: ports, health, signals, and the order in which it ends."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import grpc
 import structlog
@@ -123,7 +125,20 @@ class Server:
         await self._lifecycle.end(grace, 0.0 if self._at_once else self._settings.refusal_seconds)
         await self._grpc.stop(0.5)
         await self._pool.close()
+        if self._settings.embedded:
+            self._remove_socket()
         _log.info("server_stopped")
+
+    def _remove_socket(self) -> None:
+        """Leave nothing of the private folder that an embedded server listens in.
+
+        Its owner removes it, too, but may have been killed.
+        """
+        scheme, _, path = self._settings.listen.partition(":")
+        if scheme == "unix":
+            with contextlib.suppress(OSError):
+                Path(path).unlink(missing_ok=True)
+                Path(path).parent.rmdir()
 
 
 def _interceptors(settings: Settings) -> Sequence[grpc.aio.ServerInterceptor]:

@@ -1,6 +1,7 @@
 """The process of one job: `python -P -m zeropoint.server.worker SETTINGS`, by the server only."""
 
 import errno
+import gc
 import importlib
 import os
 import socket
@@ -45,6 +46,9 @@ def serve(end: socket.socket, settings: WorkerSettings) -> None:
     try:
         engine = cast("Engine", importlib.import_module(settings.engine))
         engine.warm()
+        # What is loaded stays; graphs of many small objects are not worth frequent collections.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         folder = JobFolder(Path(settings.folder))
         Conversation(channel, engine, folder, settings.threads, told).run()
     except EngineError as error:

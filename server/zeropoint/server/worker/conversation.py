@@ -34,8 +34,8 @@ class EngineJob(Protocol):
     def plan(self) -> PlanReport:
         """What will be done."""
 
-    def observe(self, batch: Batch, /) -> None:
-        """Take one batch."""
+    def observe(self, batch: Batch, sequence: int, /) -> None:
+        """Take the batch with this number."""
 
     def finish(self) -> JobResult:
         """Make the result."""
@@ -162,7 +162,7 @@ class Conversation:
             header = v1.BatchHeader.FromString(payload)
             settled = v1.Ack(applied=header.sequence)
             try:
-                job.observe(tensors.arrays(header, mapped(descriptor)))
+                job.observe(tensors.arrays(header, mapped(descriptor)), header.sequence)
             except BatchError as error:
                 settled.rejected.add(
                     sequence=header.sequence,

@@ -10,8 +10,8 @@ from zeropoint.engine import (
     open_job,
     static_op_types,
     versions,
+    warm,
 )
-from zeropoint.sketch import warm
 
 __all__ = [
     "dynamic_op_types",
