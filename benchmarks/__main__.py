@@ -1,0 +1,68 @@
+"""Measures and prints: `python -m benchmarks [NAME ...]`."""
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from benchmarks import ingest, job, latency, loopback, memory, observation, scale
+from benchmarks.effort import QUICK, Effort
+from benchmarks.machine import facts
+from benchmarks.table import Row, markdown
+
+BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
+    "observation": observation.run,
+    "job": job.run,
+    "memory": memory.run,
+    "loopback": loopback.run,
+    "ingest": ingest.run,
+    "latency": latency.run,
+    "scale": scale.run,
+}
+
+_README = Path(__file__).with_name("README.md")
+_BEGIN, _END = "<!-- begin of figures -->\n", "<!-- end of figures -->\n"
+
+
+def main() -> None:
+    """Measure what the command line names; figures never change the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--quick", action="store_true", help="only see that everything works")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names).difference(BENCHMARKS):
+        parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    effort = QUICK if arguments.quick else Effort()
+    before = facts()
+    text = f"{before}\n{markdown(_measured(arguments.names or BENCHMARKS, effort))}"
+    print(f"\n{text}", end="")
+    if arguments.write:
+        write_figures(text, _README)
+
+
+def write_figures(text: str, readme: Path) -> None:
+    """Put text between the marks of a file.
+
+    Args:
+        text: What is to stand there.
+        readme: A file with both marks.
+    """
+    head, _, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
+    _, _, tail = rest.partition(_END)
+    readme.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{tail}", encoding="utf-8")
+
+
+def _measured(names: Iterable[str], effort: Effort) -> list[Row]:
+    rows: list[Row] = []
+    for name in names:
+        begin = time.perf_counter()
+        for row in BENCHMARKS[name](effort):
+            print(" | ".join(row.cells), flush=True)
+            rows.append(row)
+        print(f"{name} took {time.perf_counter() - begin:.0f} s", flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    main()
