@@ -55,7 +55,7 @@ class OpRule:
         fixed_output: Range (low, high) of the output, whatever the data.
         condition: Why a particular node has no integer form.
         dynamic: Whether there is a form whose activations are quantized as the model runs.
-        min_opset: Opset from which the operator takes integers.
+        min_opset: Opset from which the operator takes integers between Q/DQ pairs.
     """
 
     role: Role
@@ -67,7 +67,7 @@ class OpRule:
     fixed_output: tuple[float, float] | None = None
     condition: Condition | None = None
     dynamic: bool = False
-    min_opset: int = 10
+    min_opset: int = 1
 
     def activation_inputs(self, node: ir.Node) -> tuple[int, ...]:
         """Return the indices of the inputs of `node` that carry data."""

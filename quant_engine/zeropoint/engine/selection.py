@@ -11,6 +11,8 @@ from zeropoint.engine.ops import OpRule, Role, constant, rule_of
 from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.prepare import PreparedModel
 
+_DYNAMIC_OPSET = 11  # of DynamicQuantizeLinear
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -110,8 +112,13 @@ def _unfit(node: ir.Node, rule: OpRule | None, dynamic: bool) -> Kept | None:
     if rule is None or (dynamic and not rule.dynamic):
         return _no_integer_form(node)
     version = node.graph.opset_imports.get("", 0) if isinstance(node.graph, ir.Graph) else 0
-    if version < rule.min_opset:
-        return Kept("OPSET_TOO_LOW", f"{node.op_type} takes integers from opset {rule.min_opset}")
+    needed = _DYNAMIC_OPSET if dynamic else rule.min_opset
+    if version < needed:
+        return Kept(
+            "OPSET_TOO_LOW",
+            f"{node.op_type} takes integers from opset {needed}, and this model cannot be "
+            f"converted from {version}",
+        )
     refused = rule.condition(node) if rule.condition is not None else None
     if refused is not None:
         return Kept("NO_INTEGER_FORM", refused)
