@@ -17,7 +17,7 @@ from support.fake_service import RESULT, FakeServer, Script
 from typer.testing import CliRunner, Result
 
 from zeropoint import v1
-from zeropoint.client import Phase, Progress, embedded, errors
+from zeropoint.client import Convergence, Phase, Progress, embedded, errors
 from zeropoint.client.cli import display
 from zeropoint.client.cli.app import app
 from zeropoint.client.cli.data import open_data
@@ -285,6 +285,19 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Non
     assert "3/3 MB" in text
     assert "2/8" in text
     assert "converging" in text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_how_far_ranges_still_move_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, terminal: bool
+) -> None:
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", "120")
+    moving = Convergence(moving_share=0.0312, batches=8)
+    with display.progress_display() as show:
+        show(Progress(phase=Phase.CALIBRATE, done=16, total=64, convergence=moving))
+    assert "ranges: 3.1 % still move" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.fake_service import report, signature
 
 from zeropoint import v1
-from zeropoint.client import LimitError, Phase, Progress, ServerError
+from zeropoint.client import Convergence, LimitError, Phase, Progress, ServerError
 from zeropoint.client.job import Job
 from zeropoint.client.keywords import dynamic_options, static_options
 from zeropoint.client.model_files import SourceFile, open_model
@@ -135,6 +135,21 @@ def test_progress_of_the_server_is_told(folder: Path) -> None:
     assert len(bench.told) == told
     bench.hear(progress=v1.Progress(phase=v1.PHASE_VERIFY, done=1, total=2, message="conv1"))
     assert bench.told[-1] == Progress(phase=Phase.VERIFY, done=1, total=2, message="conv1")
+
+
+def test_how_far_ranges_still_move_stays_known_while_batches_are_counted(folder: Path) -> None:
+    bench = Bench(folder, [{"x": np.zeros(3)}] * 4)
+    bench.start(credit=1 << 20)
+    moving = v1.Convergence(moving_share=0.03, batches=8)
+    bench.hear(progress=v1.Progress(phase=v1.PHASE_CALIBRATE, done=1))
+    assert bench.told[-1].convergence is None
+    bench.hear(progress=v1.Progress(phase=v1.PHASE_CALIBRATE, done=2, convergence=moving))
+    bench.hear(ack=v1.Ack(applied=2))
+    assert [one.convergence for one in bench.told[-2:]] == [
+        Convergence(moving_share=0.03, batches=8)
+    ] * 2
+    bench.hear(progress=v1.Progress(phase=v1.PHASE_QUANTIZE, done=1))
+    assert bench.told[-1].convergence is None
 
 
 def test_the_job_ends_with_the_last_byte(folder: Path) -> None:

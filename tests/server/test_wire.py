@@ -51,6 +51,20 @@ async def test_phases_come_in_order(patient: ServerProcess) -> None:
 
 
 @in_loop
+async def test_how_far_ranges_still_move_is_told(patient: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.begin(script())
+        await call.send_batch(1, batch(1))
+        await call.finish(1)
+        await call.result()
+    told = call.all_heard("progress")
+    calibrating = [one for one in told if one.phase == v1.PHASE_CALIBRATE]
+    assert calibrating[0].convergence == v1.Convergence(moving_share=0.25, batches=1)
+    assert not any(one.HasField("convergence") for one in told if one not in calibrating)
+
+
+@in_loop
 async def test_a_dynamic_job_without_batches(patient: ServerProcess) -> None:
     async with grpc.aio.insecure_channel(patient.address) as channel:
         call = Call(channel, dynamic=True)

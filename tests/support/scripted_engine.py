@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from zeropoint.engine.errors import BatchError, EngineError
-from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase
+from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase, Progress
 from zeropoint.engine.options import Options
 from zeropoint.engine.report import (
     CalibrationFigures,
@@ -130,7 +130,9 @@ class ScriptedJob:
 
     def tell(self, phase: Phase, done: int) -> None:
         assert self.settings.progress is not None
-        self.settings.progress(phase, done, 0, "as scripted")
+        convergence = Convergence(moving_share=0.25, batches=done) if done else None
+        progress = Progress(phase=phase, done=done, message="as scripted", convergence=convergence)
+        self.settings.progress(progress)
 
     def __enter__(self) -> Self:
         return self

@@ -32,13 +32,14 @@ from zeropoint.client.options import (
     QuantType,
     StaticOptions,
 )
-from zeropoint.client.progress import Phase, Progress, ProgressCallback
+from zeropoint.client.progress import Convergence, Phase, Progress, ProgressCallback
 from zeropoint.client.report import Inspection, Report, ServerInfo
 
 __all__ = [
     "AuthenticationError",
     "CalibrationMethod",
     "CancelledError",
+    "Convergence",
     "DataError",
     "DataReader",
     "DynamicOptions",

@@ -15,7 +15,7 @@ from zeropoint.client.errors import LimitError, ServerError
 from zeropoint.client.model_files import SourceFile, read_chunks
 from zeropoint.client.options import Options, StaticOptions
 from zeropoint.client.output import ResultFiles
-from zeropoint.client.progress import Phase, Progress, ProgressCallback
+from zeropoint.client.progress import Convergence, Phase, Progress, ProgressCallback
 from zeropoint.client.report import Report
 
 Request = v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest
@@ -100,6 +100,7 @@ class Job:
         self._started: v1.Started | None = None
         self._rejected: list[Rejection] = []
         self._report: Report | None = None
+        self._convergence: Convergence | None = None
 
     @property
     def report(self) -> Report:
@@ -214,11 +215,17 @@ class Job:
         phase = _PHASES.get(progress.phase)
         if phase is not None and phase is not Phase.UPLOAD:  # that one is counted here
             known = self._batch_count if phase is Phase.CALIBRATE else 0
+            if progress.HasField("convergence"):
+                self._convergence = mirror.read(Convergence, progress.convergence)
             self._tell(phase, progress.done, progress.total or known, progress.message)
 
     def _tell(self, phase: Phase, done: int, total: int, message: str = "") -> None:
-        if self._progress is not None:
-            self._progress(Progress(phase=phase, done=done, total=total, message=message))
+        if self._progress is None:
+            return
+        convergence = self._convergence if phase is Phase.CALIBRATE else None
+        self._progress(
+            Progress(phase=phase, done=done, total=total, message=message, convergence=convergence)
+        )
 
 
 def _opening(

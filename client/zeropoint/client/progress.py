@@ -19,6 +19,20 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Convergence:
+    """How far the ranges moved lately; near 0, more data of the same kind will change little.
+
+    Attributes:
+        moving_share: Share of the tensors of which an end of the range moved by more than 1 % of
+            the range's width, 0..1.
+        batches: Over how many batches.
+    """
+
+    moving_share: float
+    batches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a job is.
 
@@ -27,12 +41,14 @@ class Progress:
         done: Units done: bytes of UPLOAD and DOWNLOAD, batches of CALIBRATE, steps elsewhere.
         total: Units of the phase; 0 where unknown.
         message: For people; may be empty.
+        convergence: How far ranges still move, during CALIBRATE, once that is known.
     """
 
     phase: Phase
     done: int = 0
     total: int = 0
     message: str = ""
+    convergence: Convergence | None = None
 
 
 class ProgressCallback(Protocol):

@@ -38,6 +38,7 @@ from zeropoint.v1.options_pb2 import (
 )
 from zeropoint.v1.quantization_service_pb2 import (
     Capabilities,
+    Convergence,
     DynamicStart,
     GetServerInfoRequest,
     GetServerInfoResponse,
@@ -118,6 +119,7 @@ __all__ = [
     "CalibrationFigures",
     "CalibrationMethod",
     "Capabilities",
+    "Convergence",
     "Credit",
     "Dimension",
     "DynamicOptions",

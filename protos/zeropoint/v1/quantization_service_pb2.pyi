@@ -29,17 +29,27 @@ PHASE_CALIBRATE: Phase
 PHASE_QUANTIZE: Phase
 PHASE_VERIFY: Phase
 
+class Convergence(_message.Message):
+    __slots__ = ("moving_share", "batches")
+    MOVING_SHARE_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    moving_share: float
+    batches: int
+    def __init__(self, moving_share: _Optional[float] = ..., batches: _Optional[int] = ...) -> None: ...
+
 class Progress(_message.Message):
-    __slots__ = ("phase", "done", "total", "message")
+    __slots__ = ("phase", "done", "total", "message", "convergence")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    CONVERGENCE_FIELD_NUMBER: _ClassVar[int]
     phase: Phase
     done: int
     total: int
     message: str
-    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    convergence: Convergence
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., message: _Optional[str] = ..., convergence: _Optional[_Union[Convergence, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
     __slots__ = ("job", "epoch", "next_sequence", "credit", "signature", "plan")
@@ -58,20 +68,26 @@ class Started(_message.Message):
     def __init__(self, job: _Optional[str] = ..., epoch: _Optional[int] = ..., next_sequence: _Optional[int] = ..., credit: _Optional[_Union[_batch_pb2.Credit, _Mapping]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ..., plan: _Optional[_Union[_report_pb2.Plan, _Mapping]] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("report", "manifest")
+    __slots__ = ("report", "manifest", "calibration")
     REPORT_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     report: _report_pb2.Report
     manifest: _model_pb2.ModelManifest
-    def __init__(self, report: _Optional[_Union[_report_pb2.Report, _Mapping]] = ..., manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ...) -> None: ...
+    calibration: _model_pb2.ModelFile
+    def __init__(self, report: _Optional[_Union[_report_pb2.Report, _Mapping]] = ..., manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ..., calibration: _Optional[_Union[_model_pb2.ModelFile, _Mapping]] = ...) -> None: ...
 
 class StaticStart(_message.Message):
-    __slots__ = ("options", "manifest")
+    __slots__ = ("options", "manifest", "calibration", "return_calibration")
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    RETURN_CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     options: _options_pb2.StaticOptions
     manifest: _model_pb2.ModelManifest
-    def __init__(self, options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ...) -> None: ...
+    calibration: _model_pb2.ModelFile
+    return_calibration: bool
+    def __init__(self, options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ..., calibration: _Optional[_Union[_model_pb2.ModelFile, _Mapping]] = ..., return_calibration: bool = ...) -> None: ...
 
 class QuantizeStaticRequest(_message.Message):
     __slots__ = ("start", "model_chunk", "batch_header", "batch_chunk", "finish", "heartbeat")

@@ -38,6 +38,8 @@ class QuantizationServiceStub(object):
     finish                        ->
     <-    progress, result, model_chunk ...
 
+    A static job that is given a calibration is finished without batches.
+
     Failures come as a message of the stream; the status of the call repeats them. After a
     failure the server reads on for a while, so that the message is not lost, and ends the call.
     """
@@ -82,6 +84,8 @@ class QuantizationServiceServicer(object):
     <-    credit, ack, progress
     finish                        ->
     <-    progress, result, model_chunk ...
+
+    A static job that is given a calibration is finished without batches.
 
     Failures come as a message of the stream; the status of the call repeats them. After a
     failure the server reads on for a while, so that the message is not lost, and ends the call.
@@ -159,6 +163,8 @@ class QuantizationService(object):
     <-    credit, ack, progress
     finish                        ->
     <-    progress, result, model_chunk ...
+
+    A static job that is given a calibration is finished without batches.
 
     Failures come as a message of the stream; the status of the call repeats them. After a
     failure the server reads on for a while, so that the message is not lost, and ends the call.

@@ -39,6 +39,8 @@ class QuantizationServiceStub:
       finish                        ->
                                     <-    progress, result, model_chunk ...
 
+    A static job that is given a calibration is finished without batches.
+
     Failures come as a message of the stream; the status of the call repeats them. After a
     failure the server reads on for a while, so that the message is not lost, and ends the call.
     """
@@ -72,6 +74,8 @@ class QuantizationServiceAsyncStub(QuantizationServiceStub):
       finish                        ->
                                     <-    progress, result, model_chunk ...
 
+    A static job that is given a calibration is finished without batches.
+
     Failures come as a message of the stream; the status of the call repeats them. After a
     failure the server reads on for a while, so that the message is not lost, and ends the call.
     """
@@ -100,6 +104,8 @@ class QuantizationServiceServicer(metaclass=_abc_1.ABCMeta):
                                     <-    credit, ack, progress
       finish                        ->
                                     <-    progress, result, model_chunk ...
+
+    A static job that is given a calibration is finished without batches.
 
     Failures come as a message of the stream; the status of the call repeats them. After a
     failure the server reads on for a while, so that the message is not lost, and ends the call.

@@ -21,9 +21,11 @@ from zeropoint.engine.errors import (
 )
 from zeropoint.engine.job import (
     Batch,
+    Convergence,
     JobResult,
     JobSettings,
     Phase,
+    Progress,
     ProgressCallback,
 )
 from zeropoint.engine.ops import dynamic_op_types, static_op_types
@@ -66,10 +68,12 @@ from zeropoint.engine.report import (
 __all__ = [
     # Jobs
     "Batch",
+    "Convergence",
     "Job",
     "JobResult",
     "JobSettings",
     "Phase",
+    "Progress",
     "ProgressCallback",
     "inspect_model",
     "open_job",

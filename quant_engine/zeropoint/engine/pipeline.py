@@ -14,11 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
+from zeropoint.engine.convergence import ConvergenceMeter
 from zeropoint.engine.digest import result_digest
 from zeropoint.engine.dynamic import rewrite_dynamic
 from zeropoint.engine.errors import BatchError, CalibrationError
 from zeropoint.engine.isolate import node_twins
-from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase
+from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase, Progress
 from zeropoint.engine.judge import judge
 from zeropoint.engine.observe import Observer
 from zeropoint.engine.options import Options, StaticOptions
@@ -93,16 +94,19 @@ class _Clock:
     def times(self) -> tuple[PhaseTime, ...]:
         return tuple(PhaseTime(phase=phase, seconds=s) for phase, s in self._seconds.items())
 
-    def tell(self, phase: Phase, done: int, total: int, message: str) -> None:
+    def seconds(self, phase: Phase) -> float:
+        return self._seconds.get(phase, 0.0)
+
+    def tell(self, progress: Progress) -> None:
         if self._progress is not None:
-            self._progress(phase, done, total, message)
+            self._progress(progress)
 
     @contextmanager
     def phase(self, phase: Phase, message: str) -> Iterator[None]:
-        self.tell(phase, 0, 1, message)
+        self.tell(Progress(phase=phase, done=0, total=1, message=message))
         with self.timed(phase):
             yield
-        self.tell(phase, 1, 1, message)
+        self.tell(Progress(phase=phase, done=1, total=1, message=message))
 
     @contextmanager
     def timed(self, phase: Phase) -> Iterator[None]:
@@ -110,8 +114,7 @@ class _Clock:
         try:
             yield
         finally:
-            spent = time.perf_counter() - begin
-            self._seconds[phase] = self._seconds.get(phase, 0.0) + spent
+            self._seconds[phase] = self.seconds(phase) + time.perf_counter() - begin
 
 
 class Job(ABC):
@@ -155,7 +158,15 @@ class Job(ABC):
                 raise
             self._retained.offer(batch)
             self._batches += 1
-        self._clock.tell(Phase.CALIBRATE, self._batches, 0, f"{self._batches} batches")
+            convergence = self._convergence()
+        self._clock.tell(
+            Progress(
+                phase=Phase.CALIBRATE,
+                done=self._batches,
+                message=f"{self._batches} batches",
+                convergence=convergence,
+            )
+        )
 
     def finish(self) -> JobResult:
         """Choose parameters, rewrite, save, verify and report.
@@ -209,6 +220,10 @@ class Job(ABC):
     @abstractmethod
     def _observe(self, batch: Batch, sequence: int) -> None:
         """Count a batch that fits the signature."""
+
+    def _convergence(self) -> Convergence | None:
+        """Return how far the ranges still move, where that is known."""
+        return None
 
     @abstractmethod
     def _calibration(self) -> CalibrationFigures | None:
@@ -266,6 +281,7 @@ class StaticJob(Job):
         super().__init__(planned, settings, clock)
         self._options = options
         self._sketches: Mapping[str, Sketch] = {}
+        self._meter = ConvergenceMeter(options)
         try:
             self._observer = Observer(
                 planned.prepared.model,
@@ -285,6 +301,10 @@ class StaticJob(Job):
 
     def _observe(self, batch: Batch, sequence: int) -> None:
         self._observer.observe(batch, sequence)
+
+    def _convergence(self) -> Convergence | None:
+        seconds = self._clock.seconds(Phase.CALIBRATE)
+        return self._meter.after(self._batches, seconds, self._observer.sketches)
 
     def _calibration(self) -> CalibrationFigures:
         if not self._batches:

@@ -132,6 +132,14 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Convergence:
+    """Share of the ranges that moved over the last `batches`."""
+
+    moving_share: float
+    batches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """`done` of `total` units of a phase; `total` is 0 where unknown."""
 
@@ -139,6 +147,7 @@ class Progress:
     done: int = 0
     total: int = 0
     message: str = ""
+    convergence: Convergence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,8 @@ class _Lines:
         if progress.phase is self._phase and now - self._printed < _LINE_SECONDS:
             return
         self._phase, self._printed = progress.phase, now
-        line = f"{progress.phase} {_count(progress)} {progress.message}".rstrip()
+        parts = (progress.phase, _count(progress), _note(progress))
+        line = " ".join(part for part in parts if part)
         self._console.print(line, markup=False, highlight=False)
 
 
@@ -126,11 +127,19 @@ class _Bars:
             completed=progress.done,
             total=progress.total or None,
             count=_count(progress),
-            note=progress.message,
+            note=_note(progress),
         )
 
     def _end(self, task: rich.progress.TaskID) -> None:
         self._bars.update(task, total=1, completed=1)
+
+
+def _note(progress: Progress) -> str:
+    """Return what is said behind the count."""
+    if progress.convergence is None:
+        return progress.message
+    moving = f"ranges: {progress.convergence.moving_share * 100:.2g} % still move"
+    return f"{progress.message}, {moving}" if progress.message else moving
 
 
 def _count(progress: Progress) -> str:

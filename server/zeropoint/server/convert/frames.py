@@ -62,9 +62,14 @@ def _settled(ack: v1.Ack) -> messages.BatchSettled:
 def _progress(progress: v1.Progress) -> messages.Progress:
     if progress.phase not in _PHASES:
         raise FrameError(f"phase {progress.phase} is unknown")
+    convergence = None
+    if progress.HasField("convergence"):
+        told = progress.convergence
+        convergence = messages.Convergence(moving_share=told.moving_share, batches=told.batches)
     return messages.Progress(
         phase=_PHASES[progress.phase],
         done=progress.done,
         total=progress.total,
         message=progress.message,
+        convergence=convergence,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from zeropoint import v1
 from zeropoint.engine import report as told
+from zeropoint.engine.job import Progress
 from zeropoint.engine.options import Options, StaticOptions
 from zeropoint.server.convert import options as options_of
 
@@ -29,6 +30,19 @@ def plan(value: told.PlanReport) -> v1.Plan:
         opset=value.opset,
         warnings=_warnings(value.warnings),
     )
+
+
+def progress(value: Progress) -> v1.Progress:
+    """Return how far a job is."""
+    message = v1.Progress(
+        phase=f"PHASE_{value.phase.name}",
+        done=value.done,
+        total=value.total,
+        message=value.message,
+    )
+    if value.convergence is not None:
+        message.convergence.CopyFrom(v1.Convergence(**asdict(value.convergence)))
+    return message
 
 
 def inspection(value: told.Inspection) -> v1.InspectResponse:

@@ -1,5 +1,6 @@
 """The service's messages to and from the values of `messages`."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -140,12 +141,15 @@ def _ack(message: messages.Ack) -> v1.Ack:
 
 
 def _progress(message: messages.Progress) -> v1.Progress:
-    return v1.Progress(
+    progress = v1.Progress(
         phase=f"PHASE_{message.phase.name}",
         done=message.done,
         total=message.total,
         message=message.message,
     )
+    if message.convergence is not None:
+        progress.convergence.CopyFrom(v1.Convergence(**asdict(message.convergence)))
+    return progress
 
 
 def _started(message: messages.Started) -> v1.Started:

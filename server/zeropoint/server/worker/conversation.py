@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from zeropoint import v1
 from zeropoint.engine.errors import BatchError
-from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase
+from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase, Progress
 from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
 from zeropoint.engine.report import Inspection, PlanReport, Signature, Versions
 from zeropoint.server.convert import options as options_of
@@ -181,17 +181,15 @@ class Conversation:
             files.append(report.model_file(target, digest))
         self._send(Kind.RESULT, report.result(result.report, files))
 
-    def _tell(self, phase: Phase, done: int, total: int, message: str, /) -> None:
+    def _tell(self, progress: Progress, /) -> None:
         """Pass progress on, a few times a second at most."""
         before, at = self._last_progress
         now = time.monotonic()
-        if phase is before and now - at < _PROGRESS_SECONDS and done != total:
+        often = progress.phase is before and now - at < _PROGRESS_SECONDS
+        if often and progress.done != progress.total:
             return
-        self._last_progress = (phase, now)
-        self._send(
-            Kind.PROGRESS,
-            v1.Progress(phase=f"PHASE_{phase.name}", done=done, total=total, message=message),
-        )
+        self._last_progress = (progress.phase, now)
+        self._send(Kind.PROGRESS, report.progress(progress))
 
     def _send(self, kind: Kind, message: Message) -> None:
         self._channel.send(kind, message.SerializeToString())
