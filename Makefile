@@ -8,7 +8,7 @@ export ORT_DISABLE_TELEMETRY = 1
 
 .PHONY: demo test check bench soak stubs format lowest image clean
 
-demo: $(VENV)/ready models
+demo: $(VENV)/ready
 	$(BIN)/zeropoint demo --models .cache/models
 
 test: $(VENV)/ready models
