@@ -7,6 +7,9 @@
             job.observe(batch)
         result = job.finish()                   # result.files, result.report
 
+With `JobSettings(keep_calibration=True)`, `result.calibration` is a file from which
+`open_job(path, other_options, settings, calibration)` quantizes the same model again without data.
+
 `inspect_model` plans without data.
 """
 
@@ -40,8 +43,9 @@ from zeropoint.engine.options import (
     VerifyOptions,
     WeightOptions,
 )
-from zeropoint.engine.pipeline import Job, open_job, versions, warm
+from zeropoint.engine.pipeline import open_job, warm
 from zeropoint.engine.planned import inspect_model
+from zeropoint.engine.quantization import Job, versions
 from zeropoint.engine.report import (
     CalibrationFigures,
     Inspection,

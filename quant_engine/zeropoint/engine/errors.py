@@ -5,7 +5,7 @@
     ├── ModelError         the model cannot be read, converted or run
     ├── NothingToQuantize  no node of the model can be quantized with these options
     ├── BatchError         one batch does not fit the model; the job goes on
-    ├── CalibrationError   the batches as a whole are not enough
+    ├── CalibrationError   the batches as a whole, or a calibration file, are not enough
     └── VerificationError  the result was checked and is not good enough to be returned
 
 Every error has a machine-readable reason, a message that names the node, tensor, option or batch
@@ -48,7 +48,7 @@ class BatchError(EngineError):
 
 
 class CalibrationError(EngineError):
-    """The batches as a whole are not enough to choose ranges from."""
+    """The batches as a whole, or a calibration file, are not enough to choose ranges from."""
 
 
 class VerificationError(EngineError):

@@ -74,6 +74,8 @@ class JobSettings:
         retained_batches: Batches kept to verify the result with.
         retained_bytes: Budget for those.
         verify_seconds: Longest time for running and comparing the result.
+        keep_calibration: Return the statistics as a file, with those of every tensor that a later
+            job on this model may need, whatever its options. They take longer to gather.
         progress: Told how far the job is.
     """
 
@@ -83,6 +85,7 @@ class JobSettings:
     retained_batches: int = 8
     retained_bytes: int = 64 << 20
     verify_seconds: float = 600.0
+    keep_calibration: bool = False
     progress: ProgressCallback | None = None
 
 
@@ -94,7 +97,10 @@ class JobResult:
         files: The ONNX file first, then its external data file where there is one; all in
             `JobSettings.workspace`.
         report: Everything that is to be said about it.
+        calibration: The statistics as a file, in `JobSettings.workspace`; None where they were not
+            to be kept.
     """
 
     files: tuple[Path, ...]
     report: Report
+    calibration: Path | None = None

@@ -35,10 +35,12 @@ class LoadedModel:
             costs 1.1 times the weights instead of 2 or 3 times.
         weights: Where the weights are, and where further ones can be put.
         sha256: SHA-256 of the user's file, 32 bytes.
+        external: The user's files of external data, in the order in which the model names them.
         model_bytes: Bytes of the user's model, external data included.
         opset: Version of the default operator set.
         signature: Inputs that must be fed, and outputs.
         nodes: The user's nodes in their order, those of subgraphs after the node that holds them.
+        tensors: Names of the inputs and of what the nodes of the main graph compute.
         warnings: What of the file is not taken over.
     """
 
@@ -47,11 +49,22 @@ class LoadedModel:
     runnable: Path
     weights: WeightFile
     sha256: bytes
+    external: tuple[Path, ...]
     model_bytes: int
     opset: int
     signature: Signature
     nodes: tuple[NodeName, ...]
+    tensors: frozenset[str]
     warnings: tuple[report.Warning, ...]
+
+    def content_sha256(self) -> bytes:
+        """Return `sha256`; with external data, the SHA-256 of that and of those of its files."""
+        if not self.external:
+            return self.sha256
+        content = hashlib.sha256(self.sha256)
+        for path in self.external:
+            content.update(_digest(path))
+        return content.digest()
 
 
 def load_model(path: Path, workspace: Path) -> LoadedModel:
@@ -68,7 +81,7 @@ def load_model(path: Path, workspace: Path) -> LoadedModel:
     sha256 = _digest(path)
     weights = WeightFile(workspace / "weights.data")
     runnable = workspace / "model.onnx"
-    external_bytes = split_weights(path, runnable, weights)
+    external = split_weights(path, runnable, weights)
     proto = _parse(runnable)
     model = _graph_of(proto, weights)
     check_functions(model)
@@ -78,10 +91,12 @@ def load_model(path: Path, workspace: Path) -> LoadedModel:
         runnable=runnable,
         weights=weights,
         sha256=sha256,
-        model_bytes=path.stat().st_size + external_bytes,
+        external=external.files,
+        model_bytes=path.stat().st_size + external.size,
         opset=model.opset_imports[""],
         signature=read_signature(model.graph),
         nodes=_settle_names(model),
+        tensors=_activations(model.graph),
         warnings=_left_out(proto),
     )
 
@@ -109,6 +124,11 @@ def _parse(runnable: Path) -> onnx.ModelProto:
     if not proto.HasField("graph") or not proto.graph.output:
         raise _invalid("The file is no ONNX model: it has no graph with outputs.")
     return proto
+
+
+def _activations(graph: ir.Graph) -> frozenset[str]:
+    values = (*graph.inputs, *(value for node in graph for value in node.outputs))
+    return frozenset(value.name for value in values if value.name)
 
 
 def _left_out(proto: onnx.ModelProto) -> tuple[report.Warning, ...]:

@@ -1,6 +1,7 @@
 """Splitting the weights off a model file, at wire level, so that none is held in memory."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import onnx
@@ -23,7 +24,20 @@ _FOREIGN = {
 }
 
 
-def split_weights(source: Path, runnable: Path, weights: WeightFile) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalData:
+    """What of a model lies outside of its file.
+
+    Attributes:
+        files: The files, in the order in which the model first names them.
+        size: Bytes of the tensors in them.
+    """
+
+    files: tuple[Path, ...]
+    size: int
+
+
+def split_weights(source: Path, runnable: Path, weights: WeightFile) -> ExternalData:
     """Write a model whose tensors of 1 KiB and more, and all external ones, are in `weights`.
 
     Args:
@@ -32,7 +46,7 @@ def split_weights(source: Path, runnable: Path, weights: WeightFile) -> int:
         weights: Takes the data.
 
     Returns:
-        Bytes of data that were external already.
+        The data that were external already.
 
     Raises:
         ModelError: MODEL_INVALID, the file is no ONNX model or is cut off, or its external data
@@ -49,7 +63,7 @@ def split_weights(source: Path, runnable: Path, weights: WeightFile) -> int:
         raise _invalid(f"{source.name} is no ONNX model, or is cut off: {error}.") from error
     with runnable.open("wb") as file:
         file.writelines(pieces)
-    return mover.external_bytes
+    return ExternalData(files=tuple(mover.external_files), size=mover.external_bytes)
 
 
 def _refuse_foreign(name: str, view: memoryview) -> None:
@@ -70,6 +84,7 @@ class _Mover:
         self._folder = folder
         self._weights = weights
         self.external_bytes = 0
+        self.external_files: dict[Path, None] = {}
 
     def move(self, view: memoryview) -> Pieces | None:
         """Return a serialized TensorProto with its data moved, or None to keep it as it is."""
@@ -110,6 +125,7 @@ class _Mover:
                 f"{offset} to {offset + size}, the file has {file.stat().st_size}."
             )
         self.external_bytes += size
+        self.external_files[file] = None
         return _referring(tensor, self._weights, self._weights.copy(file, offset, size))
 
     def _located(self, location: str, name: str) -> Path:

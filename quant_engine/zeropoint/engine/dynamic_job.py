@@ -1,0 +1,25 @@
+"""Dynamic quantization: activations are quantized as the model runs."""
+
+from zeropoint.engine.dynamic import rewrite_dynamic
+from zeropoint.engine.job import Batch
+from zeropoint.engine.parameters import Parameters, derive_weights
+from zeropoint.engine.quantization import Job
+
+
+class DynamicJob(Job):
+    """Activations are quantized as the model runs; batches only serve to verify."""
+
+    def _observe(self, batch: Batch, sequence: int) -> None:
+        """Nothing to count."""
+
+    def _calibration(self) -> None:
+        return None
+
+    def _parameters(self) -> Parameters:
+        planned = self._planned
+        weights = derive_weights(planned.graph, planned.plan, planned.options.weight)
+        return Parameters(tensors={}, weights=weights, biases={}, ranges={}, warnings=())
+
+    def _rewrite(self, parameters: Parameters) -> None:
+        planned = self._planned
+        rewrite_dynamic(planned.prepared.model, planned.plan, parameters.weights)

@@ -1,0 +1,198 @@
+"""What every job does: take batches, choose parameters, rewrite, save, verify, report."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+from zeropoint.engine.clock import Clock
+from zeropoint.engine.digest import result_digest
+from zeropoint.engine.errors import BatchError
+from zeropoint.engine.isolate import node_twins
+from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase, Progress
+from zeropoint.engine.judge import judge
+from zeropoint.engine.parameters import Parameters
+from zeropoint.engine.planned import PlannedModel
+from zeropoint.engine.report import (
+    CalibrationFigures,
+    PlanReport,
+    Report,
+    Signature,
+    Versions,
+)
+from zeropoint.engine.retain import RetainedBatches
+from zeropoint.engine.save import save_model
+from zeropoint.engine.signature import check_batch
+from zeropoint.engine.twins import TwinModel, build_twins
+from zeropoint.engine.verify import Verified, VerifyRequest
+from zeropoint.engine.verify_process import take_verifier, verify_contained
+
+_DIGEST_KEY = "zeropoint.digest"
+_KERNEL_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+
+
+def versions() -> Versions:
+    """Return the versions that this process runs."""
+    return Versions(
+        zeropoint=version("zeropoint"), onnxruntime=version("onnxruntime"), onnx=version("onnx")
+    )
+
+
+class Job(ABC):
+    """One model on its way; made by `open_job`, used as a context manager."""
+
+    def __init__(self, planned: PlannedModel, settings: JobSettings, clock: Clock) -> None:
+        self._planned = planned
+        self._settings = settings
+        self._clock = clock
+        self._batches = 0
+        self._rejected = 0
+        self._retained = RetainedBatches(settings.retained_batches, settings.retained_bytes)
+        self._verifier = take_verifier()  # has its imports behind it when it is needed
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs that a batch must feed, and outputs."""
+        return self._planned.loaded.signature
+
+    @property
+    def plan(self) -> PlanReport:
+        """What will be done."""
+        return self._planned.describe()
+
+    def observe(self, batch: Batch, sequence: int | None = None) -> None:
+        """Take one batch.
+
+        Args:
+            batch: An array for each input of the signature.
+            sequence: Number of the batch, for the report; None: one more than those offered.
+
+        Raises:
+            BatchError: the batch does not fit or cannot be run; nothing of it was counted.
+        """
+        with self._clock.timed(Phase.CALIBRATE):
+            try:
+                check_batch(self.signature, batch)
+                self._observe(batch, sequence or self._batches + self._rejected + 1)
+            except BatchError:
+                self._rejected += 1
+                raise
+            self._retained.offer(batch)
+            self._batches += 1
+            convergence = self._convergence()
+        self._clock.tell(
+            Progress(
+                phase=Phase.CALIBRATE,
+                done=self._batches,
+                message=f"{self._batches} batches",
+                convergence=convergence,
+            )
+        )
+
+    def finish(self) -> JobResult:
+        """Choose parameters, rewrite, save, verify and report.
+
+        Raises:
+            CalibrationError: no batch was given to a job that needs one.
+            VerificationError: the result is not good enough to be returned.
+        """
+        planned, options = self._planned, self._planned.options
+        with self._clock.phase(Phase.QUANTIZE, "choosing parameters"):
+            figures = self._calibration()
+            parameters = self._parameters()
+        plan = planned.describe(parameters)
+        with self._clock.timed(Phase.VERIFY):
+            twins = self._build_twins(parameters)
+        names = {node.name or "": planned.user_name(node) for node in planned.graph}
+        kernels = self._kernel_nodes()
+        with self._clock.phase(Phase.QUANTIZE, "rewriting the graph"):
+            self._rewrite(parameters)
+            digest = result_digest(planned.loaded.sha256, options, planned.plan, parameters)
+            files = self._save(digest)
+        with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
+            verified = self._verify(files[0], twins, kernels)
+            quality = judge(verified, options, {name: names[name] for name in planned.plan.nodes})
+        report = Report(
+            versions=versions(),
+            source_sha256=planned.loaded.sha256,
+            digest=digest,
+            options=options,
+            signature=self.signature,
+            plan=plan,
+            verification=verified.verification,
+            calibration=figures,
+            warnings=(*plan.warnings, *parameters.warnings, *quality),
+            source_bytes=planned.loaded.model_bytes,
+            result_bytes=sum(file.stat().st_size for file in files),
+            phases=self._clock.times,
+        )
+        return JobResult(files=files, report=report, calibration=self._keep())
+
+    def close(self) -> None:
+        """End everything that was started; the workspace is the caller's to remove."""
+        self._verifier.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def _observe(self, batch: Batch, sequence: int) -> None:
+        """Count a batch that fits the signature."""
+
+    def _convergence(self) -> Convergence | None:
+        """Return how far the ranges still move, where that is known."""
+        return None
+
+    @abstractmethod
+    def _calibration(self) -> CalibrationFigures | None:
+        """End calibration and tell what it saw."""
+
+    def _keep(self) -> Path | None:
+        """Write the statistics to a file, where they are to be kept."""
+        return None
+
+    @abstractmethod
+    def _parameters(self) -> Parameters:
+        """Choose parameters."""
+
+    @abstractmethod
+    def _rewrite(self, parameters: Parameters) -> None:
+        """Quantize the prepared model in place."""
+
+    def _build_twins(self, parameters: Parameters) -> TwinModel:
+        return build_twins(
+            self._planned.prepared.model,
+            node_twins(self._planned.graph, self._planned.plan, parameters),
+            self._settings.workspace / "twins.onnx",
+            self._planned.user_name,
+        )
+
+    def _kernel_nodes(self) -> dict[str, str]:
+        """Return the operator types of the nodes that may become integer kernels, by name."""
+        return {
+            node.name or "": node.op_type
+            for node in self._planned.graph
+            if node.domain == "" and node.op_type in _KERNEL_OPERATORS
+        }
+
+    def _save(self, digest: bytes) -> tuple[Path, ...]:
+        model = self._planned.prepared.model
+        model.metadata_props[_DIGEST_KEY] = digest.hex()
+        return save_model(model, self._settings.workspace / "result" / "model.onnx")
+
+    def _verify(self, result: Path, twins: TwinModel, kernels: Mapping[str, str]) -> Verified:
+        workspace = self._settings.workspace
+        request = VerifyRequest(
+            original=self._planned.loaded.runnable,
+            shipped=result,
+            scratch=workspace,
+            batches=self._retained.store(workspace),
+            twins=twins,
+            nodes=kernels,
+            threads=self._settings.threads,
+        )
+        return verify_contained(request, self._settings.verify_seconds, self._verifier)

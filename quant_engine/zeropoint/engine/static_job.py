@@ -1,0 +1,142 @@
+"""Static quantization: ranges from batches, or from the statistics of an earlier job."""
+
+from abc import abstractmethod
+from pathlib import Path
+
+from zeropoint.engine.calibration import Statistics, TensorStatistics
+from zeropoint.engine.clock import Clock
+from zeropoint.engine.convergence import ConvergenceMeter
+from zeropoint.engine.errors import CalibrationError, OptionError
+from zeropoint.engine.job import Batch, Convergence, JobSettings, Phase
+from zeropoint.engine.observe import Observer
+from zeropoint.engine.options import StaticOptions
+from zeropoint.engine.parameters import Parameters, derive_parameters
+from zeropoint.engine.planned import PlannedModel
+from zeropoint.engine.quantization import Job
+from zeropoint.engine.recall import gathered, observed_tensors
+from zeropoint.engine.report import CalibrationFigures
+from zeropoint.engine.rewrite import rewrite_qdq
+from zeropoint.sketch import Sketch
+
+_CALIBRATION_FILE = "calibration.zpcal"
+
+
+class StaticJob(Job):
+    """Ranges of activations come from statistics."""
+
+    def __init__(
+        self, planned: PlannedModel, options: StaticOptions, settings: JobSettings, clock: Clock
+    ) -> None:
+        super().__init__(planned, settings, clock)
+        self._options = options
+        self._gathered: Statistics | None = None
+
+    @abstractmethod
+    def _gather(self) -> Statistics:
+        """End observing and return what was seen."""
+
+    def _calibration(self) -> CalibrationFigures:
+        self._gathered = self._gather()
+        return self._gathered.figures()
+
+    def _keep(self) -> Path | None:
+        if not self._settings.keep_calibration or self._gathered is None:
+            return None
+        path = self._settings.workspace / _CALIBRATION_FILE
+        path.write_bytes(gathered(self._planned, self._gathered).to_bytes())
+        return path
+
+    def _parameters(self) -> Parameters:
+        assert self._gathered is not None
+        planned = self._planned
+        sketches = {name: tensor.sketch for name, tensor in self._gathered.tensors.items()}
+        return derive_parameters(planned.graph, planned.plan, sketches, self._options)
+
+    def _rewrite(self, parameters: Parameters) -> None:
+        prepared = self._planned.prepared
+        rewrite_qdq(
+            prepared.model, self._planned.plan, parameters, contrib_qdq=prepared.contrib_qdq
+        )
+
+
+class StreamedJob(StaticJob):
+    """The statistics come from batches."""
+
+    def __init__(
+        self, planned: PlannedModel, options: StaticOptions, settings: JobSettings, clock: Clock
+    ) -> None:
+        super().__init__(planned, options, settings, clock)
+        self._meter = ConvergenceMeter(options)
+        try:
+            self._observer = Observer(
+                planned.prepared.model,
+                observed_tensors(planned, settings),
+                workspace=settings.workspace,
+                threads=settings.threads,
+                observe_bytes=settings.observe_bytes,
+            )
+        except BaseException:
+            super().close()
+            raise
+
+    def close(self) -> None:
+        """End everything that was started; the workspace is the caller's to remove."""
+        self._observer.close()
+        super().close()
+
+    def _observe(self, batch: Batch, sequence: int) -> None:
+        self._observer.observe(batch, sequence)
+
+    def _convergence(self) -> Convergence | None:
+        seconds = self._clock.seconds(Phase.CALIBRATE)
+        return self._meter.after(self._batches, seconds, self._planned_sketches)
+
+    def _planned_sketches(self) -> dict[str, Sketch]:
+        sketches = self._observer.sketches()
+        return {name: sketches[name] for name in self._planned.plan.observed}
+
+    def _gather(self) -> Statistics:
+        if not self._batches:
+            raise CalibrationError(
+                "NO_BATCHES",
+                "static quantization needs at least one batch that fits the model; "
+                f"{self._rejected} were rejected.",
+                rejected=self._rejected,
+            )
+        own, batches = self._planned.loaded.tensors, self._observer.non_finite()
+        return Statistics(
+            batches=self._batches,
+            rejected=self._rejected,
+            tensors={
+                name: TensorStatistics(
+                    sketch=sketch, own=name in own, non_finite_batches=batches.get(name, ())
+                )
+                for name, sketch in self._observer.sketches().items()
+            },
+        )
+
+
+class RecalledJob(StaticJob):
+    """The statistics were gathered by an earlier job."""
+
+    def __init__(
+        self,
+        planned: PlannedModel,
+        options: StaticOptions,
+        settings: JobSettings,
+        clock: Clock,
+        statistics: Statistics,
+    ) -> None:
+        super().__init__(planned, options, settings, clock)
+        self._recalled = statistics
+
+    def _observe(self, batch: Batch, sequence: int) -> None:
+        raise OptionError(
+            "OPTION_CONFLICT",
+            "This job has a calibration and takes no batches: finish it, or leave the calibration "
+            "out.",
+            option="calibration",
+        )
+
+    def _gather(self) -> Statistics:
+        return self._recalled
