@@ -67,6 +67,41 @@ async def test_the_answer_is_that_of_the_engine(
 
 
 @in_loop
+async def test_a_calibration_gives_the_same_model_without_data(
+    real: ServerProcess, files: dict[str, bytes]
+) -> None:
+    async with grpc.aio.insecure_channel(real.address) as channel:
+        call = Call(channel)
+        await call.start(files, ASKED, return_calibration=True)
+        await call.hear("model_status")
+        await call.upload(files)
+        await call.hear("started")
+        for sequence, batch in enumerate(BATCHES, 1):
+            await call.send_batch(sequence, batch)
+        await call.finish(len(BATCHES))
+        result, [model, calibration] = await call.result()
+
+        call = Call(channel)
+        await call.start(files, ASKED, calibration=result.calibration)
+        await call.hear("model_status")
+        await call.upload({**files, "calibration": calibration})
+        await call.hear("started")
+        await call.finish(0)
+        again, [same] = await call.result()
+
+        other = {"model.onnx": residual(opset=12).model().SerializeToString()}
+        call = Call(channel)
+        await call.start(other, ASKED, calibration=result.calibration)
+        await call.hear("model_status")
+        await call.upload({**other, "calibration": calibration})
+        failure = await call.failure()
+    assert same == model
+    assert again.report.calibration.batches == len(BATCHES)
+    assert again.report.verification.state == v1.VERIFICATION_STATE_GENERATED
+    assert failure.reason == "CALIBRATION_MISMATCH"
+
+
+@in_loop
 async def test_dynamic_with_external_data(real: ServerProcess, tmp_path: Path) -> None:
     path = tmp_path / "external.onnx"
     (tmp_path / "weights").mkdir()

@@ -1,12 +1,23 @@
 """Jobs over the real wire, as they should go."""
 
 import asyncio
+import hashlib
 import json
 
 import grpc
 import numpy as np
 import pytest
-from support.raw_client import Call, batch, content, header, in_loop, inspect, payload, script
+from support.raw_client import (
+    Call,
+    batch,
+    content,
+    header,
+    in_loop,
+    inspect,
+    manifest,
+    payload,
+    script,
+)
 from support.servers import ServerProcess, eventually
 
 from zeropoint import v1
@@ -73,6 +84,58 @@ async def test_a_dynamic_job_without_batches(patient: ServerProcess) -> None:
         result, _ = await call.result()
     assert result.report.dynamic_options.weight_type == v1.QUANT_TYPE_QINT8
     assert not result.report.HasField("static_options")
+
+
+@in_loop
+async def test_a_calibration_comes_behind_the_files_of_the_result(patient: ServerProcess) -> None:
+    words = (1 << 18) + 3  # of four bytes: more than a chunk
+    model = script(result_files=2, calibration_words=words)
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.start(model, return_calibration=True)
+        await call.hear("model_status")
+        await call.upload(model)
+        await call.hear("started")
+        await call.send_batch(1, batch(1))
+        await call.finish(1)
+        result, files = await call.result()
+    assert result.calibration.size == 4 * words
+    assert [file.path for file in result.manifest.files] == ["model.onnx", "model.onnx.data"]
+    assert files[2] == b"kept" * words
+
+
+@in_loop
+async def test_a_calibration_is_sent_behind_the_files_of_the_model(patient: ServerProcess) -> None:
+    model, calibration = {**script(), "w.bin": b"weights"}, bytes(range(256)) * 5000
+    [entry] = manifest({"../any/path": calibration}).files
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.start(model, calibration=entry)
+        status = await call.hear("model_status")
+        assert len(status.files) == 3
+        await call.upload({**model, "calibration": calibration})
+        await call.hear("started")
+        await call.finish(0)
+        result, files = await call.result()
+    assert json.loads(files[0])["digests"] == [hashlib.sha256(calibration).hexdigest()]
+    assert not result.HasField("calibration")
+
+
+@in_loop
+async def test_a_damaged_calibration_is_refused(patient: ServerProcess) -> None:
+    model = script()
+    for entry, reason in (
+        (v1.ModelFile(path="c", size=3, sha256=b"?" * 32), "UPLOAD_CORRUPT"),
+        (v1.ModelFile(path="c", size=3, sha256=b"?"), "MANIFEST_INVALID"),
+    ):
+        async with grpc.aio.insecure_channel(patient.address) as channel:
+            call = Call(channel)
+            await call.start(model, calibration=entry)
+            if reason == "UPLOAD_CORRUPT":
+                await call.hear("model_status")
+                await call.upload({**model, "calibration": b"abc"})
+            failure = await call.failure()
+        assert failure.reason == reason
 
 
 @in_loop

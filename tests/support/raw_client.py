@@ -113,10 +113,12 @@ class Call:
         """Send one message."""
         await self.call.write(self.request(**field))
 
-    async def start(self, files: Mapping[str, bytes], options: Message | None = None) -> None:
-        """Open the job."""
+    async def start(
+        self, files: Mapping[str, bytes], options: Message | None = None, **further: Any
+    ) -> None:
+        """Open the job; `further` are other fields of the message."""
         start: Any = self.start_type
-        await self.say(start=start(manifest=manifest(files), options=options))
+        await self.say(start=start(manifest=manifest(files), options=options, **further))
 
     async def upload(self, files: Mapping[str, bytes]) -> None:
         """Send the bytes of the model."""
@@ -181,13 +183,15 @@ class Call:
     async def result(self) -> tuple[v1.Result, list[bytes]]:
         """Read the result and its files to the end of the stream."""
         result: v1.Result = await self.hear("result")
-        files = [b""] * len(result.manifest.files)
+        announced = [*result.manifest.files]
+        announced += [result.calibration] if result.HasField("calibration") else []
+        files = [b""] * len(announced)
         while (read := await self.read()) is not None:
             if read[0] == "model_chunk":
                 assert read[1].offset == len(files[read[1].file])
                 files[read[1].file] += read[1].data
         assert await self.call.code() is grpc.StatusCode.OK
-        for file, data in zip(result.manifest.files, files, strict=True):
+        for file, data in zip(announced, files, strict=True):
             assert (file.size, file.sha256) == (len(data), hashlib.sha256(data).digest())
         return result, files
 

@@ -62,8 +62,10 @@ def dynamic_op_types() -> tuple[str, ...]:
     return ("MatMul",)
 
 
-def open_job(path: Path, options: Options, settings: JobSettings) -> "ScriptedJob":
-    return ScriptedJob(path, options, settings)
+def open_job(
+    path: Path, options: Options, settings: JobSettings, calibration: Path | None = None
+) -> "ScriptedJob":
+    return ScriptedJob(path, options, settings, calibration)
 
 
 def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
@@ -76,10 +78,14 @@ class ScriptedJob:
     signature = SIGNATURE
     plan = PLAN
 
-    def __init__(self, path: Path, options: Options, settings: JobSettings) -> None:
+    def __init__(
+        self, path: Path, options: Options, settings: JobSettings, calibration: Path | None
+    ) -> None:
         self.path, self.options, self.settings = path, options, settings
         self.script: dict[str, Any] = json.loads(path.read_text())
         self.digests: list[str] = []
+        if calibration is not None:
+            self.digests.append(hashlib.sha256(calibration.read_bytes()).hexdigest())
         self.tell(Phase.PREPARE, 0)
         do(self.script.get("prepare", "ok"))
 
@@ -99,7 +105,11 @@ class ScriptedJob:
     def finish(self) -> JobResult:
         self.tell(Phase.QUANTIZE, 0)
         do(self.script.get("finish", "ok"))
-        return JobResult(files=self.files(), report=self.report())
+        kept = None
+        if self.settings.keep_calibration:
+            kept = self.settings.workspace / "calibration.zpcal"
+            kept.write_bytes(b"kept" * self.script.get("calibration_words", 1))
+        return JobResult(files=self.files(), report=self.report(), calibration=kept)
 
     def files(self) -> tuple[Path, ...]:
         folder = self.settings.workspace / "out"

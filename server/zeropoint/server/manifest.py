@@ -1,4 +1,4 @@
-"""The files that a client says it will send, checked before a byte of them is taken."""
+"""The files that one side says it will send, checked before a byte of them is taken."""
 
 import re
 from dataclasses import dataclass
@@ -21,14 +21,20 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One model: the ONNX file first, then its external data files."""
+    """One model: the ONNX file first, then its external data files; and a calibration of it."""
 
     files: tuple[ModelFile, ...]
+    calibration: ModelFile | None = None
+
+    @property
+    def sent(self) -> tuple[ModelFile, ...]:
+        """All files in the order in which they are sent: the calibration is the last."""
+        return self.files if self.calibration is None else (*self.files, self.calibration)
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
-        return sum(file.size for file in self.files)
+        return sum(file.size for file in self.sent)
 
     def check(self, *, most_files: int, most_bytes: int) -> None:
         """Refuse what cannot be stored safely or is too large.
@@ -53,6 +59,8 @@ class Manifest:
                 limit=most_bytes,
             )
         self._check_paths()
+        if self.calibration is not None and len(self.calibration.sha256) != 32:
+            raise JobError("MANIFEST_INVALID", "The calibration has no SHA-256 of 32 bytes.")
 
     def _check_paths(self) -> None:
         seen: set[str] = set()

@@ -189,7 +189,7 @@ class BatchSettled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDone:
-    """The result lies in the workspace, in the files of `manifest`."""
+    """The result lies in the job's folder, in the files of `manifest`."""
 
     payload: bytes
     manifest: Manifest

@@ -7,8 +7,10 @@
                 temporary/           the worker's TMPDIR and HOME
                 partial/             files on their way up, by number
                 model/               verified files, by the names of the manifest
+                calibration          the verified file of a calibration, if one is sent
                 workspace/           the worker's own files
                 result/              the files of the result
+                kept                 the calibration to return, if it is asked for
 
 A server that starts removes the folders of servers that are gone.
 """
@@ -41,8 +43,10 @@ class JobFolder:
         self.temporary = path / "temporary"
         self.partial = path / "partial"
         self.model = path / "model"
+        self.calibration = path / "calibration"
         self.workspace = path / "workspace"
         self.result = path / "result"
+        self.kept = path / "kept"
 
     @property
     def name(self) -> str:
@@ -110,10 +114,12 @@ class Scratch:
 
 
 class Upload:
-    """Takes the files of one model; only complete and verified ones reach `JobFolder.model`."""
+    """Takes the files of one model, and a calibration; only verified ones reach their places."""
 
     def __init__(self, manifest: Manifest, folder: JobFolder) -> None:
-        self._files = manifest.files
+        self._files = manifest.sent
+        self._targets = [folder.model / file.path for file in manifest.files]
+        self._targets += [folder.calibration] if manifest.calibration else []
         self._folder = folder
         self._sizes = [0] * len(self._files)
         self._digests = [hashlib.sha256() for _ in self._files]
@@ -174,7 +180,7 @@ class Upload:
                 f"The bytes of {file.path!r} do not have the SHA-256 of the manifest.",
                 file=file.path,
             )
-        target = self._folder.model / file.path
+        target = self._targets[index]
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._partial(index).rename(target)
         self._verified += 1

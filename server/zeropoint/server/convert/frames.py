@@ -37,7 +37,7 @@ def _message(kind: Kind, payload: bytes) -> messages.WorkerMessage:
             v1.Started.FromString(payload)
             return messages.ModelOpened(payload)
         case Kind.RESULT:
-            files = wire.manifest(v1.Result.FromString(payload).manifest)
+            files = wire.manifest(v1.Result.FromString(payload))
             return messages.JobDone(payload=payload, manifest=files)
         case Kind.INSPECTED:
             v1.InspectResponse.FromString(payload)

@@ -1,5 +1,6 @@
 """What the engine tells, as messages of the contract."""
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -55,14 +56,20 @@ def inspection(value: told.Inspection) -> v1.InspectResponse:
     )
 
 
-def result(value: told.Report, files: list[v1.ModelFile]) -> v1.Result:
-    """Return a result of `files`."""
-    return v1.Result(report=report(value), manifest=v1.ModelManifest(files=files))
+def result(
+    value: told.Report, files: list[v1.ModelFile], calibration: v1.ModelFile | None
+) -> v1.Result:
+    """Return a result of `files`, with a calibration where one was kept."""
+    return v1.Result(
+        report=report(value), manifest=v1.ModelManifest(files=files), calibration=calibration
+    )
 
 
-def model_file(path: Path, sha256: bytes) -> v1.ModelFile:
+def model_file(path: Path) -> v1.ModelFile:
     """Return the entry of one file of a result."""
-    return v1.ModelFile(path=path.name, size=path.stat().st_size, sha256=sha256)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+    return v1.ModelFile(path=path.name, size=path.stat().st_size, sha256=digest)
 
 
 def versions(value: told.Versions) -> v1.Versions:

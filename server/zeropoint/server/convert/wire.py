@@ -23,13 +23,12 @@ _MODES: dict[type[Message], messages.Mode] = {
 }
 
 
-def manifest(message: v1.ModelManifest) -> Manifest:
-    """Return a manifest, unchecked."""
-    return Manifest(
-        tuple(
-            ModelFile(path=file.path, size=file.size, sha256=file.sha256) for file in message.files
-        )
-    )
+def manifest(message: v1.StaticStart | v1.DynamicStart | v1.InspectStart | v1.Result) -> Manifest:
+    """Return the files that come with a message, unchecked."""
+    calibration = None
+    if isinstance(message, v1.StaticStart | v1.Result) and message.HasField("calibration"):
+        calibration = _file(message.calibration)
+    return Manifest(tuple(map(_file, message.manifest.files)), calibration)
 
 
 def request(message: Request) -> messages.Request:
@@ -59,7 +58,7 @@ def request(message: Request) -> messages.Request:
         case v1.StaticStart() | v1.DynamicStart() | v1.InspectStart():
             return messages.Start(
                 mode=_MODES[type(part)],
-                manifest=manifest(part.manifest),
+                manifest=manifest(part),
                 payload=part.SerializeToString(),
             )
     raise JobError("PROTOCOL_VIOLATION", "A message of the stream is empty or unknown.")
@@ -95,6 +94,10 @@ def server_info(ready: messages.WorkerReady, settings: Settings) -> v1.GetServer
         )
     )
     return info
+
+
+def _file(message: v1.ModelFile) -> ModelFile:
+    return ModelFile(path=message.path, size=message.size, sha256=message.sha256)
 
 
 def _within_limit(data: bytes) -> bytes:

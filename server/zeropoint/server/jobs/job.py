@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from io import FileIO
-from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -33,7 +32,7 @@ from zeropoint.server.messages import (
 )
 from zeropoint.server.sequence import BatchLedger
 from zeropoint.server.settings import Settings
-from zeropoint.server.storage import Scratch
+from zeropoint.server.storage import JobFolder, Scratch
 from zeropoint.server.worker.pool import WorkerPool
 from zeropoint.server.worker.process import Worker
 from zeropoint.server.worker.protocol import Kind
@@ -67,7 +66,7 @@ async def quantize(link: Link, workshop: Workshop) -> None:
     async with _begun(link, workshop) as job:
         done = await alongside(job.quantized(), job.dialogue.listen())
         job.worker.kill()  # its memory is free while the client reads
-        await _send_result(link, done, job.worker.folder.result)
+        await _send_result(link, done, job.worker.folder)
 
 
 async def inspect(link: Link, workshop: Workshop) -> ModelInspected:
@@ -143,12 +142,13 @@ class _Job:
         )
 
 
-async def _send_result(link: Link, done: JobDone, folder: Path) -> None:
+async def _send_result(link: Link, done: JobDone, folder: JobFolder) -> None:
     """Send the result and the bytes of its files."""
     done.manifest.check(most_files=_RESULT_FILES, most_bytes=_RESULT_BYTES)
     await link.send(Result(payload=done.payload))
-    for index, file in enumerate(done.manifest.files):
-        descriptor = os.open(folder / file.path, os.O_RDONLY | os.O_NOFOLLOW)
+    paths = [*(folder.result / file.path for file in done.manifest.files), folder.kept]
+    for index, (file, path) in enumerate(zip(done.manifest.sent, paths, strict=False)):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb", buffering=0) as source:
             await _send_file(link, index, file, source)
 

@@ -1,6 +1,5 @@
 """The worker's side of a job: take frames, run the engine, answer."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,8 +49,10 @@ class EngineJob(Protocol):
 class Engine(Protocol):
     """What a worker needs of the engine; the module `worker.engine` has it."""
 
-    def open_job(self, path: Path, options: Options, settings: JobSettings, /) -> EngineJob:
-        """Load, prepare and plan."""
+    def open_job(
+        self, path: Path, options: Options, settings: JobSettings, calibration: Path | None, /
+    ) -> EngineJob:
+        """Load, prepare and plan; with a calibration no batches are needed."""
 
     def inspect_model(self, path: Path, options: Options, workspace: Path, /) -> Inspection:
         """Plan without data."""
@@ -101,7 +102,14 @@ class Conversation:
         match kind:
             case Kind.STATIC:
                 static = v1.StaticStart.FromString(payload)
-                self._quantize(options_of.static_options(static.options), static.manifest)
+                self._quantize(
+                    options_of.static_options(static.options),
+                    static.manifest,
+                    calibration=self._folder.calibration
+                    if static.HasField("calibration")
+                    else None,
+                    keep_calibration=static.return_calibration,
+                )
             case Kind.DYNAMIC:
                 dynamic = v1.DynamicStart.FromString(payload)
                 self._quantize(options_of.dynamic_options(dynamic.options), dynamic.manifest)
@@ -132,13 +140,21 @@ class Conversation:
         self._send(Kind.INSPECTED, report.inspection(inspection))
 
     def _quantize(
-        self, options: StaticOptions | DynamicOptions, manifest: v1.ModelManifest
+        self,
+        options: StaticOptions | DynamicOptions,
+        manifest: v1.ModelManifest,
+        *,
+        calibration: Path | None = None,
+        keep_calibration: bool = False,
     ) -> None:
         path = self._model(manifest)
         settings = JobSettings(
-            workspace=self._folder.workspace, threads=self._threads, progress=self._tell
+            workspace=self._folder.workspace,
+            threads=self._threads,
+            keep_calibration=keep_calibration,
+            progress=self._tell,
         )
-        with self._engine.open_job(path, options, settings) as job:
+        with self._engine.open_job(path, options, settings, calibration) as job:
             started = v1.Started(signature=report.signature(job.signature))
             started.plan.CopyFrom(report.plan(job.plan))
             self._send(Kind.STARTED, started)
@@ -173,13 +189,13 @@ class Conversation:
 
     def _deliver(self, result: JobResult) -> None:
         """Put the files where the server takes them, and say what they are."""
-        files = []
-        for path in result.files:
-            target = path.rename(self._folder.result / path.name)
-            with target.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
-            files.append(report.model_file(target, digest))
-        self._send(Kind.RESULT, report.result(result.report, files))
+        files = [
+            report.model_file(path.rename(self._folder.result / path.name)) for path in result.files
+        ]
+        calibration = None
+        if result.calibration is not None:
+            calibration = report.model_file(result.calibration.rename(self._folder.kept))
+        self._send(Kind.RESULT, report.result(result.report, files, calibration))
 
     def _tell(self, progress: Progress, /) -> None:
         """Pass progress on, a few times a second at most."""
