@@ -1,6 +1,7 @@
 """How far ranges still move: measured by hand, told while data streams, and cheap."""
 
 import functools
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -87,11 +88,10 @@ def test_a_job_tells_it(tmp_path: Path, method: CalibrationMethod) -> None:
     settings = JobSettings(workspace=workspace, progress=told.append)
     options = static(calibrate_method=method)
     with open_job(residual().save(tmp_path), options, settings) as job:
-        for _ in range(100):
+        deadline = time.monotonic() + 60  # comparisons wait until they are cheap beside the rest
+        while time.monotonic() < deadline and (not told or told[-1].convergence is None):
             for batch in batches:
                 job.observe(batch)
-            if told[-1].convergence is not None:
-                break
     last = told[-1]
     assert last.phase is Phase.CALIBRATE
     assert last.convergence is not None
