@@ -79,7 +79,9 @@ class GrpcLink(Generic[_RequestT]):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
                 await self._context.abort_with_status(errors.status_of(failure))
-        raise grpc.aio.AbortError  # the status waits behind what the client does not read
+        # The status waits behind what the client does not read. gRPC knows this end as no error;
+        # an AbortError other than its own would be one.
+        raise asyncio.CancelledError
 
     async def close(self) -> None:
         """Stop reading and writing."""
