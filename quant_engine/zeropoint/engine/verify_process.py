@@ -71,6 +71,11 @@ class VerifyProcess:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
     def answer(
         self, request: VerifyRequest, timeout: float, on_stage: OnStage | None = None
     ) -> Verified:
@@ -174,6 +179,9 @@ def verify_contained(
         VerificationError: RESULT_NOT_RUNNABLE, the result does not load, crashes ONNX Runtime, or
             does not run on a batch that the original runs on.
     """
+    if process is not None and not process.alive:  # its death is none of the model's doing
+        process.close()
+        process = None
     try:
         with process or VerifyProcess() as running:
             return running.answer(request, timeout, on_stage)
