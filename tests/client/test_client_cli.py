@@ -161,6 +161,7 @@ def test_every_class_of_errors_has_its_exit_code() -> None:
     ("arguments", "code", "text"),
     [
         (["m.onnx", "o.onnx"], 2, "--data"),
+        (["m.onnx", "o.onnx", "--calibration-cache", "none"], 2, "none is not there yet"),
         (["m.onnx", "o.onnx", "--data", "none.npz"], 4, "none.npz is no calibration data"),
         (["m.onnx", "o.onnx", "--data", "nowhere:reader"], 4, "nowhere"),
         (["m.onnx", "o.onnx", "--data", "json:nothing"], 4, "nothing"),

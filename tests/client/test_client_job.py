@@ -13,6 +13,7 @@ from support.fake_service import report, signature
 
 from zeropoint import v1
 from zeropoint.client import Convergence, LimitError, Phase, Progress, ServerError
+from zeropoint.client.calibration_cache import Calibrating
 from zeropoint.client.job import Job
 from zeropoint.client.keywords import dynamic_options, static_options
 from zeropoint.client.model_files import SourceFile, open_model
@@ -30,7 +31,7 @@ class Bench:
         self.told: list[Progress] = []
         self.output = ResultFiles(folder / "out.onnx", files)
         chosen = static_options(**options)
-        self.job = Job(chosen, files, source, self.output, self.told.append)
+        self.job = Job(chosen, files, Calibrating(source=source), self.output, self.told.append)
         self.requests = self.job.requests()
 
     def hear(self, **message: Any) -> None:
@@ -177,7 +178,7 @@ def test_claims_that_cannot_be_are_refused(folder: Path) -> None:
 
 def test_dynamic_jobs_speak_their_own_messages(folder: Path) -> None:
     bench = Bench(folder, [])
-    job = Job(dynamic_options(strict=True), bench.files, [], bench.output)
+    job = Job(dynamic_options(strict=True), bench.files, Calibrating(source=[]), bench.output)
     first = next(job.requests())
     assert isinstance(first, v1.QuantizeDynamicRequest)
     assert first.start.options.strict

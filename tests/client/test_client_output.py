@@ -57,6 +57,53 @@ def test_files_appear_together(tmp_path: Path, sources: Sources) -> None:
     assert names(tmp_path) == {"model.onnx", "out.onnx", "weights"}
 
 
+def test_a_calibration_appears_with_the_result(tmp_path: Path, sources: Sources) -> None:
+    target, cache = tmp_path / "out.onnx", tmp_path / "cache"
+    with ResultFiles(target, sources, cache) as output:
+        output.open(manifest(ignored=b"model", weights=b"1234"), manifest(any=b"kept").files[0])
+        assert output.size == 13
+        output.write(chunk(b"model"))
+        output.write(chunk(b"1234", file=1))
+        before = output.whole
+        output.write(chunk(b"kept", file=2))
+        assert (before, output.whole) == (False, True)
+        assert not cache.exists()
+        assert output.commit() == (target, tmp_path / "weights")
+    assert cache.read_bytes() == b"kept"
+    assert names(tmp_path) == {"model.onnx", "out.onnx", "weights", "cache"}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_calibration_comes_when_it_is_asked_for(
+    tmp_path: Path, sources: Sources, asked: bool
+) -> None:
+    cache = tmp_path / "cache" if asked else None
+    kept = None if asked else manifest(any=b"kept").files[0]
+    with (
+        ResultFiles(tmp_path / "out.onnx", sources, cache) as output,
+        pytest.raises(ServerError, match="calibration"),
+    ):
+        output.open(manifest(ignored=b"model"), kept)
+
+
+def test_a_result_that_is_not_committed_leaves_no_calibration(
+    tmp_path: Path, sources: Sources
+) -> None:
+    with ResultFiles(tmp_path / "out.onnx", sources, tmp_path / "cache") as output:
+        output.open(manifest(ignored=b"model"), manifest(any=b"kept").files[0])
+        output.write(chunk(b"kept", file=1))
+    assert names(tmp_path) == {"model.onnx"}
+
+
+def test_the_calibration_s_place_is_checked_before_anything_is_sent(
+    tmp_path: Path, sources: Sources
+) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        ResultFiles(tmp_path / "out.onnx", sources, tmp_path / "none" / "cache")
+    with pytest.raises(OptionError, match="model_output, too"):
+        ResultFiles(tmp_path / "out.onnx", sources, tmp_path / "out.onnx")
+
+
 def test_permissions_are_those_of_new_files(tmp_path: Path, sources: Sources) -> None:
     umask = os.umask(0o027)
     try:

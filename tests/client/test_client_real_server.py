@@ -168,6 +168,67 @@ def test_models_that_are_none(tmp_path: Path, output: Path) -> None:
         inspect(path)
 
 
+def test_a_calibration_cache_replaces_the_data(model: Path, tmp_path: Path) -> None:
+    cache, taken = tmp_path / "cache.zpcal", list[int]()
+
+    def reader() -> Iterator[dict[str, Any]]:
+        taken.append(1)
+        yield from BATCHES
+
+    first, again, other = (tmp_path / f"{name}.onnx" for name in ("first", "again", "other"))
+    quantize_static(model, first, reader(), calibration_cache_path=cache, weight_type="QInt8")
+    assert taken == [1]
+    before = cache.read_bytes()
+    with QuantizationClient() as client:
+        result = client.quantize_static(
+            model, again, reader(), calibration_cache_path=str(cache), weight_type="QInt8"
+        )
+    assert again.read_bytes() == first.read_bytes()
+    assert result.report.verification.state.value == "generated"
+    assert result.report.calibration is not None
+    assert result.report.calibration.batches == len(BATCHES)
+    quantize_static(
+        model,
+        other,
+        None,
+        calibration_cache_path=cache,
+        per_channel=True,
+        calibrate_method="Percentile",
+        nodes_to_exclude=["conv_c2"],
+    )
+    assert sqnr_db(run(model, BATCHES[0])[0], run(other, BATCHES[0])[0]) > 15
+    assert taken == [1]
+    assert cache.read_bytes() == before
+
+
+def test_a_calibration_cache_is_of_one_model_and_whole(model: Path, tmp_path: Path) -> None:
+    cache, output = tmp_path / "cache.zpcal", tmp_path / "out.onnx"
+    quantize_static(model, output, BATCHES, calibration_cache_path=cache)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataError) as caught:
+        quantize_static(
+            residual(opset=12).save(tmp_path / "other"), output, None, calibration_cache_path=cache
+        )
+    assert caught.value.reason == "CALIBRATION_MISMATCH"
+    cache.write_bytes(cache.read_bytes()[:-1])
+    with pytest.raises(DataError) as caught:
+        quantize_static(model, output, BATCHES, calibration_cache_path=cache)
+    assert caught.value.reason == "CALIBRATION_INVALID"
+    with pytest.raises(OptionError, match="is not there yet"):
+        quantize_static(model, output, None, calibration_cache_path=tmp_path / "none")
+    with pytest.raises(OptionError, match="file of yours"):
+        quantize_static(model, cache, None, calibration_cache_path=cache)
+
+
+def test_a_job_that_fails_leaves_no_calibration_cache(model: Path, output: Path) -> None:
+    cache = model.parent / "cache.zpcal"
+    with pytest.raises(QualityError):
+        quantize_static(
+            model, output, BATCHES, calibration_cache_path=cache, min_sqnr_db=200.0, strict=True
+        )
+    assert {path.name for path in model.parent.iterdir()} == {"model.onnx"}
+
+
 def test_cancelled_jobs_make_room(model: Path, output: Path) -> None:
     cancel = threading.Event()
 
@@ -216,3 +277,9 @@ def test_the_command(model: Path, output: Path) -> None:
     assert json.loads(done.stdout)["report"]["calibration"]["batches"] == 4
     assert b"calibrate" in done.stderr
     assert output.exists()
+
+    cached, results = ["--calibration-cache", "cache.zpcal"], []
+    for data in (["--data", "data.npz", "--batch-size", "2"], []):
+        subprocess.run([*command, *arguments[:4], *data, *cached], cwd=model.parent, check=True)
+        results.append(output.read_bytes())
+    assert results[0] == results[1]

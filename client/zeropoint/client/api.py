@@ -18,8 +18,9 @@ from zeropoint.client.report import Inspection
 def quantize_static(
     model_input: ModelInput,
     model_output: str | os.PathLike[str],
-    calibration_data_reader: BatchSource,
+    calibration_data_reader: BatchSource | None,
     *,
+    calibration_cache_path: str | os.PathLike[str] | None = None,
     quant_format: QuantFormat | str | Enum = QuantFormat.QDQ,
     op_types_to_quantize: Sequence[str] | None = None,
     per_channel: bool = False,
@@ -46,7 +47,10 @@ def quantize_static(
         model_input: Path of the model, or an `onnx.ModelProto`. It is never touched.
         model_output: Path of the quantized model; written by rename, when whole.
         calibration_data_reader: Any object with `get_next()`, or any iterable, that gives dicts
-            of arrays by input name; for a model with one input, arrays alone will do.
+            of arrays by input name; for a model with one input, arrays alone will do. None where
+            `calibration_cache_path` is there.
+        calibration_cache_path: Statistics of this model. If the file is there, it is used and no
+            data are taken, whatever the other options; else it is written when the job is done.
         quant_format: Form of the result.
         op_types_to_quantize: Operator types to quantize; None: all that are supported.
         per_channel: One scale for each output channel of a weight.
@@ -78,6 +82,7 @@ def quantize_static(
             model_input,
             model_output,
             calibration_data_reader,
+            calibration_cache_path=calibration_cache_path,
             quant_format=quant_format,
             op_types_to_quantize=op_types_to_quantize,
             per_channel=per_channel,

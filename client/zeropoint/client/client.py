@@ -14,6 +14,7 @@ import grpc
 from zeropoint import v1
 from zeropoint.client import channel, embedded, errors, mirror
 from zeropoint.client.batches import BatchSource
+from zeropoint.client.calibration_cache import Calibrating, calibrating
 from zeropoint.client.job import Job, Rejection, Request, Response, inspect_requests
 from zeropoint.client.keywords import Mode, dynamic_options, options_for, static_options
 from zeropoint.client.link import CancelSignal, Link, SingleResponse, converse
@@ -97,8 +98,9 @@ class QuantizationClient:
         self,
         model_input: ModelInput,
         model_output: str | os.PathLike[str],
-        calibration_data_reader: BatchSource,
+        calibration_data_reader: BatchSource | None,
         *,
+        calibration_cache_path: str | os.PathLike[str] | None = None,
         progress: ProgressCallback | None = None,
         timeout: float | None = None,
         cancel: CancelSignal | None = None,
@@ -108,7 +110,7 @@ class QuantizationClient:
         return self._quantize(
             model_input,
             model_output,
-            calibration_data_reader,
+            calibrating(calibration_data_reader, calibration_cache_path),
             static_options(**options),
             _Watch(progress, timeout, cancel),
         )
@@ -128,7 +130,7 @@ class QuantizationClient:
         return self._quantize(
             model_input,
             model_output,
-            verification_data,
+            Calibrating(source=verification_data),
             dynamic_options(**options),
             _Watch(progress, timeout, cancel),
         )
@@ -182,11 +184,14 @@ class QuantizationClient:
         self,
         model_input: ModelInput,
         model_output: str | os.PathLike[str],
-        source: BatchSource,
+        source: Calibrating,
         options: Options,
         watch: "_Watch",
     ) -> QuantizationResult:
-        with open_model(model_input) as files, ResultFiles(model_output, files) as output:
+        with (
+            open_model(model_input) as files,
+            _output(model_output, files, source) as output,
+        ):
             job = Job(options, files, source, output, watch.progress)
             with self._job_link(options, watch) as link:
                 converse(link, job.requests(), lambda response: _receive(job, link, response))
@@ -228,6 +233,13 @@ class QuantizationClient:
                 link.wait()
                 answers += link.received()
         return mirror.read(Inspection, answers[0])
+
+
+def _output(
+    model_output: str | os.PathLike[str], files: Sequence[SourceFile], source: Calibrating
+) -> ResultFiles:
+    users = (*files, source.known) if source.known else files
+    return ResultFiles(model_output, users, source.kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 
 from zeropoint import v1
 from zeropoint.client import batches, mirror
-from zeropoint.client.batches import BatchSource, EncodedBatch
+from zeropoint.client.batches import EncodedBatch
+from zeropoint.client.calibration_cache import Calibrating
 from zeropoint.client.errors import LimitError, ServerError
 from zeropoint.client.model_files import SourceFile, read_chunks
 from zeropoint.client.options import Options, StaticOptions
@@ -73,7 +74,7 @@ class Job:
         self,
         options: Options,
         files: Sequence[SourceFile],
-        source: BatchSource,
+        calibrating: Calibrating,
         output: ResultFiles,
         progress: ProgressCallback | None = None,
     ) -> None:
@@ -82,17 +83,18 @@ class Job:
         Args:
             options: They choose between static and dynamic quantization.
             files: The user's model.
-            source: Batches; each is taken only when there is credit to send more.
+            calibrating: Batches, each taken only when there is credit to send more; or a file
+                instead of them.
             output: Takes the result.
             progress: Told how far the job is.
 
         Raises:
-            OptionError: `source` is neither a reader nor an iterable.
+            OptionError: the source of batches is neither a reader nor an iterable.
         """
-        self._request, self._start = _opening(options, files)
-        self._files = files
-        self._batches = batches.iterate(source)
-        self._batch_count = batches.count(source)
+        self._request, self._start = _opening(options, files, calibrating)
+        self._files = (*files, calibrating.known) if calibrating.known else tuple(files)
+        self._batches = batches.iterate(calibrating.source)
+        self._batch_count = batches.count(calibrating.source)
         self._output = output
         self._progress = progress
         self._window = CreditWindow()
@@ -153,7 +155,9 @@ class Job:
                 self._server_progress(response.progress)
             case "result":
                 self._report = mirror.read(Report, response.result.report)
-                self._output.open(response.result.manifest)
+                result = response.result
+                kept = result.calibration if result.HasField("calibration") else None
+                self._output.open(result.manifest, kept)
             case "model_chunk":
                 self._output.write(response.model_chunk)
                 self._tell(Phase.DOWNLOAD, self._output.written, self._output.size)
@@ -229,13 +233,16 @@ class Job:
 
 
 def _opening(
-    options: Options, files: Sequence[SourceFile]
+    options: Options, files: Sequence[SourceFile], calibrating: Calibrating
 ) -> tuple[type[v1.QuantizeStaticRequest] | type[v1.QuantizeDynamicRequest], Request]:
     """Return the type of the requests, and the first one."""
     files_message = _manifest(files)
     if isinstance(options, StaticOptions):
         static = v1.StaticStart(
-            options=mirror.write(v1.StaticOptions, options), manifest=files_message
+            options=mirror.write(v1.StaticOptions, options),
+            manifest=files_message,
+            calibration=_file(calibrating.known) if calibrating.known else None,
+            return_calibration=calibrating.kept is not None,
         )
         return v1.QuantizeStaticRequest, v1.QuantizeStaticRequest(start=static)
     dynamic = v1.DynamicStart(
@@ -271,9 +278,11 @@ def _chunk(offset: int, data: bytes, **fields: int) -> dict[str, Any]:
 
 
 def _manifest(files: Sequence[SourceFile]) -> v1.ModelManifest:
-    return v1.ModelManifest(
-        files=[v1.ModelFile(path=file.name, size=file.size, sha256=file.sha256) for file in files]
-    )
+    return v1.ModelManifest(files=[_file(file) for file in files])
+
+
+def _file(file: SourceFile) -> v1.ModelFile:
+    return v1.ModelFile(path=file.name, size=file.size, sha256=file.sha256)
 
 
 def _header(batch: EncodedBatch, sequence: int) -> v1.BatchHeader:

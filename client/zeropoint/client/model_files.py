@@ -108,7 +108,7 @@ def _serialized(model: SerializableModel) -> bytes:
 
 def _source_files(path: Path) -> tuple[SourceFile, ...]:
     try:
-        first = _source_file(path, path.name)
+        first = source_file(path, path.name)
         tensors = {tensor.location: tensor.name for tensor in external_tensors(path)}
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -126,7 +126,7 @@ def _external_file(model: Path, location: str, tensor: str) -> SourceFile:
         )
         raise ModelError("MANIFEST_INVALID", message, metadata)
     try:
-        return _source_file(model.parent / location, location)
+        return source_file(model.parent / location, location)
     except OSError as error:
         message = (
             f"The external data file {location!r} of the tensor {tensor!r} cannot be read from "
@@ -136,7 +136,12 @@ def _external_file(model: Path, location: str, tensor: str) -> SourceFile:
         raise ModelError("FILE_NOT_FOUND", message, metadata) from error
 
 
-def _source_file(path: Path, name: str) -> SourceFile:
+def source_file(path: Path, name: str) -> SourceFile:
+    """Return a file under the name that a manifest gives it.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
     if path.exists() and not path.is_file():  # a pipe or a device could be read for ever
         raise OSError(errno.EINVAL, "it is not a regular file")
     with path.open("rb") as stream:

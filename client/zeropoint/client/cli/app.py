@@ -41,7 +41,8 @@ def main() -> None:
 def quantize_static(
     model: args.Model,
     output: args.Output,
-    data: args.Data,
+    data: args.Data = None,
+    calibration_cache: args.CalibrationCache = None,
     batch_size: args.BatchSize = None,
     activation_type: args.ActivationType = QuantType.QUInt8,
     weight_type: args.WeightType = QuantType.QUInt8,
@@ -66,7 +67,8 @@ def quantize_static(
         result = api.quantize_static(
             model,
             output,
-            open_data(data, batch_size),
+            None if data is None else open_data(data, batch_size),
+            calibration_cache_path=calibration_cache,
             activation_type=activation_type,
             weight_type=weight_type,
             per_channel=per_channel,

@@ -12,10 +12,17 @@ _TYPES = "|".join(QuantType)
 Model = Annotated[Path, typer.Argument(help="The ONNX model; it is never touched.")]
 Output = Annotated[Path, typer.Argument(help="Where the quantized model goes.")]
 Data = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="An .npz or .npy file with the samples along the first axis, a folder of such files "
-        "with a batch in each, or module:attribute naming a reader."
+        "with a batch in each, or module:attribute naming a reader. Needed unless there is a "
+        "calibration cache."
+    ),
+]
+CalibrationCache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Statistics of this model: used instead of data where the file is there, else written."
     ),
 ]
 OptionalData = Annotated[

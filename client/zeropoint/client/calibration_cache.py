@@ -1,0 +1,55 @@
+"""The calibration cache: a file from which a model is quantized again without data."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeropoint.client.batches import BatchSource
+from zeropoint.client.errors import DataError, OptionError
+from zeropoint.client.model_files import SourceFile, source_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrating:
+    """Where the statistics of one job come from, and where they go.
+
+    Attributes:
+        source: Batches; empty where the statistics are known.
+        known: The calibration file to use instead.
+        kept: Where to put the calibration; None where it is not to be kept.
+    """
+
+    source: BatchSource
+    known: SourceFile | None = None
+    kept: Path | None = None
+
+
+def calibrating(source: BatchSource | None, cache: str | os.PathLike[str] | None) -> Calibrating:
+    """Choose between data and a calibration cache.
+
+    Args:
+        source: The user's batches; not needed, and not touched, where the cache is there.
+        cache: Path of the cache: used where it is there, else written; None: no cache.
+
+    Raises:
+        DataError: the cache is there but cannot be read.
+        OptionError: there are neither batches nor a cache.
+    """
+    path = None if cache is None else Path(cache)
+    if path is not None and path.exists():
+        return Calibrating(source=(), known=_known(path))
+    if source is None:
+        where = "no calibration_cache_path" if path is None else f"{path} is not there yet"
+        message = (
+            f"There is no calibration data, and {where}. Give a calibration_data_reader (--data)."
+        )
+        raise OptionError("OPTION_INVALID", message, {"option": "calibration_data_reader"})
+    return Calibrating(source=source, kept=path)
+
+
+def _known(path: Path) -> SourceFile:
+    try:
+        return source_file(path, path.name)
+    except OSError as error:
+        message = f"The calibration cache {path} cannot be read: {error.strerror or error}."
+        raise DataError("CALIBRATION_INVALID", message, {"path": str(path)}) from error
