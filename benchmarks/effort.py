@@ -10,6 +10,8 @@ class Effort:
     Attributes:
         rounds: Rounds of short measurements.
         job_rounds: Rounds of whole jobs.
+        slow_rounds: Rounds of jobs that take the other side half a minute, and of peak memory,
+            which varies little.
         observed_batches: Batches of one measurement of observation.
         job_batches: Batches of a job.
         memory_batches: Few and many batches, whose peak memory is compared.
@@ -20,6 +22,7 @@ class Effort:
 
     rounds: int = 7
     job_rounds: int = 3
+    slow_rounds: int = 2
     observed_batches: int = 16
     job_batches: int = 64
     memory_batches: tuple[int, int] = (16, 256)
@@ -31,6 +34,7 @@ class Effort:
 QUICK = Effort(
     rounds=2,
     job_rounds=1,
+    slow_rounds=1,
     observed_batches=3,
     job_batches=4,
     memory_batches=(2, 8),

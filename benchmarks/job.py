@@ -47,7 +47,7 @@ def _measure(network: str, method: str, effort: Effort) -> Row:
         "ours": lambda: run_child("job:zeropoint", **arguments),
         "theirs": lambda: run_child("job:onnxruntime", **arguments),
     }
-    found = in_turns(sides, effort.job_rounds)
+    found = in_turns(sides, effort.job_rounds if method == "MinMax" else effort.slow_rounds)
     ours, theirs = found["ours"], found["theirs"]
     return Row(
         benchmark="job",

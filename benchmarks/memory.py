@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.child import run_child
 from benchmarks.effort import Effort
-from benchmarks.networks import DETECTOR, NETWORKS, Batch
+from benchmarks.networks import EFFICIENTNET, NETWORKS, Batch
 from benchmarks.options import static_options
 from benchmarks.table import Budget, Row
 from benchmarks.timing import in_turns, ratio
@@ -25,13 +25,13 @@ def run(effort: Effort) -> Iterator[Row]:
     """Measure the process that does the job."""
     few, many = effort.memory_batches
     sides = {
-        "few": lambda: run_child("memory:job", network=DETECTOR.name, count=few).own_bytes,
-        "many": lambda: run_child("memory:job", network=DETECTOR.name, count=many).own_bytes,
+        "few": lambda: run_child("memory:job", network=EFFICIENTNET.name, count=few).own_bytes,
+        "many": lambda: run_child("memory:job", network=EFFICIENTNET.name, count=many).own_bytes,
     }
-    found = in_turns(sides, effort.job_rounds)
+    found = in_turns(sides, effort.slow_rounds)
     yield Row(
         benchmark="memory",
-        case=f"{DETECTOR.name}, {many} batches against {few}",
+        case=f"{EFFICIENTNET.name}, {many} batches against {few}",
         ours=f"{median(found['many']) / 2**20:.0f} MiB",
         against=f"{median(found['few']) / 2**20:.0f} MiB with {few} batches",
         ratio=ratio(found["many"], found["few"]),
