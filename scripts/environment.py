@@ -11,10 +11,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def floors() -> list[str]:
-    """Return the oldest version that pyproject.toml allows of each direct dependency."""
+    """Return the oldest version that pyproject.toml allows of what users need, not of tools."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    requirements = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    extras = project["optional-dependencies"]
+    requirements = [*project["dependencies"], *extras["server"], *extras["demo"]]
     pairs = (line.split(",")[0].split(">=") for line in requirements if ">=" in line)
     return [f"{name}=={floor}" for name, floor in pairs]
 
