@@ -146,7 +146,6 @@ def test_an_embedded_server_that_is_killed_is_started_again(
         with pytest.raises(UnavailableError):
             quantize_static(model, output, BATCHES * 1000, progress=kill)
         assert not output.exists()
-        assert eventually(lambda: mine.status() == psutil.STATUS_ZOMBIE)
         quantize_static(model, output, BATCHES)
         assert output.is_file()
     finally:

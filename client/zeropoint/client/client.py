@@ -1,9 +1,10 @@
 """The connection object: quantize, inspect and ask over one channel."""
 
+import contextlib
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -146,7 +147,7 @@ class QuantizationClient:
     ) -> Inspection:
         """Tell what would be done with a model; see `zeropoint.client.inspect`."""
         chosen = options_for(mode, options)
-        with open_model(model_input) as files:
+        with open_model(model_input) as files, self._attention():
             return self._inspect(files, chosen, _Watch(None, timeout, cancel))
 
     def server_info(self, *, timeout: float = _UNARY_SECONDS) -> ServerInfo:
@@ -193,11 +194,21 @@ class QuantizationClient:
             _output(model_output, files, source) as output,
         ):
             job = Job(options, files, source, output, watch.progress)
-            with self._job_link(options, watch) as link:
+            with self._attention(), self._job_link(options, watch) as link:
                 converse(link, job.requests(), lambda response: _receive(job, link, response))
             return QuantizationResult(
                 files=output.commit(), report=job.report, rejected=job.rejected
             )
+
+    @contextlib.contextmanager
+    def _attention(self) -> Iterator[None]:
+        """See whether a server of our own has died when it does not answer."""
+        try:
+            yield
+        except errors.UnavailableError:
+            if self._named is None:
+                embedded.lost()
+            raise
 
     def _job_link(self, options: Options, watch: "_Watch") -> Link[Request, Response]:
         to = self._connect(watch.progress)

@@ -25,6 +25,7 @@ from zeropoint.client.errors import UnavailableError
 
 _START_SECONDS = 120.0  # a first start on a cold machine compiles and caches
 _STOP_SECONDS = 5.0
+_END_SECONDS = 1.0
 _STDERR_LINES = 40
 _MAX_UNIX_PATH = 100  # of 104 bytes on macOS, 108 on Linux
 _NEEDED = ("onnx", "onnxruntime", "onnx_ir", "onnxscript", "grpc_health", "pydantic_settings")
@@ -75,6 +76,11 @@ class EmbeddedServer:
             self._process.wait()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def await_end(self) -> None:
+        """Wait a moment for the process to end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
 
     def let_go(self) -> None:
         """Close our end of the pipe; the server exits when no process holds it any more."""
@@ -127,6 +133,16 @@ def endpoint(starting: Callable[[], None] | None = None) -> Endpoint:
                 starting()
             _server = EmbeddedServer()
         return _server.endpoint
+
+
+def lost() -> None:
+    """Take note that the server does not answer: if it has died, the next call starts another.
+
+    Its connections break a moment before its process is known to have ended.
+    """
+    with _lock:
+        if _server is not None:
+            _server.await_end()
 
 
 def stop() -> None:
