@@ -1,0 +1,140 @@
+"""Disks that are full: the server's by its own account, the server's, a worker's, the client's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from support.black_box import processes, real_server, remains
+from support.graphs import Array, GraphBuilder, normal_batches, residual
+from support.raw_client import Call, in_loop
+from support.servers import ServerProcess, eventually
+
+from zeropoint.client import LimitError, OutputError, quantize_dynamic, quantize_static
+
+BATCHES = normal_batches({"x": (4, 512)}, count=4)
+ALLOWED = 6 << 20
+"""Disk for all jobs of the small server; a job is given four times the size of its model."""
+
+
+def product(columns: int) -> GraphBuilder:
+    """One product whose weight has so many columns of 2 KiB: x float [N,512]."""
+    b = GraphBuilder()
+    b.input("x", ["N", 512])
+    b.node("MatMul", ["x", b.weight("w", 512, columns)], "y")
+    b.output("y", ["N", columns])
+    return b
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model of 1 MiB."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    return product(512).save(folder)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "out.onnx"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with little disk."""
+    with real_server(tmp_path_factory.mktemp("small"), scratch_bytes=ALLOWED, jobs=2) as running:
+        yield running
+        assert eventually(lambda: not remains(running))
+
+
+@in_loop
+async def test_a_job_that_does_not_fit_is_told_what_is_left(small: ServerProcess) -> None:
+    files = {"model.onnx": product(512).model().SerializeToString()}
+    needed = 4 * len(files["model.onnx"])
+    async with grpc.aio.insecure_channel(small.address) as channel:
+        first, second, third = Call(channel), Call(channel), Call(channel)
+        await first.begin(files)
+        await second.start(files)
+        failure = await second.failure()
+        assert failure.reason == "SCRATCH_FULL"
+        assert failure.metadata == {"bytes": str(needed), "left": str(ALLOWED - needed)}
+        assert str(needed) in failure.message
+        assert failure.retryable
+        # The first one goes on, and gives back what it held.
+        await first.send_batch(1, BATCHES[0])
+        await first.finish(1)
+        await first.result()
+        await third.begin(files)
+        third.call.cancel()
+
+
+def test_a_model_that_never_fits_is_refused_before_it_is_sent(
+    small: ServerProcess, tmp_path: Path, output: Path
+) -> None:
+    with pytest.raises(LimitError) as caught:
+        quantize_dynamic(product(1024).save(tmp_path), output, server=small.address)
+    assert caught.value.reason == "SCRATCH_FULL"
+    assert list(output.parent.iterdir()) == []
+
+
+def limit(process: psutil.Process, size: int) -> None:
+    """Let a process write no file larger than `size`: to it, the disk is full."""
+    process.rlimit(psutil.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_disk_that_is_full_while_a_model_is_sent(
+    tmp_path: Path, model: Path, output: Path
+) -> None:
+    with real_server(tmp_path / "server") as server:
+        assert eventually(lambda: server.workers())
+        limit(psutil.Process(server.popen.pid), 1 << 19)
+        with pytest.raises(LimitError) as caught:
+            quantize_dynamic(model, output, server=server.address)
+        assert caught.value.reason == "SCRATCH_FULL"
+        assert caught.value.retryable
+        assert list(output.parent.iterdir()) == []
+        # A small model still fits.
+        (tmp_path / "model" / "model.onnx").write_bytes(residual().model().SerializeToString())
+        quantize_dynamic(model, output, server=server.address)
+        assert eventually(lambda: not remains(server))
+
+
+def test_a_disk_that_is_full_when_the_result_is_written(
+    shared: ServerProcess, model: Path, output: Path
+) -> None:
+    def batches() -> Iterator[dict[str, Array]]:
+        yield BATCHES[0]
+        newest: str = shared.events("job_started")[-1]["job"]
+        for process in processes(shared.scratch):
+            if newest in " ".join(process.cmdline()):
+                limit(process, 1 << 15)
+        yield BATCHES[1]
+
+    with pytest.raises(LimitError) as caught:
+        quantize_static(model, output, batches(), server=shared.address)
+    assert caught.value.reason == "SCRATCH_FULL"
+    assert list(output.parent.iterdir()) == []
+
+
+def test_a_disk_that_is_full_where_the_result_goes(
+    shared: ServerProcess, model: Path, output: Path
+) -> None:
+    ourselves = psutil.Process()
+    before = ourselves.rlimit(psutil.RLIMIT_FSIZE)
+    output.write_bytes(b"what was there before")
+
+    def fill(_: object) -> None:
+        ourselves.rlimit(psutil.RLIMIT_FSIZE, (1 << 15, before[1]))
+
+    try:
+        with pytest.raises(OutputError) as caught:
+            quantize_static(model, output, BATCHES, server=shared.address, progress=fill)
+    finally:
+        ourselves.rlimit(psutil.RLIMIT_FSIZE, before)
+    assert caught.value.reason == "OUTPUT_NOT_WRITABLE"
+    assert str(output) in caught.value.message
+    assert list(output.parent.iterdir()) == [output]
+    assert output.read_bytes() == b"what was there before"
