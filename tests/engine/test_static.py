@@ -160,6 +160,17 @@ def test_nothing_to_quantize_says_why(tmp_path: Path) -> None:
         quantize(b.save(tmp_path), normal_batches({"x": (4,)}), static(), tmp_path / "job")
 
 
+def test_an_input_with_a_default_is_neither_a_constant_nor_fed(tmp_path: Path) -> None:
+    b = residual()
+    b.input("factor", [1])
+    b.constant("factor", np.ones(1, np.float32))
+    b.node("Mul", ["y", "factor"], "z")
+    b.output("z")
+    options = static(selection=NodeSelection(op_types_to_quantize=("Conv", "Mul")))
+    result = quantize(b.save(tmp_path), IMAGES, options, tmp_path / "job")
+    assert result.states()["mul_z"] == "OVERRIDABLE"
+
+
 def test_a_model_optimized_for_one_runtime_is_told_apart(tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")

@@ -128,6 +128,8 @@ def _unfit(node: ir.Node, rule: OpRule | None, dynamic: bool) -> Kept | None:
 def _unfit_types(node: ir.Node, rule: OpRule) -> Kept | None:
     for index in rule.activation_inputs(node):
         value = node.inputs[index]
+        if value is not None and value.is_graph_input() and value.is_initializer():
+            return Kept("OVERRIDABLE", f"{value.name} is an input with a default, not a constant")
         if value is None or value.dtype is ir.DataType.FLOAT:
             continue
         if value.dtype is None:
