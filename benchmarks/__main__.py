@@ -1,6 +1,8 @@
 """Measures and prints: `python -m benchmarks [NAME ...]`."""
 
 import argparse
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -25,7 +27,7 @@ _BEGIN, _END = "<!-- begin of figures -->\n", "<!-- end of figures -->\n"
 
 
 def main() -> None:
-    """Measure what the command line names; figures never change the exit code."""
+    """Measure what the command line names; figures do not change the exit code, failures do."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
@@ -35,10 +37,38 @@ def main() -> None:
         parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     effort = QUICK if arguments.quick else Effort()
     before = facts()
-    text = f"{before}\n{markdown(_measured(arguments.names or BENCHMARKS, effort))}"
+    rows, failed = measure(arguments.names or BENCHMARKS, effort)
+    text = f"{before}\n{markdown(rows)}"
     print(f"\n{text}", end="")
     if arguments.write:
         write_figures(text, _README)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def measure(names: Iterable[str], effort: Effort) -> tuple[list[Row], list[str]]:
+    """Run benchmarks one by one, and show what they find as they go.
+
+    Args:
+        names: Which.
+        effort: How much.
+
+    Returns:
+        What they found, and the names of those that broke down.
+    """
+    rows: list[Row] = []
+    failed: list[str] = []
+    for name in names:
+        begin = time.perf_counter()
+        try:
+            for row in BENCHMARKS[name](effort):
+                print(" | ".join(row.cells), flush=True)
+                rows.append(row)
+        except Exception:
+            logging.exception("%s failed", name)
+            failed.append(name)
+        print(f"{name} took {time.perf_counter() - begin:.0f} s", flush=True)
+    return rows, failed
 
 
 def write_figures(text: str, readme: Path) -> None:
@@ -51,17 +81,6 @@ def write_figures(text: str, readme: Path) -> None:
     head, _, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
     _, _, tail = rest.partition(_END)
     readme.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{tail}", encoding="utf-8")
-
-
-def _measured(names: Iterable[str], effort: Effort) -> list[Row]:
-    rows: list[Row] = []
-    for name in names:
-        begin = time.perf_counter()
-        for row in BENCHMARKS[name](effort):
-            print(" | ".join(row.cells), flush=True)
-            rows.append(row)
-        print(f"{name} took {time.perf_counter() - begin:.0f} s", flush=True)
-    return rows
 
 
 if __name__ == "__main__":
