@@ -77,7 +77,7 @@ def test_files_are_small() -> None:
 
 
 def test_public_api_is_what_was_agreed() -> None:
-    """A change here is a change for users; write the new snapshot with `python tests/house/...`."""
+    """A change here is a change for users; running this file writes the new snapshot."""
     assert public_api() == json.loads(API.read_text())
 
 
