@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.errors import CalibrationError
 from zeropoint.engine.options import CalibrationMethod, StaticOptions
-from zeropoint.engine.quantile import histogram, magnitudes, quantile
+from zeropoint.engine.quantile import Histogram, histogram, magnitudes, quantiles
 from zeropoint.engine.ranges import METHODS, Range, choose_range
 from zeropoint.sketch import Sketch
 
@@ -39,6 +39,10 @@ def percentile(p: float, *, symmetric: bool = False) -> StaticOptions:
         percentile=p,
         calibration_range_symmetric=symmetric,
     )
+
+
+def quantile(values: Histogram, q: float) -> float:
+    return float(quantiles(values, [q])[0])
 
 
 def allowed_error(values: NDArray[np.float64], q: float) -> float:

@@ -21,7 +21,7 @@ _NOT_YET: Mapping[type[Enum], frozenset[str]] = MappingProxyType(
     {
         QuantType: frozenset({"QFLOAT8E4M3FN", "QInt16", "QUInt16", "QInt4", "QUInt4"}),
         QuantFormat: frozenset({"QOperator"}),
-        CalibrationMethod: frozenset({"Entropy", "Distribution"}),
+        CalibrationMethod: frozenset({"Distribution"}),
     }
 )
 

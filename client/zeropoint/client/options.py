@@ -24,6 +24,9 @@ class CalibrationMethod(StrEnum):
 
     MinMax = "MinMax"
     Percentile = "Percentile"
+    Entropy = "Entropy"
+    MSE = "MSE"
+    Auto = "Auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,9 @@ class CalibrationMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CALIBRATION_METHOD_UNSPECIFIED: _ClassVar[CalibrationMethod]
     CALIBRATION_METHOD_MINMAX: _ClassVar[CalibrationMethod]
     CALIBRATION_METHOD_PERCENTILE: _ClassVar[CalibrationMethod]
+    CALIBRATION_METHOD_ENTROPY: _ClassVar[CalibrationMethod]
+    CALIBRATION_METHOD_MSE: _ClassVar[CalibrationMethod]
+    CALIBRATION_METHOD_AUTO: _ClassVar[CalibrationMethod]
 QUANT_TYPE_UNSPECIFIED: QuantType
 QUANT_TYPE_QINT8: QuantType
 QUANT_TYPE_QUINT8: QuantType
@@ -31,6 +34,9 @@ QUANT_FORMAT_QDQ: QuantFormat
 CALIBRATION_METHOD_UNSPECIFIED: CalibrationMethod
 CALIBRATION_METHOD_MINMAX: CalibrationMethod
 CALIBRATION_METHOD_PERCENTILE: CalibrationMethod
+CALIBRATION_METHOD_ENTROPY: CalibrationMethod
+CALIBRATION_METHOD_MSE: CalibrationMethod
+CALIBRATION_METHOD_AUTO: CalibrationMethod
 
 class NodeSelection(_message.Message):
     __slots__ = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")

@@ -26,45 +26,47 @@ from zeropoint.v1 import model_pb2 as zeropoint_dot_v1_dot_model__pb2
 from zeropoint.v1 import options_pb2 as zeropoint_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zeropoint/v1/report.proto\x12\x0czeropoint.v1\x1a\x18zeropoint/v1/model.proto\x1a\x1azeropoint/v1/options.proto\"r\n\x08NodePlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07op_type\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.zeropoint.v1.NodeState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"\xa2\x02\n\nTensorPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x65lement_type\x18\x02 \x01(\x05\x12\x11\n\x04\x61xis\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tsymmetric\x18\x04 \x01(\x08\x12-\n\x06source\x18\x05 \x01(\x0e\x32\x1d.zeropoint.v1.ParameterSource\x12\x16\n\x0einherited_from\x18\x06 \x01(\t\x12\x10\n\x03low\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04high\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05scale\x18\t \x01(\x01H\x03\x88\x01\x01\x12\x17\n\nzero_point\x18\n \x01(\x03H\x04\x88\x01\x01\x42\x07\n\x05_axisB\x06\n\x04_lowB\x07\n\x05_highB\x08\n\x06_scaleB\r\n\x0b_zero_point\"7\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05nodes\x18\x03 \x03(\t\"\x90\x01\n\x04Plan\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.zeropoint.v1.NodePlan\x12)\n\x07tensors\x18\x02 \x03(\x0b\x32\x18.zeropoint.v1.TensorPlan\x12\r\n\x05opset\x18\x03 \x01(\x03\x12\'\n\x08warnings\x18\x04 \x03(\x0b\x32\x15.zeropoint.v1.Warning\"I\n\nSimilarity\x12\x0f\n\x07sqnr_db\x18\x01 \x01(\x01\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x01\x12\x1a\n\x12max_abs_difference\x18\x03 \x01(\x01\"\x7f\n\rOutputFigures\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\nsimilarity\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.Similarity\x12\x1d\n\x10\x61rgmax_agreement\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x13\n\x11_argmax_agreement\"Z\n\x0bNodeFigures\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07op_type\x18\x02 \x01(\t\x12,\n\nsimilarity\x18\x03 \x01(\x0b\x32\x18.zeropoint.v1.Similarity\">\n\x0bKernelCount\x12\x0f\n\x07op_type\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x01(\r\x12\x0f\n\x07integer\x18\x03 \x01(\r\"\x86\x02\n\x0cVerification\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.zeropoint.v1.VerificationState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61tches\x18\x03 \x01(\r\x12\x14\n\x07sqnr_db\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12,\n\x07outputs\x18\x05 \x03(\x0b\x32\x1b.zeropoint.v1.OutputFigures\x12(\n\x05nodes\x18\x06 \x03(\x0b\x32\x19.zeropoint.v1.NodeFigures\x12*\n\x07kernels\x18\x07 \x03(\x0b\x32\x19.zeropoint.v1.KernelCountB\n\n\x08_sqnr_db\"s\n\x0fNonFiniteTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03nan\x18\x02 \x01(\x04\x12\x19\n\x11positive_infinity\x18\x03 \x01(\x04\x12\x19\n\x11negative_infinity\x18\x04 \x01(\x04\x12\x0f\n\x07\x62\x61tches\x18\x05 \x03(\x04\"{\n\x12\x43\x61librationFigures\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x04\x12\x0f\n\x07tensors\x18\x03 \x01(\r\x12\x31\n\nnon_finite\x18\x04 \x03(\x0b\x32\x1d.zeropoint.v1.NonFiniteTensor\"@\n\x08Versions\x12\x11\n\tzeropoint\x18\x01 \x01(\t\x12\x13\n\x0bonnxruntime\x18\x02 \x01(\t\x12\x0c\n\x04onnx\x18\x03 \x01(\t\"+\n\tPhaseTime\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\x8e\x04\n\x06Report\x12(\n\x08versions\x18\x01 \x01(\x0b\x32\x16.zeropoint.v1.Versions\x12\x15\n\rsource_sha256\x18\x02 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x35\n\x0estatic_options\x18\x04 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptionsH\x00\x12\x37\n\x0f\x64ynamic_options\x18\x05 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptionsH\x00\x12 \n\x04plan\x18\x06 \x01(\x0b\x32\x12.zeropoint.v1.Plan\x12\x30\n\x0cverification\x18\x07 \x01(\x0b\x32\x1a.zeropoint.v1.Verification\x12\x35\n\x0b\x63\x61libration\x18\x08 \x01(\x0b\x32 .zeropoint.v1.CalibrationFigures\x12\'\n\x08warnings\x18\t \x03(\x0b\x32\x15.zeropoint.v1.Warning\x12\x14\n\x0csource_bytes\x18\n \x01(\x04\x12\x14\n\x0cresult_bytes\x18\x0b \x01(\x04\x12\'\n\x06phases\x18\x0c \x03(\x0b\x32\x17.zeropoint.v1.PhaseTime\x12/\n\tsignature\x18\r \x01(\x0b\x32\x1c.zeropoint.v1.ModelSignatureB\t\n\x07options*n\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14NODE_STATE_QUANTIZED\x10\x01\x12\x14\n\x10NODE_STATE_FLOAT\x10\x02\x12\x15\n\x11NODE_STATE_FOLDED\x10\x03*\xe6\x01\n\x0fParameterSource\x12 \n\x1cPARAMETER_SOURCE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPARAMETER_SOURCE_CALIBRATED\x10\x01\x12\x1b\n\x17PARAMETER_SOURCE_WEIGHT\x10\x02\x12\x19\n\x15PARAMETER_SOURCE_BIAS\x10\x03\x12\x1e\n\x1aPARAMETER_SOURCE_INHERITED\x10\x04\x12\x1a\n\x16PARAMETER_SOURCE_FIXED\x10\x05\x12\x1c\n\x18PARAMETER_SOURCE_DYNAMIC\x10\x06*\x9a\x01\n\x11VerificationState\x12\"\n\x1eVERIFICATION_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bVERIFICATION_STATE_COMPARED\x10\x01\x12 \n\x1cVERIFICATION_STATE_GENERATED\x10\x02\x12\x1e\n\x1aVERIFICATION_STATE_NOT_RUN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zeropoint/v1/report.proto\x12\x0czeropoint.v1\x1a\x18zeropoint/v1/model.proto\x1a\x1azeropoint/v1/options.proto\"r\n\x08NodePlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07op_type\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.zeropoint.v1.NodeState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"U\n\x10RangeAlternative\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\x12\x16\n\x0e\x65xpected_error\x18\x04 \x01(\x01\"\xe8\x02\n\nTensorPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x65lement_type\x18\x02 \x01(\x05\x12\x11\n\x04\x61xis\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tsymmetric\x18\x04 \x01(\x08\x12-\n\x06source\x18\x05 \x01(\x0e\x32\x1d.zeropoint.v1.ParameterSource\x12\x16\n\x0einherited_from\x18\x06 \x01(\t\x12\x10\n\x03low\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04high\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05scale\x18\t \x01(\x01H\x03\x88\x01\x01\x12\x17\n\nzero_point\x18\n \x01(\x03H\x04\x88\x01\x01\x12\x0e\n\x06method\x18\x0b \x01(\t\x12\x34\n\x0c\x61lternatives\x18\x0c \x03(\x0b\x32\x1e.zeropoint.v1.RangeAlternativeB\x07\n\x05_axisB\x06\n\x04_lowB\x07\n\x05_highB\x08\n\x06_scaleB\r\n\x0b_zero_point\"7\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05nodes\x18\x03 \x03(\t\"\x90\x01\n\x04Plan\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.zeropoint.v1.NodePlan\x12)\n\x07tensors\x18\x02 \x03(\x0b\x32\x18.zeropoint.v1.TensorPlan\x12\r\n\x05opset\x18\x03 \x01(\x03\x12\'\n\x08warnings\x18\x04 \x03(\x0b\x32\x15.zeropoint.v1.Warning\"I\n\nSimilarity\x12\x0f\n\x07sqnr_db\x18\x01 \x01(\x01\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x01\x12\x1a\n\x12max_abs_difference\x18\x03 \x01(\x01\"\x7f\n\rOutputFigures\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\nsimilarity\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.Similarity\x12\x1d\n\x10\x61rgmax_agreement\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x13\n\x11_argmax_agreement\"Z\n\x0bNodeFigures\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07op_type\x18\x02 \x01(\t\x12,\n\nsimilarity\x18\x03 \x01(\x0b\x32\x18.zeropoint.v1.Similarity\">\n\x0bKernelCount\x12\x0f\n\x07op_type\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x01(\r\x12\x0f\n\x07integer\x18\x03 \x01(\r\"\x86\x02\n\x0cVerification\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.zeropoint.v1.VerificationState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61tches\x18\x03 \x01(\r\x12\x14\n\x07sqnr_db\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12,\n\x07outputs\x18\x05 \x03(\x0b\x32\x1b.zeropoint.v1.OutputFigures\x12(\n\x05nodes\x18\x06 \x03(\x0b\x32\x19.zeropoint.v1.NodeFigures\x12*\n\x07kernels\x18\x07 \x03(\x0b\x32\x19.zeropoint.v1.KernelCountB\n\n\x08_sqnr_db\"s\n\x0fNonFiniteTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03nan\x18\x02 \x01(\x04\x12\x19\n\x11positive_infinity\x18\x03 \x01(\x04\x12\x19\n\x11negative_infinity\x18\x04 \x01(\x04\x12\x0f\n\x07\x62\x61tches\x18\x05 \x03(\x04\"{\n\x12\x43\x61librationFigures\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x04\x12\x0f\n\x07tensors\x18\x03 \x01(\r\x12\x31\n\nnon_finite\x18\x04 \x03(\x0b\x32\x1d.zeropoint.v1.NonFiniteTensor\"@\n\x08Versions\x12\x11\n\tzeropoint\x18\x01 \x01(\t\x12\x13\n\x0bonnxruntime\x18\x02 \x01(\t\x12\x0c\n\x04onnx\x18\x03 \x01(\t\"+\n\tPhaseTime\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\x8e\x04\n\x06Report\x12(\n\x08versions\x18\x01 \x01(\x0b\x32\x16.zeropoint.v1.Versions\x12\x15\n\rsource_sha256\x18\x02 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x35\n\x0estatic_options\x18\x04 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptionsH\x00\x12\x37\n\x0f\x64ynamic_options\x18\x05 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptionsH\x00\x12 \n\x04plan\x18\x06 \x01(\x0b\x32\x12.zeropoint.v1.Plan\x12\x30\n\x0cverification\x18\x07 \x01(\x0b\x32\x1a.zeropoint.v1.Verification\x12\x35\n\x0b\x63\x61libration\x18\x08 \x01(\x0b\x32 .zeropoint.v1.CalibrationFigures\x12\'\n\x08warnings\x18\t \x03(\x0b\x32\x15.zeropoint.v1.Warning\x12\x14\n\x0csource_bytes\x18\n \x01(\x04\x12\x14\n\x0cresult_bytes\x18\x0b \x01(\x04\x12\'\n\x06phases\x18\x0c \x03(\x0b\x32\x17.zeropoint.v1.PhaseTime\x12/\n\tsignature\x18\r \x01(\x0b\x32\x1c.zeropoint.v1.ModelSignatureB\t\n\x07options*n\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14NODE_STATE_QUANTIZED\x10\x01\x12\x14\n\x10NODE_STATE_FLOAT\x10\x02\x12\x15\n\x11NODE_STATE_FOLDED\x10\x03*\xe6\x01\n\x0fParameterSource\x12 \n\x1cPARAMETER_SOURCE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPARAMETER_SOURCE_CALIBRATED\x10\x01\x12\x1b\n\x17PARAMETER_SOURCE_WEIGHT\x10\x02\x12\x19\n\x15PARAMETER_SOURCE_BIAS\x10\x03\x12\x1e\n\x1aPARAMETER_SOURCE_INHERITED\x10\x04\x12\x1a\n\x16PARAMETER_SOURCE_FIXED\x10\x05\x12\x1c\n\x18PARAMETER_SOURCE_DYNAMIC\x10\x06*\x9a\x01\n\x11VerificationState\x12\"\n\x1eVERIFICATION_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bVERIFICATION_STATE_COMPARED\x10\x01\x12 \n\x1cVERIFICATION_STATE_GENERATED\x10\x02\x12\x1e\n\x1aVERIFICATION_STATE_NOT_RUN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeropoint.v1.report_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NODESTATE']._serialized_start=2217
-  _globals['_NODESTATE']._serialized_end=2327
-  _globals['_PARAMETERSOURCE']._serialized_start=2330
-  _globals['_PARAMETERSOURCE']._serialized_end=2560
-  _globals['_VERIFICATIONSTATE']._serialized_start=2563
-  _globals['_VERIFICATIONSTATE']._serialized_end=2717
+  _globals['_NODESTATE']._serialized_start=2374
+  _globals['_NODESTATE']._serialized_end=2484
+  _globals['_PARAMETERSOURCE']._serialized_start=2487
+  _globals['_PARAMETERSOURCE']._serialized_end=2717
+  _globals['_VERIFICATIONSTATE']._serialized_start=2720
+  _globals['_VERIFICATIONSTATE']._serialized_end=2874
   _globals['_NODEPLAN']._serialized_start=97
   _globals['_NODEPLAN']._serialized_end=211
-  _globals['_TENSORPLAN']._serialized_start=214
-  _globals['_TENSORPLAN']._serialized_end=504
-  _globals['_WARNING']._serialized_start=506
-  _globals['_WARNING']._serialized_end=561
-  _globals['_PLAN']._serialized_start=564
-  _globals['_PLAN']._serialized_end=708
-  _globals['_SIMILARITY']._serialized_start=710
-  _globals['_SIMILARITY']._serialized_end=783
-  _globals['_OUTPUTFIGURES']._serialized_start=785
-  _globals['_OUTPUTFIGURES']._serialized_end=912
-  _globals['_NODEFIGURES']._serialized_start=914
-  _globals['_NODEFIGURES']._serialized_end=1004
-  _globals['_KERNELCOUNT']._serialized_start=1006
-  _globals['_KERNELCOUNT']._serialized_end=1068
-  _globals['_VERIFICATION']._serialized_start=1071
-  _globals['_VERIFICATION']._serialized_end=1333
-  _globals['_NONFINITETENSOR']._serialized_start=1335
-  _globals['_NONFINITETENSOR']._serialized_end=1450
-  _globals['_CALIBRATIONFIGURES']._serialized_start=1452
-  _globals['_CALIBRATIONFIGURES']._serialized_end=1575
-  _globals['_VERSIONS']._serialized_start=1577
-  _globals['_VERSIONS']._serialized_end=1641
-  _globals['_PHASETIME']._serialized_start=1643
-  _globals['_PHASETIME']._serialized_end=1686
-  _globals['_REPORT']._serialized_start=1689
-  _globals['_REPORT']._serialized_end=2215
+  _globals['_RANGEALTERNATIVE']._serialized_start=213
+  _globals['_RANGEALTERNATIVE']._serialized_end=298
+  _globals['_TENSORPLAN']._serialized_start=301
+  _globals['_TENSORPLAN']._serialized_end=661
+  _globals['_WARNING']._serialized_start=663
+  _globals['_WARNING']._serialized_end=718
+  _globals['_PLAN']._serialized_start=721
+  _globals['_PLAN']._serialized_end=865
+  _globals['_SIMILARITY']._serialized_start=867
+  _globals['_SIMILARITY']._serialized_end=940
+  _globals['_OUTPUTFIGURES']._serialized_start=942
+  _globals['_OUTPUTFIGURES']._serialized_end=1069
+  _globals['_NODEFIGURES']._serialized_start=1071
+  _globals['_NODEFIGURES']._serialized_end=1161
+  _globals['_KERNELCOUNT']._serialized_start=1163
+  _globals['_KERNELCOUNT']._serialized_end=1225
+  _globals['_VERIFICATION']._serialized_start=1228
+  _globals['_VERIFICATION']._serialized_end=1490
+  _globals['_NONFINITETENSOR']._serialized_start=1492
+  _globals['_NONFINITETENSOR']._serialized_end=1607
+  _globals['_CALIBRATIONFIGURES']._serialized_start=1609
+  _globals['_CALIBRATIONFIGURES']._serialized_end=1732
+  _globals['_VERSIONS']._serialized_start=1734
+  _globals['_VERSIONS']._serialized_end=1798
+  _globals['_PHASETIME']._serialized_start=1800
+  _globals['_PHASETIME']._serialized_end=1843
+  _globals['_REPORT']._serialized_start=1846
+  _globals['_REPORT']._serialized_end=2372
 # @@protoc_insertion_point(module_scope)

@@ -62,8 +62,20 @@ class NodePlan(_message.Message):
     message: str
     def __init__(self, name: _Optional[str] = ..., op_type: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
+class RangeAlternative(_message.Message):
+    __slots__ = ("method", "low", "high", "expected_error")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_ERROR_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    low: float
+    high: float
+    expected_error: float
+    def __init__(self, method: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., expected_error: _Optional[float] = ...) -> None: ...
+
 class TensorPlan(_message.Message):
-    __slots__ = ("name", "element_type", "axis", "symmetric", "source", "inherited_from", "low", "high", "scale", "zero_point")
+    __slots__ = ("name", "element_type", "axis", "symmetric", "source", "inherited_from", "low", "high", "scale", "zero_point", "method", "alternatives")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ELEMENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     AXIS_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +86,8 @@ class TensorPlan(_message.Message):
     HIGH_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
     ZERO_POINT_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
     name: str
     element_type: int
     axis: int
@@ -84,7 +98,9 @@ class TensorPlan(_message.Message):
     high: float
     scale: float
     zero_point: int
-    def __init__(self, name: _Optional[str] = ..., element_type: _Optional[int] = ..., axis: _Optional[int] = ..., symmetric: bool = ..., source: _Optional[_Union[ParameterSource, str]] = ..., inherited_from: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., scale: _Optional[float] = ..., zero_point: _Optional[int] = ...) -> None: ...
+    method: str
+    alternatives: _containers.RepeatedCompositeFieldContainer[RangeAlternative]
+    def __init__(self, name: _Optional[str] = ..., element_type: _Optional[int] = ..., axis: _Optional[int] = ..., symmetric: bool = ..., source: _Optional[_Union[ParameterSource, str]] = ..., inherited_from: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., scale: _Optional[float] = ..., zero_point: _Optional[int] = ..., method: _Optional[str] = ..., alternatives: _Optional[_Iterable[_Union[RangeAlternative, _Mapping]]] = ...) -> None: ...
 
 class Warning(_message.Message):
     __slots__ = ("code", "message", "nodes")

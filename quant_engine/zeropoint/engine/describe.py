@@ -112,6 +112,7 @@ def _activation(
     qparams = parameters.tensors.get(name) if parameters else None
     static = options if isinstance(options, StaticOptions) else None
     signed = static is not None and static.activation_type.signed
+    calibrated = tensor.source is ParameterSource.CALIBRATED
     return TensorPlan(
         name=name,
         element_type=int(ir.DataType.INT8 if signed else ir.DataType.UINT8),
@@ -123,6 +124,8 @@ def _activation(
         high=found.high if found else None,
         scale=_single(qparams.scale) if qparams else None,
         zero_point=_single(qparams.zero_point) if qparams else None,
+        method=found.method if found and calibrated else "",
+        alternatives=found.alternatives if found and calibrated else (),
     )
 
 

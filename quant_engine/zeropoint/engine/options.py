@@ -32,6 +32,9 @@ class CalibrationMethod(StrEnum):
 
     MINMAX = "MinMax"
     PERCENTILE = "Percentile"
+    ENTROPY = "Entropy"
+    MSE = "MSE"
+    AUTO = "Auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,20 +96,83 @@ def activation_qparams(
     Raises:
         CalibrationError: NO_FINITE_VALUES, the range is not finite in `scale_type`.
     """
+    scale, zero_point = _activation_parameters(low, high, quant_type, symmetric, scale_type)
+    return QParams(scale, zero_point.astype(_code_dtype(quant_type)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodeGrids:
+    """The real values of the codes of several ranges: scale * k for first <= k <= last.
+
+    Attributes:
+        scale: float64[n], as it is stored.
+        first: int64[n], lowest code less the zero point, none above zero.
+        last: int64[n], highest code less the zero point; `last - first` is the same for all.
+    """
+
+    scale: NDArray[np.float64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+
+    @property
+    def levels(self) -> int:
+        """How many codes there are."""
+        return int(self.last[0] - self.first[0]) + 1
+
+    def points(self, shift: float, count: int) -> NDArray[np.float64]:
+        """Return scale * (first + shift), scale * (first + shift + 1), ..., float64[n, count]."""
+        points = (self.first + shift)[:, np.newaxis] + np.arange(count, dtype=np.float64)
+        points *= self.scale[:, np.newaxis]
+        return points
+
+
+def activation_grids(
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    quant_type: QuantType,
+    *,
+    symmetric: bool,
+    scale_type: DTypeLike = np.float32,
+) -> CodeGrids:
+    """Return what `activation_qparams` gives for many ranges, as the values that codes stand for.
+
+    Args:
+        low: float64[n], lower ends.
+        high: float64[n], upper ends.
+        quant_type: As there.
+        symmetric: As there.
+        scale_type: As there.
+
+    Raises:
+        CalibrationError: as there.
+    """
+    scale, zero_point = _activation_parameters(low, high, quant_type, symmetric, scale_type)
+    codes = np.iinfo(_code_dtype(quant_type))
+    zero = zero_point.astype(np.int64)
+    return CodeGrids(scale.astype(np.float64), int(codes.min) - zero, int(codes.max) - zero)
+
+
+def _activation_parameters(
+    low: float | NDArray[np.float64],
+    high: float | NDArray[np.float64],
+    quant_type: QuantType,
+    symmetric: bool,
+    scale_type: DTypeLike,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return scale and zero point for one range or for many."""
     with np.errstate(over="ignore"):
-        ends = np.array([low, high], dtype=np.float64).astype(scale_type)
+        ends = np.asarray([low, high], dtype=np.float64).astype(scale_type)
     if not np.isfinite(ends).all():
         raise CalibrationError(
             "NO_FINITE_VALUES",
-            f"The range ({low:g}, {high:g}) is not finite in {np.dtype(scale_type)}.",
-            low=low,
-            high=high,
+            f"The range ({np.min(low):g}, {np.max(high):g}) is not finite in "
+            f"{np.dtype(scale_type)}.",
+            low=float(np.min(low)),
+            high=float(np.max(high)),
         )
     limits = _nominal_limits(quant_type, symmetric=symmetric, reduce_range=False)
-    bottom = np.minimum(ends[0], 0).reshape(())
-    top = np.maximum(ends[1], 0).reshape(())
-    scale, zero_point = _scale_and_zero_point(bottom, top, limits, symmetric)
-    return QParams(scale, zero_point.astype(_code_dtype(quant_type)))
+    bottom, top = np.minimum(ends[0], 0), np.maximum(ends[1], 0)
+    return _scale_and_zero_point(np.asarray(bottom), np.asarray(top), limits, symmetric)
 
 
 def weight_qparams(

@@ -1,6 +1,8 @@
 """Order statistics of values of which only a histogram and the extremes are known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from zeropoint.sketch import Sketch, bins_by_value
 from zeropoint.sketch.grid import SIGN
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Histogram:
     """Values in bins.
 
@@ -23,6 +25,11 @@ class Histogram:
     high: NDArray[np.float64]
     counts: NDArray[np.uint64]
 
+    @cached_property
+    def ends(self) -> NDArray[np.uint64]:
+        """How many values there are up to the end of each bin."""
+        return np.cumsum(self.counts)
+
 
 def histogram(sketch: Sketch) -> Histogram:
     """Return the finite values of a sketch; the outermost edges are the exact extremes.
@@ -30,7 +37,7 @@ def histogram(sketch: Sketch) -> Histogram:
     Args:
         sketch: With at least one finite value.
     """
-    low, high, counts = bins_by_value(sketch.codes, sketch.counts)
+    low, high, counts = sketch.bins
     return _within(low, high, counts, sketch.minimum, sketch.maximum)
 
 
@@ -49,8 +56,8 @@ def magnitudes(sketch: Sketch) -> Histogram:
     return _within(low, high, counts, least, max(-minimum, maximum))
 
 
-def quantile(values: Histogram, q: float) -> float:
-    """Estimate a quantile.
+def quantiles(values: Histogram, q: Sequence[float]) -> NDArray[np.float64]:
+    """Estimate quantiles.
 
     As `numpy.quantile` by default: between the order statistics around rank q * (n - 1), linearly.
     The values of a bin are taken to be spread evenly over it. Each order statistic is in the bin
@@ -60,30 +67,29 @@ def quantile(values: Histogram, q: float) -> float:
 
     Args:
         values: The histogram.
-        q: 0 to 1.
+        q: Each 0 to 1.
+
+    Returns:
+        float64, as many.
     """
-    total = int(values.counts.sum())
-    rank = q * (total - 1)
-    below = min(int(rank), total - 1)
-    share = rank - below
-    ends = np.cumsum(values.counts)
-    first = _order_statistic(values, ends, below)
-    if share == 0:
-        return first
-    second = _order_statistic(values, ends, min(below + 1, total - 1))
-    return first + share * (second - first)
+    last = int(values.ends[-1]) - 1
+    below = [min(int(one * last), last) for one in q]
+    share = np.array([one * last - rank for one, rank in zip(q, below, strict=True)])
+    first = _order_statistics(values, below)
+    second = _order_statistics(values, [min(rank + 1, last) for rank in below])
+    return np.where(share > 0, first + share * (second - first), first)
 
 
-def _order_statistic(values: Histogram, ends: NDArray[np.uint64], rank: int) -> float:
-    """Estimate the value with `rank` values below it."""
-    if rank == 0:
-        return float(values.low[0])
-    if rank == int(ends[-1]) - 1:
-        return float(values.high[-1])
-    place = int(np.searchsorted(ends, np.uint64(rank), side="right"))
-    low, high, count = values.low[place], values.high[place], int(values.counts[place])
-    position = (rank - (int(ends[place]) - count) + 0.5) / count
-    return float(low + position * (high - low))
+def _order_statistics(values: Histogram, ranks: Sequence[int]) -> NDArray[np.float64]:
+    """Estimate the values with so many values below them."""
+    rank = np.array(ranks, dtype=np.uint64)
+    place = np.searchsorted(values.ends, rank, side="right")
+    low, high, count = values.low[place], values.high[place], values.counts[place]
+    position = (rank - (values.ends[place] - count) + 0.5) / count
+    found = low + position * (high - low)
+    found[rank == 0] = values.low[0]
+    found[rank == values.ends[-1] - np.uint64(1)] = values.high[-1]
+    return found
 
 
 def _within(
@@ -93,4 +99,7 @@ def _within(
     minimum: float | None,
     maximum: float | None,
 ) -> Histogram:
-    return Histogram(np.clip(low, minimum, maximum), np.clip(high, minimum, maximum), counts)
+    """Cut the outermost bins off at the extremes, in place."""
+    np.clip(low[:1], minimum, None, out=low[:1])
+    np.clip(high[-1:], None, maximum, out=high[-1:])
+    return Histogram(low, high, counts)

@@ -68,6 +68,24 @@ class ParameterSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RangeAlternative:
+    """A range that was compared with others.
+
+    Attributes:
+        method: What gives it: a calibration method, such as "MinMax" or "Percentile 99.99".
+        low: Lower end in the tensor's own units.
+        high: Upper end.
+        expected_error: Mean squared error of rounding and clipping to be expected, in the
+            tensor's units squared.
+    """
+
+    method: str
+    low: float
+    high: float
+    expected_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TensorPlan:
     """How one tensor is quantized.
 
@@ -82,6 +100,10 @@ class TensorPlan:
         high: Upper end.
         scale: The scale, where there is exactly one.
         zero_point: The zero point, where there is exactly one.
+        method: What chose the range, for CALIBRATED: "MinMax", or "Percentile 99.99"; empty until
+            data were seen.
+        alternatives: The ranges that Auto compared, the chosen one among them, least expected
+            error first.
     """
 
     name: str
@@ -94,6 +116,8 @@ class TensorPlan:
     high: float | None = None
     scale: float | None = None
     zero_point: int | None = None
+    method: str = ""
+    alternatives: tuple[RangeAlternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

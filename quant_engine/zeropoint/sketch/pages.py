@@ -58,10 +58,10 @@ class Pages:
     def codes_and_counts(self) -> tuple[NDArray[np.uint16], NDArray[np.uint64]]:
         """Return the codes whose count is not zero, ascending, and their counts."""
         pages = np.flatnonzero(self.index != ABSENT)
-        rows = self.rows[self.index[pages]]
-        page, column = np.nonzero(rows)
-        codes = (pages[page] * PAGE_CODES + column).astype(np.uint16)
-        return codes, rows[page, column]
+        counts = self.rows[self.index[pages]].reshape(-1)
+        held = np.flatnonzero(counts)
+        codes = pages[held // PAGE_CODES] * PAGE_CODES + held % PAGE_CODES
+        return codes.astype(np.uint16), counts[held]
 
     @property
     def nbytes(self) -> int:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from zeropoint.sketch.counting import counter
 from zeropoint.sketch.errors import SketchOverflowError
+from zeropoint.sketch.grid import Bins, bins_by_value
 from zeropoint.sketch.pages import Pages
 from zeropoint.sketch.serialized import decode, encode
 from zeropoint.sketch.tally import Tally
@@ -124,6 +125,11 @@ class Sketch:
     def counts(self) -> NDArray[np.uint64]:
         """Count of each of `codes`."""
         return self._pages.codes_and_counts()[1]
+
+    @property
+    def bins(self) -> Bins:
+        """The bins that hold something, in ascending order of their values."""
+        return bins_by_value(*self._pages.codes_and_counts())
 
     @property
     def nbytes(self) -> int:

@@ -138,6 +138,8 @@ def _tensor_plan(tensor: told.TensorPlan) -> v1.TensorPlan:
         high=tensor.high,
         scale=tensor.scale,
         zero_point=tensor.zero_point,
+        method=tensor.method,
+        alternatives=[v1.RangeAlternative(**asdict(one)) for one in tensor.alternatives],
     )
 
 
