@@ -73,6 +73,11 @@ def test_a_report_is_read() -> None:
     assert read.calibration.non_finite[0].nan == 1
     assert read.plan.tensors[0].axis is None
     assert read.plan.tensors[0].zero_point == 128
+    assert [one.method for one in read.plan.tensors[0].alternatives] == [
+        read.plan.tensors[0].method,
+        "MinMax",
+    ]
+    assert read.plan.tensors[0].alternatives[1].expected_error == 6e-5
     assert read.signature.inputs[0].shape == ("batch", 3, None)
     assert read.signature.outputs[0].shape is None
 
@@ -92,6 +97,7 @@ def test_reports_are_json_and_text() -> None:
     text = str(read)
     assert "1 quantized, 1 float" in text
     assert "OP_NOT_SUPPORTED" in text
+    assert "chosen      1 Percentile 99.99" in text
     assert "x had NaN." in text
 
 

@@ -1,11 +1,13 @@
 """Options: what users of onnxruntime.quantization write is understood, or refused by name."""
 
+import inspect
 import re
 from enum import Enum
 from typing import Any
 
 import onnxruntime.quantization as ort_quantization
 import pytest
+from onnxruntime.quantization import calibrate as ort_calibrate
 
 from zeropoint.client import CalibrationMethod, OptionError, QuantFormat, QuantType
 from zeropoint.client.coercion import coerce
@@ -83,6 +85,37 @@ def test_extra_options_that_are_refused(key: str) -> None:
     assert caught.value.metadata == {"option": key}
 
 
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("CalibMovingAverage", "depend on the order of batches"),
+        ("CalibStridedMinMax", "memory does not grow"),
+        ("num_bins", "bins are those of the statistics"),
+        ("num_quantized_bins", "levels are those of the integer type"),
+    ],
+)
+def test_calibration_options_are_refused_with_the_reason(key: str, reason: str) -> None:
+    for method in CalibrationMethod:
+        with pytest.raises(OptionError, match=rf"{key} .*{reason}"):
+            static_options(calibrate_method=method, extra_options={key: 1})
+
+
+@pytest.mark.parametrize("method", set(CalibrationMethod) - {CalibrationMethod.Percentile})
+def test_a_percentile_needs_percentile(method: CalibrationMethod) -> None:
+    with pytest.raises(OptionError, match="CalibPercentile has no effect") as caught:
+        static_options(calibrate_method=method, extra_options={"CalibPercentile": 99.0})
+    assert caught.value.reason == "OPTION_CONFLICT"
+
+
+@pytest.mark.parametrize("method", CalibrationMethod)
+def test_symmetric_ranges_go_with_every_method(method: CalibrationMethod) -> None:
+    options = static_options(
+        calibrate_method=method, extra_options={"CalibTensorRangeSymmetric": True}
+    )
+    assert options.calibrate_method is method
+    assert options.calibration_range_symmetric is True
+
+
 def test_every_extra_option_of_onnxruntime_is_known() -> None:
     """Keys as the two docstrings of onnxruntime.quantization list them."""
     known = {*_REFUSED, "ActivationSymmetric", "WeightSymmetric"}
@@ -92,6 +125,22 @@ def test_every_extra_option_of_onnxruntime_is_known() -> None:
         keys = set(re.findall(r"^ +([A-Za-z0-9.]+) = ", text, re.MULTILINE))
         assert len(keys) > 3, "the docstring no longer lists keys"
         assert keys <= known
+
+
+@pytest.mark.parametrize(
+    "calibrator",
+    [
+        ort_calibrate.MinMaxCalibrater,
+        ort_calibrate.EntropyCalibrater,
+        ort_calibrate.PercentileCalibrater,
+        ort_calibrate.DistributionCalibrater,
+    ],
+)
+def test_every_parameter_of_a_calibrator_is_known(calibrator: type) -> None:
+    """`create_calibrator` takes them by these names in its own extra_options."""
+    arguments = {"model_path", "op_types_to_calibrate", "augmented_model_path", "method"}
+    parameters = set(inspect.signature(calibrator).parameters) - arguments
+    assert parameters - {"use_external_data_format"} <= set(_REFUSED)
 
 
 def test_unknown_names_get_a_suggestion() -> None:

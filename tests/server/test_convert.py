@@ -128,6 +128,11 @@ def test_a_report_comes_through() -> None:
                 high=1.0,
                 scale=1 / 255,
                 zero_point=0,
+                method="MSE",
+                alternatives=(
+                    told.RangeAlternative(method="MSE", low=0.0, high=1.0, expected_error=1e-5),
+                    told.RangeAlternative(method="MinMax", low=0.0, high=2.0, expected_error=2e-5),
+                ),
             ),
         ),
         opset=13,
@@ -173,6 +178,11 @@ def test_a_report_comes_through() -> None:
     weight, activation = back.plan.tensors
     assert (weight.axis, weight.HasField("axis"), weight.HasField("scale")) == (0, True, False)
     assert not activation.HasField("axis")
+    assert activation.method == "MSE"
+    assert [(one.method, one.high) for one in activation.alternatives] == [
+        ("MSE", 1),
+        ("MinMax", 2),
+    ]
     assert activation.HasField("zero_point")
     assert activation.HasField("low")
     assert back.plan.nodes[1].state == v1.NODE_STATE_FLOAT

@@ -65,6 +65,11 @@ def report(static: bool = True) -> v1.Report:
         high=1.0,
         scale=2 / 255,
         zero_point=128,
+        method="Percentile 99.99",
+        alternatives=[
+            v1.RangeAlternative(method="Percentile 99.99", low=-1.0, high=1.0, expected_error=5e-6),
+            v1.RangeAlternative(method="MinMax", low=-3.0, high=4.0, expected_error=6e-5),
+        ],
     )
     similarity = v1.Similarity(sqnr_db=float("inf"), cosine=1.0, max_abs_difference=0.0)
     message = v1.Report(

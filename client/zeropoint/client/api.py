@@ -60,7 +60,8 @@ def quantize_static(
         nodes_to_quantize: Names or shell patterns of nodes; None: all.
         nodes_to_exclude: Names or shell patterns of nodes that stay float.
         use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
-        calibrate_method: How activation ranges are chosen.
+        calibrate_method: How activation ranges are chosen: MinMax, Percentile, Entropy, MSE or
+            Auto, the best of them for each tensor.
         extra_options: ActivationSymmetric, WeightSymmetric, CalibPercentile and
             CalibTensorRangeSymmetric, as in `onnxruntime.quantization`; others are refused.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.

@@ -1,4 +1,7 @@
-"""The `extra_options` of `onnxruntime.quantization` 1.32: honoured, or refused by name."""
+"""The `extra_options` of `onnxruntime.quantization` 1.32: honoured, or refused by name.
+
+Those of its `quantize_static` and `quantize_dynamic`, and those of its `create_calibrator`.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -8,8 +11,12 @@ from zeropoint.client.coercion import flag, number, reject_unknown
 from zeropoint.client.errors import OptionError
 
 _NOT_YET = "is not supported yet."
-_ORDER_FREE = "has no place here: statistics do not depend on the order of batches. Drop it."
+_ORDER_FREE = (
+    "is not supported: moving averages depend on the order of batches, and results here do not. "
+    "Drop it."
+)
 _CONSTANT_MEMORY = "is not needed: memory does not grow with the number of batches. Drop it."
+_FIXED_BINS = "has no meaning here: bins are those of the statistics, whatever the data. Drop it."
 
 _REFUSED: Mapping[str, str] = MappingProxyType(
     {
@@ -38,6 +45,15 @@ _REFUSED: Mapping[str, str] = MappingProxyType(
         "SmoothQuantFolding": _NOT_YET,
         "TensorQuantOverrides": _NOT_YET,
         "UseQDQContribOps": "is not needed: domain and opset are chosen for the model. Drop it.",
+        "averaging_constant": _ORDER_FREE,
+        "max_intermediate_outputs": _CONSTANT_MEMORY,
+        "moving_average": _ORDER_FREE,
+        "num_bins": _FIXED_BINS,
+        "num_quantized_bins": "has no meaning here: levels are those of the integer type. Drop it.",
+        "per_channel": "is not supported: activations have one scale. Drop it.",
+        "percentile": "is called CalibPercentile here.",
+        "scenario": "belongs to the Distribution method, which is not supported.",
+        "symmetric": "is called CalibTensorRangeSymmetric here.",
         "extra.Sigmoid.nnapi": "belongs to the QOperator format, which is not supported yet.",
     }
 )

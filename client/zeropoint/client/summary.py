@@ -115,6 +115,9 @@ def _calibration(report: Report) -> Iterator[str]:
         return
     rejected = f", {seen.rejected} rejected" if seen.rejected else ""
     yield f"calibrated  {seen.tensors} tensors on {seen.batches} batches{rejected}"
+    chosen = Counter(tensor.method for tensor in report.plan.tensors if tensor.alternatives)
+    if chosen:
+        yield "chosen      " + ", ".join(f"{n} {method}" for method, n in chosen.most_common())
     for tensor in seen.non_finite:
         infinite = tensor.positive_infinity + tensor.negative_infinity
         yield f"not finite  {tensor.name}: {tensor.nan} NaN, {infinite} infinities"
