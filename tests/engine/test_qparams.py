@@ -18,6 +18,7 @@ from zeropoint.engine.errors import CalibrationError, ModelError
 from zeropoint.engine.options import QuantType, WeightOptions
 from zeropoint.engine.qparams import (
     QParams,
+    activation_grids,
     activation_qparams,
     bias_qparams,
     dequantize,
@@ -335,3 +336,30 @@ def test_a_bias_scale_that_vanishes_becomes_one() -> None:
     found = bias_qparams(scalar(1e-30), scalar(1e-30))
     assert found.scale == 1.0
     assert quantize(np.zeros(3, np.float32), found).tolist() == [0, 0, 0]
+
+
+@given(
+    ranges=st.lists(st.tuples(FLOATS, FLOATS), min_size=1, max_size=20),
+    quant_type=QUANT_TYPES,
+    symmetric=st.booleans(),
+)
+def test_grids_are_what_parameters_of_each_range_stand_for(
+    ranges: list[tuple[float, float]], quant_type: QuantType, symmetric: bool
+) -> None:
+    ends = np.array(ranges)
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    grids = activation_grids(low, high, quant_type, symmetric=symmetric)
+    points = grids.points(0, grids.levels)
+    for number in range(len(ranges)):
+        one = activation_qparams(low[number], high[number], quant_type, symmetric=symmetric)
+        codes = np.arange(np.iinfo(one.dtype).min, np.iinfo(one.dtype).max + 1)
+        expected = np.float64(one.scale) * (codes - np.int64(one.zero_point))
+        assert points[number].tolist() == expected.tolist()
+        assert grids.take(np.array([number])).points(0, 1) == expected[0]
+
+
+def test_grids_of_ranges_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(CalibrationError, match="not finite"):
+        activation_grids(
+            np.array([0.0, 0.0]), np.array([1.0, 1e39]), QuantType.QUINT8, symmetric=False
+        )

@@ -1,36 +1,18 @@
 """Range methods: against raw values within the stated bound, and against 1.32 where it is right."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from support.distributions import NAMED, VALUES, named, sketch_of
 
 from zeropoint.engine.errors import CalibrationError
 from zeropoint.engine.options import CalibrationMethod, StaticOptions
 from zeropoint.engine.quantile import Histogram, histogram, magnitudes, quantiles
 from zeropoint.engine.ranges import METHODS, Range, choose_range
-from zeropoint.sketch import Sketch
-
-VALUES = hnp.arrays(
-    np.float32,
-    st.integers(1, 80),
-    elements=st.one_of(
-        st.floats(width=32, allow_nan=False, allow_infinity=False),
-        st.floats(-1, 1, width=32),
-        st.sampled_from([0.0, -0.0, 6.0, 1e-45, -1e-45, 3e38, -3e38]),
-    ),
-)
-
-
-def sketch_of(values: NDArray[np.float32]) -> Sketch:
-    sketch = Sketch()
-    sketch.update(values)
-    return sketch
 
 
 def percentile(p: float, *, symmetric: bool = False) -> StaticOptions:
@@ -74,23 +56,10 @@ def test_quantiles_of_magnitudes_are_within_the_stated_bound(
     assert 0 <= found <= raw.max()
 
 
-DISTRIBUTIONS: dict[str, Callable[[np.random.Generator], NDArray[np.floating]]] = {
-    "normal": lambda g: g.standard_normal(200_000),
-    "after Relu": lambda g: np.maximum(g.standard_normal(200_000), 0),
-    "saturated": lambda g: np.clip(g.standard_normal(200_000) * 3, -1, 1),
-    "one outlier": lambda g: np.append(g.standard_normal(99_999), 1e9),
-    "fat tails": lambda g: g.standard_t(1, 200_000),
-    "two clusters": lambda g: np.append(g.normal(-50, 0.1, 1000), g.normal(3, 0.1, 100_000)),
-    "all the same": lambda g: np.full(5000, 0.3),
-    "all negative": lambda g: -np.exp(g.standard_normal(50_000)),
-    "bins of one value": lambda g: np.repeat([1.0, 1.0077, 1.0078125, 1.0156], 10_000),
-}
-
-
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("name", NAMED)
 @pytest.mark.parametrize("p", [51, 90, 99, 99.9, 99.99, 99.999, 100])
 def test_percentile_ranges_of_distributions(name: str, p: float) -> None:
-    values = DISTRIBUTIONS[name](np.random.default_rng(4)).astype(np.float32)
+    values = named(name)
     raw, sketch = values.astype(np.float64), sketch_of(values)
     cut = (100 - p) / 200
     found = choose_range(sketch, percentile(p))

@@ -119,6 +119,10 @@ class CodeGrids:
         """How many codes there are."""
         return int(self.last[0] - self.first[0]) + 1
 
+    def take(self, numbers: NDArray[np.intp]) -> "CodeGrids":
+        """Return those of some ranges."""
+        return CodeGrids(self.scale[numbers], self.first[numbers], self.last[numbers])
+
     def points(self, shift: float, count: int) -> NDArray[np.float64]:
         """Return scale * (first + shift), scale * (first + shift + 1), ..., float64[n, count]."""
         points = (self.first + shift)[:, np.newaxis] + np.arange(count, dtype=np.float64)

@@ -50,18 +50,17 @@ def bins_by_value(codes: NDArray[np.uint16], counts: NDArray[np.uint64]) -> Bins
     Returns:
         The same bins with their edges, from the lowest value to the highest.
     """
-    above = int(np.searchsorted(codes, SIGN))
-    order = np.concatenate([np.arange(len(codes) - 1, above - 1, -1), np.arange(above)])
-    codes, counts = codes[order], counts[order]
-    magnitude = codes & np.uint16(SIGN - 1)
-    inner, outer = _value(magnitude), _value(magnitude + np.uint16(1))
-    negative = codes >= SIGN
-    low = np.where(negative, -outer, inner)
-    high = np.where(negative, -inner, outer)
+    below = len(codes) - int(np.searchsorted(codes, SIGN))
+    positive = len(codes) - below
+    codes = np.concatenate([codes[positive:][::-1], codes[:positive]])
+    counts = np.concatenate([counts[positive:][::-1], counts[:positive]])
+    near, far = _value(codes), _value(codes + np.uint16(1))
+    low = np.concatenate([far[:below], near[below:]])
+    high = np.concatenate([near[:below], far[below:]])
     return Bins(low, high, counts)
 
 
 def _value(codes: NDArray[np.uint16]) -> NDArray[np.float64]:
-    """Return the smallest magnitude with each code; 2^128 where that is infinity's."""
+    """Return the value nearest to zero with each code; 2^128 in place of infinity."""
     values = (codes.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
-    return np.where(np.isinf(values), 2.0**128, values)
+    return np.clip(values, -(2.0**128), 2.0**128)

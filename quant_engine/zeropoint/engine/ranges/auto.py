@@ -3,14 +3,11 @@
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
 from zeropoint.engine.options import StaticOptions
-from zeropoint.engine.ranges.candidates import Candidates
 from zeropoint.engine.ranges.entropy import entropy_range
 from zeropoint.engine.ranges.interval import Range
 from zeropoint.engine.ranges.minmax import minmax_range
-from zeropoint.engine.ranges.mse import mse_range
+from zeropoint.engine.ranges.mse import least_error
 from zeropoint.engine.ranges.percentile import percentile_ranges
 from zeropoint.engine.ranges.statistics import Statistics
 from zeropoint.engine.report import RangeAlternative
@@ -33,22 +30,17 @@ def auto_range(statistics: Statistics, options: StaticOptions, /) -> Range:
     ranges wide where clipping gains nothing, and to tell what each method would have cost.
     """
     percentiles = list(dict.fromkeys([*_PERCENTILES, options.percentile]))
-    ranges = [
+    others = [
         minmax_range(statistics, options),
         *percentile_ranges(statistics, percentiles, options),
         entropy_range(statistics, options),
-        mse_range(statistics, options),
     ]
-    errors = statistics.expected_error(Candidates.of(ranges).grids(options))
+    mse, *known = least_error(statistics, options, others)
+    found = sorted([*known, mse], key=lambda item: item[1])
     alternatives = tuple(
-        RangeAlternative(
-            method=ranges[number].method,
-            low=ranges[number].low,
-            high=ranges[number].high,
-            expected_error=float(errors[number]),
-        )
-        for number in np.argsort(errors, kind="stable")
+        RangeAlternative(method=one.method, low=one.low, high=one.high, expected_error=error)
+        for one, error in found
     )
-    equal = [ranges[number] for number in np.flatnonzero(errors <= _ALIKE * errors.min())]
+    equal = [one for one, error in found if error <= _ALIKE * found[0][1]]
     chosen = max(equal, key=lambda one: one.high - one.low)
     return replace(chosen, alternatives=alternatives)

@@ -43,23 +43,22 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.low)
 
-    @property
-    def width(self) -> NDArray[np.float64]:
-        """float64[n]."""
-        return self.high - self.low
+    def joined(self, others: "Candidates") -> "Candidates":
+        """Return these and then others."""
+        return Candidates(
+            np.concatenate([self.low, others.low]), np.concatenate([self.high, others.high])
+        )
 
-    def with_one_more(self, one: Range, place: int) -> "Candidates":
-        """Return these with a range inserted."""
-        low = np.concatenate([self.low[:place], [one.low], self.low[place:]])
-        high = np.concatenate([self.high[:place], [one.high], self.high[place:]])
-        return Candidates(low, high)
+    def widest_first(self) -> tuple["Candidates", NDArray[np.intp]]:
+        """Return these in order of their width, and the number that each of them had before."""
+        order = np.argsort(self.low - self.high, kind="stable")
+        return Candidates(self.low[order], self.high[order]), order
 
-    def grids(self, options: StaticOptions, numbers: NDArray[np.intp] | None = None) -> CodeGrids:
-        """Return what the codes stand for in some of the ranges, by default in all."""
-        at = slice(None) if numbers is None else numbers
+    def grids(self, options: StaticOptions) -> CodeGrids:
+        """Return what codes stand for in each range."""
         return activation_grids(
-            self.low[at],
-            self.high[at],
+            self.low,
+            self.high,
             options.activation_type,
             symmetric=options.activations_symmetric,
         )

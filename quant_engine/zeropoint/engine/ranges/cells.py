@@ -11,6 +11,7 @@ from zeropoint.engine.quantile import Histogram
 
 _SHIFT: Final = 52 - 7  # bits of float64's mantissa that a sketch drops
 _BELOW: Final = (1 << _SHIFT) - 1
+_ZERO: Final = 2.0**-133  # the bins of zero end there
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +38,11 @@ class Cells:
         Args:
             values: Bins of a sketch, the outermost of which may be cut off at the extremes.
         """
-        inner = np.maximum(np.maximum(values.low, -values.high), 0.0)
-        if not inner.any():
+        held = np.maximum(-values.low, values.high) > _ZERO
+        if not held.any():
             return cls(np.ones(1), np.zeros((2, 0)), np.zeros((2, 0)))
-        keys = _key(inner)
-        base, last = int(keys[inner > 0].min()), int(keys.max())
+        keys = np.where(held, _key(np.maximum(values.low, -values.high)), 0)
+        base, last = int(keys[held].min()), int(keys.max())
         columns = last - base + 2  # the first is for zeros
         where = np.maximum(keys - (base - 1), 0) + columns * (values.high <= 0)
         counts = np.asarray(np.bincount(where, values.counts, 2 * columns), dtype=np.float64)

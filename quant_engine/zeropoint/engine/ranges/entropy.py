@@ -1,5 +1,6 @@
 """Entropy: the range that loses least of the distribution of the values."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from zeropoint.engine.qparams import CodeGrids
 from zeropoint.engine.ranges.candidates import Candidates
 from zeropoint.engine.ranges.cells import Cells, places, share_below
 from zeropoint.engine.ranges.interval import Range
+from zeropoint.engine.ranges.minmax import minmax_range
 from zeropoint.engine.ranges.statistics import Statistics
 
 _KEPT: Final = 0.99
@@ -45,7 +47,7 @@ def entropy_range(statistics: Statistics, options: StaticOptions, /) -> Range:
     """
     cells = statistics.cells
     if not cells.counts.size:
-        return Range(statistics.minimum, statistics.maximum, "Entropy")
+        return replace(minmax_range(statistics, options), method="Entropy")
     ends = np.minimum(_thresholds(cells), statistics.greatest)
     candidates = Candidates.around_zero(ends, statistics, options)
     grids = candidates.grids(options)
@@ -76,8 +78,9 @@ class _Levels:
         first = cells.first_above(lowest)
         counts, self._edges = cells.counts[:, first:], cells.edges[first:]
         held = counts > 0
-        widths = np.where(held, np.diff(self._edges), 0.0)
-        densities = np.divide(counts, widths, out=np.ones(held.shape), where=held)
+        widths = np.diff(self._edges)
+        densities = np.where(held, counts / widths, 1.0)
+        widths = held * widths
         self._above, self._below = counts.sum(axis=1)
         self._values, self._widths = _Sum(counts), _Sum(widths)
         self._logarithms = _Sum(counts * np.log(densities))

@@ -1,6 +1,7 @@
 """MSE: the range with the least expected squared error."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,15 +29,31 @@ def mse_range(statistics: Statistics, options: StaticOptions, /) -> Range:
     of any other candidate. Candidates have an end at an edge of a bin, and are searched from
     coarse to fine; MinMax and Percentile are computed in any case.
     """
-    candidates = _candidates(statistics, options)
-    percentile = percentile_range(statistics, options)
-    place = int(np.searchsorted(-candidates.width, percentile.low - percentile.high))
-    candidates = candidates.with_one_more(percentile, place)
-    error = statistics.expected_error
-    number = least(
-        lambda numbers: error(candidates.grids(options, numbers)), len(candidates), also=place
-    )
-    return candidates.range(number, "MSE")
+    return least_error(statistics, options, [percentile_range(statistics, options)])[0][0]
+
+
+def least_error(
+    statistics: Statistics, options: StaticOptions, others: Sequence[Range]
+) -> list[tuple[Range, float]]:
+    """Find the range of the least expected squared error, no more than that of others.
+
+    Args:
+        statistics: Of the tensor.
+        options: Parameters of the methods.
+        others: Ranges to compute in any case.
+
+    Returns:
+        First that range, then the others as they were given, each with its error, in the tensor's
+        units squared.
+    """
+    path = _candidates(statistics, options)
+    candidates, order = path.joined(Candidates.of(others)).widest_first()
+    places = np.argsort(order)[len(path) :].tolist()
+    grids, error = candidates.grids(options), statistics.expected_error
+    errors = least(lambda numbers: error(grids.take(numbers)), len(candidates), places)
+    best = min(errors, key=lambda number: (errors[number], number))
+    given = [(one, errors[place]) for one, place in zip(others, places, strict=True)]
+    return [(candidates.range(best, "MSE"), errors[best]), *given]
 
 
 def _candidates(statistics: Statistics, options: StaticOptions) -> Candidates:

@@ -1,6 +1,6 @@
 """The least of many costs, without computing most of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,26 +11,32 @@ Costs = Callable[[NDArray[np.intp]], NDArray[np.float64]]
 _AT_ONCE: Final = 32
 
 
-def least(costs: Costs, count: int, also: int | None = None) -> int:
-    """Return the number of the least cost, from coarse to fine.
+def least(costs: Costs, count: int, also: Sequence[int] = ()) -> dict[int, float]:
+    """Find the least cost from coarse to fine.
 
     Evenly spaced candidates are computed, then some between the neighbours of the best of them,
-    and so on. That is the least of all where costs fall and rise once, and wherever there are no
-    more than can be computed at once; else it is no more than any that was computed.
+    and so on. That finds the least of all where costs fall and rise once, and wherever there are
+    no more than can be computed at once; else it is no more than any that was computed.
 
     Args:
         costs: Returns the costs of the candidates with the given numbers.
         count: How many candidates there are.
-        also: Number of a candidate to compute in any case.
+        also: Numbers of candidates to compute in any case.
+
+    Returns:
+        The costs that were computed, by number.
     """
     low, high = 0, count - 1
+    known: dict[int, float] = {}
     while True:
-        number = min(_AT_ONCE, high - low + 1)
-        chosen = low + np.arange(number) * (high - low) // max(number - 1, 1)
-        if also is not None:
-            chosen = np.union1d(chosen, also)
-        best = int(np.argmin(costs(chosen)))
-        if number == high - low + 1:
-            return int(chosen[best])
-        low, high = int(chosen[max(best - 1, 0)]), int(chosen[min(best + 1, len(chosen) - 1)])
-        also = None
+        few = min(_AT_ONCE, high - low + 1)
+        numbers = low + np.arange(few) * (high - low) // max(few - 1, 1)
+        if not known:
+            numbers = np.union1d(numbers, np.array(also, dtype=np.intp))
+        found = costs(numbers)
+        known.update(zip(numbers.tolist(), found.tolist(), strict=True))
+        if few == high - low + 1:
+            return known
+        best = int(np.argmin(found))
+        low = int(numbers[max(best - 1, 0)])
+        high = int(numbers[min(best + 1, len(numbers) - 1)])
