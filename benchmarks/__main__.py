@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import ingest, job, latency, loopback, memory, observation, scale
 from benchmarks.effort import QUICK, Effort
-from benchmarks.machine import facts
+from benchmarks.machine import OtherLoad, facts
 from benchmarks.table import Row, markdown
 
 BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
@@ -36,9 +36,9 @@ def main() -> None:
     if unknown := set(arguments.names).difference(BENCHMARKS):
         parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     effort = QUICK if arguments.quick else Effort()
-    before = facts()
+    others = OtherLoad()
     rows, failed = measure(arguments.names or BENCHMARKS, effort)
-    text = f"{before}\n{markdown(rows)}"
+    text = f"{facts(others.share)}\n{markdown(rows)}"
     print(f"\n{text}", end="")
     if arguments.write:
         write_figures(text, _README)

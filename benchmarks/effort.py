@@ -10,8 +10,7 @@ class Effort:
     Attributes:
         rounds: Rounds of short measurements.
         job_rounds: Rounds of whole jobs.
-        slow_rounds: Rounds of jobs that take the other side half a minute, and of peak memory,
-            which varies little.
+        slow_rounds: Rounds of what takes half a minute, and of peak memory, which varies little.
         observed_batches: Batches of one measurement of observation.
         job_batches: Batches of a job.
         memory_batches: Few and many batches, whose peak memory is compared.

@@ -20,7 +20,7 @@ from benchmarks.timing import in_turns, milliseconds, ratio, seconds
 
 _SAMPLES = 8
 _METHOD = "MinMax"
-_RUNS_A_ROUND = 5
+_RUNS_A_ROUND = 3
 _INTEGER_KERNELS = (
     "QLinearConv",
     "NhwcQLinearConv",
@@ -38,7 +38,7 @@ def run(effort: Effort) -> Iterator[Row]:
     """Measure every network."""
     for network in NETWORKS.values():
         with tempfile.TemporaryDirectory() as folder:
-            yield from _measure(network, Path(folder), effort.rounds)
+            yield from _measure(network, Path(folder), 3 * effort.rounds)
 
 
 def _measure(network: Network, folder: Path, rounds: int) -> Iterator[Row]:

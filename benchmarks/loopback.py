@@ -18,7 +18,7 @@ from benchmarks.timing import in_turns, milliseconds, ratio, seconds
 from zeropoint.client import QuantizationClient
 
 _METHOD = "MinMax"
-_WARM_UP_SECONDS = 5.0  # until the next worker waits
+_WARM_UP_SECONDS = 3.0  # until the next worker waits
 
 
 def run(effort: Effort) -> Iterator[Row]:

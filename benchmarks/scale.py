@@ -45,7 +45,7 @@ def _graphs(effort: Effort, folder: Path) -> Iterator[Row]:
         count: lambda path=path: run_child("scale:steps", model=str(path)).values
         for count, path in models.items()
     }
-    found = in_turns(sides, effort.job_rounds)
+    found = in_turns(sides, effort.slow_rounds)
     per_node = {
         count: [values["engine"] / int(count) for values in rounds]
         for count, rounds in found.items()
