@@ -14,11 +14,11 @@ def hurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         tmp_path_factory.mktemp("hurt"),
         jobs=4,
         idle_seconds=300,  # the neighbour is silent while others are hurt
-        stall_seconds=3,
+        stall_seconds=2,
         worker_memory="2GiB",
         prepare_seconds=30,
-        batch_seconds=5,
-        finish_seconds=12,
+        batch_seconds=3,
+        finish_seconds=8,
     ) as running:
         yield running
 

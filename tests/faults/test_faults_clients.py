@@ -50,8 +50,8 @@ def wide(megabytes: int) -> GraphBuilder:
 
 @pytest.fixture(scope="module")
 def large() -> bytes:
-    """A model of 48 MB; its result has 12 MB, more than a connection holds."""
-    return wide(48).model().SerializeToString()
+    """A model of 32 MB; its result has 8 MB, more than a connection holds."""
+    return wide(32).model().SerializeToString()
 
 
 @pytest.mark.parametrize("phase", ["upload", "calibrate"])

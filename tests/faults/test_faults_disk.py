@@ -80,26 +80,28 @@ def test_a_model_that_never_fits_is_refused_before_it_is_sent(
     assert list(output.parent.iterdir()) == []
 
 
-def limit(process: psutil.Process, size: int) -> None:
+def limit(process: psutil.Process, size: int) -> tuple[int, int]:
     """Let a process write no file larger than `size`: to it, the disk is full."""
-    process.rlimit(psutil.RLIMIT_FSIZE, (size, size))
+    before = process.rlimit(psutil.RLIMIT_FSIZE)
+    process.rlimit(psutil.RLIMIT_FSIZE, (size, before[1]))
+    return before
 
 
 def test_a_disk_that_is_full_while_a_model_is_sent(
-    tmp_path: Path, model: Path, output: Path
+    shared: ServerProcess, tmp_path: Path, model: Path, output: Path
 ) -> None:
-    with real_server(tmp_path / "server") as server:
-        assert eventually(lambda: server.workers())
-        limit(psutil.Process(server.popen.pid), 1 << 19)
+    process = psutil.Process(shared.popen.pid)
+    before = limit(process, 1 << 19)
+    try:
         with pytest.raises(LimitError) as caught:
-            quantize_dynamic(model, output, server=server.address)
+            quantize_dynamic(model, output, server=shared.address)
         assert caught.value.reason == "SCRATCH_FULL"
         assert caught.value.retryable
         assert list(output.parent.iterdir()) == []
         # A small model still fits.
-        (tmp_path / "model" / "model.onnx").write_bytes(residual().model().SerializeToString())
-        quantize_dynamic(model, output, server=server.address)
-        assert eventually(lambda: not remains(server))
+        quantize_dynamic(residual().save(tmp_path), output, server=shared.address)
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, before)
 
 
 def test_a_disk_that_is_full_when_the_result_is_written(
@@ -123,12 +125,12 @@ def test_a_disk_that_is_full_where_the_result_goes(
     shared: ServerProcess, model: Path, output: Path
 ) -> None:
     ourselves = psutil.Process()
-    before = ourselves.rlimit(psutil.RLIMIT_FSIZE)
     output.write_bytes(b"what was there before")
 
     def fill(_: object) -> None:
-        ourselves.rlimit(psutil.RLIMIT_FSIZE, (1 << 15, before[1]))
+        limit(ourselves, 1 << 15)
 
+    before = ourselves.rlimit(psutil.RLIMIT_FSIZE)
     try:
         with pytest.raises(OutputError) as caught:
             quantize_static(model, output, BATCHES, server=shared.address, progress=fill)

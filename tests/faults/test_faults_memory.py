@@ -82,19 +82,19 @@ def check(
 
 
 def pictures() -> Iterator[dict[str, Array]]:
-    """Endless different pictures: x float [1,3,256,256]."""
+    """Endless different pictures: x float [1,3,160,160]."""
     rng = np.random.default_rng(0)
     while True:
-        yield {"x": rng.standard_normal((1, 3, 256, 256), np.float32)}
+        yield {"x": rng.standard_normal((1, 3, 160, 160), np.float32)}
 
 
 def test_memory_is_flat(tmp_path: Path) -> None:
     b = GraphBuilder()
-    b.input("x", ["N", 3, 256, 256])
+    b.input("x", ["N", 3, 160, 160])
     b.node("Relu", [b.conv("x", "c1", 3, 4)], "y")
-    b.output("y", ["N", 4, 256, 256])
+    b.output("y", ["N", 4, 160, 160])
     with real_server(tmp_path / "server") as server:
-        check(server, b.save(tmp_path), pictures(), many=256)  # 192 MiB
+        check(server, b.save(tmp_path), pictures(), many=256)  # 75 MiB
 
 
 @pytest.mark.soak

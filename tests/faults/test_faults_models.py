@@ -40,7 +40,6 @@ SOUND = harmless().model().SerializeToString()
 
 NO_MODELS = {
     "empty": b"",
-    "text": b"this is no model\n" * 100,
     "damaged": SOUND[:40] + bytes(range(200)) + SOUND[240:],
 }
 

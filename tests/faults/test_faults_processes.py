@@ -1,20 +1,19 @@
 """Processes that are killed: workers, verifiers, spares, and the server itself."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from support.black_box import Neighbour, processes, real_server, remains
+from support.black_box import COMPILED, Neighbour, processes, real_server
 from support.graphs import normal_batches, residual
 from support.servers import ServerProcess, eventually
 
 from zeropoint.client import (
     Phase,
     Progress,
+    ProgressCallback,
     UnavailableError,
     WorkerError,
     embedded,
@@ -62,6 +61,16 @@ def killing(
     yield from BATCHES[2:] * more
 
 
+def at(phase: Phase, do: Callable[[], None]) -> ProgressCallback:
+    """Return a callback that does something whenever it is told of a phase."""
+
+    def heard(progress: Progress, /) -> None:
+        if progress.phase is phase:
+            do()
+
+    return heard
+
+
 def test_a_worker_killed_in_the_middle_of_batches(
     shared: ServerProcess, neighbour: Neighbour, model: Path, output: Path
 ) -> None:
@@ -104,47 +113,38 @@ def test_a_verifier_that_dies_while_it_waits_is_replaced(
     assert result.report.verification.state.value == "compared"
 
 
-@pytest.mark.parametrize(("phase", "rounds"), [(Phase.CALIBRATE, 1000), (Phase.VERIFY, 1)])
-def test_a_server_that_is_killed(
-    tmp_path: Path, model: Path, output: Path, phase: Phase, rounds: int
-) -> None:
-    with real_server(tmp_path / "server") as server:
-
-        def kill(progress: Progress) -> None:
-            if progress.phase is phase:
-                os.kill(server.popen.pid, signal.SIGKILL)
-
-        with pytest.raises(UnavailableError) as caught:
-            quantize_static(model, output, BATCHES * rounds, server=server.address, progress=kill)
-        assert caught.value.reason == "SERVER_UNREACHABLE"
-        assert caught.value.retryable
-        assert server.address in caught.value.message
-        assert list(output.parent.iterdir()) == []
-        assert eventually(lambda: not processes(server.scratch))
-    # Its files are removed by the next one.
-    with real_server(tmp_path / "server") as server:
-        assert eventually(lambda: len(server.job_folders()) == 1)
-        assert len(list(server.scratch.glob("server-*"))) == 1
-        assert eventually(lambda: not remains(server))
-    assert processes(server.scratch) == []
-    assert list(server.scratch.glob("server-*")) == []
+def test_a_server_that_is_killed(tmp_path: Path, model: Path, output: Path) -> None:
+    for phase, rounds in ((Phase.CALIBRATE, 1000), (Phase.VERIFY, 1)):
+        with real_server(tmp_path / "server") as server:
+            # The files of the one before are gone.
+            assert eventually(lambda: len(server.job_folders()) == 1)
+            assert len(list(server.scratch.glob("server-*"))) == 1
+            with pytest.raises(UnavailableError) as caught:
+                quantize_static(
+                    model,
+                    output,
+                    BATCHES * rounds,
+                    server=server.address,
+                    progress=at(phase, server.popen.kill),
+                )
+            assert caught.value.reason == "SERVER_UNREACHABLE"
+            assert caught.value.retryable
+            assert server.address in caught.value.message
+            assert list(output.parent.iterdir()) == []
+            assert eventually(lambda: not processes(server.scratch))
 
 
 def test_an_embedded_server_that_is_killed_is_started_again(
     model: Path, output: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ZEROPOINT_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setenv("ZEROPOINT_COMPILED", str(COMPILED))
     monkeypatch.delenv("ZEROPOINT_SERVER", raising=False)
     embedded.stop()  # one of another test has another folder
     try:
         [mine] = started(embedded.endpoint)
-
-        def kill(progress: Progress) -> None:
-            if progress.phase is Phase.CALIBRATE:
-                mine.kill()
-
         with pytest.raises(UnavailableError):
-            quantize_static(model, output, BATCHES * 1000, progress=kill)
+            quantize_static(model, output, BATCHES * 1000, progress=at(Phase.CALIBRATE, mine.kill))
         assert not output.exists()
         quantize_static(model, output, BATCHES)
         assert output.is_file()

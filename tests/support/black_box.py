@@ -20,6 +20,9 @@ from zeropoint import v1
 
 _SECONDS = 60.0
 
+COMPILED = Path(__file__).parents[2] / ".cache" / "compiled"
+"""Where servers find loops that an earlier one has compiled."""
+
 ZEROPOINT = Path(sys.executable).with_name("zeropoint")
 """The command that is installed beside this interpreter."""
 
@@ -27,15 +30,23 @@ ZEROPOINT = Path(sys.executable).with_name("zeropoint")
 @contextlib.contextmanager
 def real_server(folder: Path, **settings: Any) -> Iterator[ServerProcess]:
     """Run a server with the real engine while the block runs; workers have one thread."""
-    settings = {"engine": "zeropoint.server.worker.engine", "worker_threads": 1, **settings}
-    with server(folder, **settings) as running:
+    defaults = {
+        "engine": "zeropoint.server.worker.engine",
+        "worker_threads": 1,
+        "compiled": COMPILED,
+    }
+    with server(folder, **{**defaults, **settings}) as running:
         yield running
 
 
 def environment(**changes: str) -> dict[str, str]:
     """Return this process's environment for a client, without its servers."""
     kept = {name: value for name, value in os.environ.items() if "ZEROPOINT" not in name}
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **changes}
+    ours = {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "ZEROPOINT_COMPILED": str(COMPILED),
+    }
+    return {**kept, **ours, **changes}
 
 
 def command(
