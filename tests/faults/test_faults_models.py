@@ -3,13 +3,16 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from support.graphs import GraphBuilder
 from support.hostile import Feeds, dividing, harmless, hungry, image, looping
-from support.servers import ServerProcess
+from support.servers import ServerProcess, eventually
 
 from zeropoint.client import (
     ModelError,
+    Phase,
+    Progress,
     WorkerError,
     ZeropointError,
     inspect,
@@ -126,3 +129,24 @@ def test_loops_without_end(shared: ServerProcess, tmp_path: Path) -> None:
         assert (error.reason, error.metadata["phase"]) == ("WORKER_TIMEOUT", phase)
         assert phase in error.message
     assert not (tmp_path / "quantized.onnx").exists()
+
+
+def test_a_sound_model_for_which_there_is_no_memory(shared: ServerProcess, tmp_path: Path) -> None:
+    """What ONNX Runtime cannot load for want of memory is no fault of the model."""
+    b = GraphBuilder()
+    b.input("x", ["N", 1024])
+    b.node("MatMul", ["x", b.weight("w", 1024, 48 << 10)], "y")  # 192 MiB
+    b.output("y", ["N", 48 << 10])
+
+    def starve(progress: Progress) -> None:
+        if progress.phase is Phase.UPLOAD and progress.done == 0:
+            worker = shared.worker_of(shared.events("job_started")[-1]["job"])
+            assert eventually(lambda: worker.children())  # it is warm: its verifier runs
+            room = worker.memory_info().vms + (300 << 20)
+            worker.rlimit(psutil.RLIMIT_AS, (room, room))
+
+    with pytest.raises(WorkerError, match="memory") as caught:
+        quantize_dynamic(
+            b.save(tmp_path), tmp_path / "out.onnx", server=shared.address, progress=starve
+        )
+    assert caught.value.reason == "WORKER_OUT_OF_MEMORY"

@@ -13,6 +13,7 @@ from typing import cast
 from zeropoint.server.worker.containment import contain, watch
 from zeropoint.server.worker.protocol import Kind, WorkerSettings
 
+_RUN_REASONS = ("MODEL_NOT_RUNNABLE", "MODEL_UNSUPPORTED", "RESULT_NOT_RUNNABLE")
 _DISK_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -51,11 +52,13 @@ def serve(end: socket.socket, settings: WorkerSettings) -> None:
         gc.set_threshold(50_000, 20, 20)
         folder = JobFolder(Path(settings.folder))
         Conversation(channel, engine, folder, settings.threads, told).run()
-    except EngineError as error:
-        fail(error.reason, error.message, {k: told(v) for k, v in error.metadata.items()})
     except Exception as error:  # noqa: BLE001 - the server learns of everything, and logs it
-        if isinstance(error, MemoryError) or speaks_of_memory(str(error)):
+        # Of a sound model, too, ONNX Runtime says that it cannot load it where memory runs out.
+        about_run = not isinstance(error, EngineError) or error.reason in _RUN_REASONS
+        if isinstance(error, MemoryError) or (about_run and speaks_of_memory(str(error))):
             fail(out_of_memory().reason, out_of_memory().message, {})
+        elif isinstance(error, EngineError):
+            fail(error.reason, error.message, {k: told(v) for k, v in error.metadata.items()})
         elif isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             fail("SCRATCH_FULL", "The job needs more disk than the server has.", {})
         else:
