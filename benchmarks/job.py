@@ -69,7 +69,7 @@ def zeropoint(network: str, method: str, count: int) -> dict[str, Any]:
         begin = time.perf_counter()
         with open_job(source, static_options(method), settings) as job:
             for batch in batches:
-                job.observe(batch)
+                job.submit(batch)
             report = job.finish().report
         spent = time.perf_counter() - begin
     return {"seconds": spent, **{str(each.phase): each.seconds for each in report.phases}}

@@ -54,8 +54,8 @@ def _measure(network: Network, batches: Sequence[Batch], threads: int, rounds: i
 
         def observe() -> None:
             for batch in batches:
-                observer.observe(batch)
-            observer.sketches()  # waits for the counting that overlaps
+                observer.submit(batch)
+            observer.sketches()  # waits for all of them
 
         sides = {"plain": infer, "observed": observe}
         for side in sides.values():  # sessions, loops and allocators get warm

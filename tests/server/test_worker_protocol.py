@@ -154,3 +154,31 @@ def test_causes_of_death(returncode: int, errors: str, killed_by_kernel: bool, r
 
 def test_the_kernels_count_is_a_number() -> None:
     assert diagnosis.kernel_kills() >= 0
+
+
+def test_a_thread_that_waits_for_frames_learns_of_an_error() -> None:
+    """As when a batch shows that the job cannot go on, and the client waits for its credit."""
+    ours, theirs = socket.socketpair()
+    worker = WorkerChannel(theirs)
+    threading.Timer(0.05, worker.interrupt, [ValueError("no such model")]).start()
+    with pytest.raises(ValueError, match="no such model"):
+        worker.receive()
+    ours.close()
+    theirs.close()
+
+
+def test_frames_of_several_threads_stay_whole() -> None:
+    ours, theirs = socket.socketpair()
+    worker = WorkerChannel(theirs)
+    payload = b"x" * 300_000
+    threads = [threading.Thread(target=worker.send, args=(Kind.SETTLED, payload)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    with ours.makefile("rb") as stream:
+        for _ in threads:
+            kind, size = unpack(stream.read(HEADER.size))
+            assert (kind, stream.read(size)) == (Kind.SETTLED, payload)
+    for thread in threads:
+        thread.join()
+    ours.close()
+    theirs.close()

@@ -25,6 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from zeropoint.engine.errors import BatchError, EngineError
+from zeropoint.engine.intake import Settled
 from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase, Progress
 from zeropoint.engine.options import Options
 from zeropoint.engine.report import (
@@ -89,7 +90,18 @@ class ScriptedJob:
         self.tell(Phase.PREPARE, 0)
         do(self.script.get("prepare", "ok"))
 
-    def observe(self, batch: Batch, sequence: int) -> None:
+    def submit(self, batch: Batch, sequence: int, settled: Settled) -> None:
+        try:
+            self._observe(batch)
+        except BatchError as error:
+            settled(error)
+        else:
+            settled(None)
+
+    def reject(self, error: BatchError, settled: Settled) -> None:
+        settled(error)
+
+    def _observe(self, batch: Batch) -> None:
         value = float(np.asarray(batch["x"]).reshape(-1)[0]) if batch["x"].size else 0.0
         do(self.script.get("observe", "ok"))
         if value == self.script.get("reject_value"):

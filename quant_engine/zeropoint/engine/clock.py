@@ -45,4 +45,8 @@ class Clock:
         try:
             yield
         finally:
-            self._seconds[phase] = self.seconds(phase) + time.perf_counter() - begin
+            self.add(phase, time.perf_counter() - begin)
+
+    def add(self, phase: Phase, seconds: float) -> None:
+        """Count time that was measured elsewhere."""
+        self._seconds[phase] = self.seconds(phase) + seconds

@@ -1,5 +1,7 @@
 """Dynamic quantization: activations are quantized as the model runs."""
 
+from concurrent.futures import Future
+
 from zeropoint.engine.dynamic import rewrite_dynamic
 from zeropoint.engine.job import Batch
 from zeropoint.engine.parameters import Parameters, derive_weights
@@ -9,8 +11,11 @@ from zeropoint.engine.quantization import Job
 class DynamicJob(Job):
     """Activations are quantized as the model runs; batches only serve to verify."""
 
-    def _observe(self, batch: Batch, sequence: int) -> None:
-        """Nothing to count."""
+    def _start(self, batch: Batch, sequence: int) -> "Future[None]":
+        """There is nothing to count."""
+        counted: Future[None] = Future()
+        counted.set_result(None)
+        return counted
 
     def _calibration(self) -> None:
         return None

@@ -37,23 +37,26 @@ class ExposedModel:
         self.inputs = tuple(name for name in tensors if name in inputs)
         hidden = inputs.union(self.outputs)
         self.hidden = tuple(name for name in tensors if name not in hidden)
+        self._seen = tuple(name for name in self.outputs if name in set(tensors) - inputs)
+        self.batched = frozenset(value.name for value in graph.input if _has_open_rows(value))
         self.most_groups = 1 << max(0, len(self.hidden) - 1).bit_length()
 
     def members(self, groups: int, group: int) -> tuple[str, ...]:
         """Return the activations that one group makes visible."""
         return self.hidden[group::groups]
 
-    def write(self, groups: int, group: int) -> Path:
-        """Write the model of one group and return its path."""
+    def write(self, groups: int, group: int) -> tuple[Path, tuple[str, ...]]:
+        """Write the model of one group; return its path, and its outputs that are to be seen."""
         outputs = self._proto.graph.output
         del outputs[:]
         if group == 0:
             outputs.extend(onnx.ValueInfoProto.FromString(output) for output in self._own)
+        members = self.members(groups, group)
         # ONNX Runtime infers the types.
-        outputs.extend(onnx.ValueInfoProto(name=name) for name in self.members(groups, group))
+        outputs.extend(onnx.ValueInfoProto(name=name) for name in members)
         path = self._folder / f"observed-{group + 1}-of-{groups}.onnx"
         path.write_bytes(self._proto.SerializeToString())
-        return path
+        return path, members if group else (*self._seen, *members)
 
     def weight_bytes(self) -> int:
         """Return how much one session takes, roughly."""
@@ -61,6 +64,11 @@ class ExposedModel:
             math.prod(tensor.dims) * _item_bytes(tensor.data_type)
             for tensor in self._proto.graph.initializer
         )
+
+    def samples(self, shapes: Shapes) -> int:
+        """Return how many samples inputs of these shapes hold; 1 where they do not agree."""
+        rows = {shape[0] for name, shape in shapes.items() if name in self.batched and shape}
+        return rows.pop() if len(rows) == 1 else 1
 
     def sizes(self, shapes: Shapes) -> dict[str, int]:
         """Return the bytes of each hidden activation for given shapes of the inputs.
@@ -102,6 +110,12 @@ def _bytes(value: onnx.ValueInfoProto) -> int | None:
     if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in dims):
         return None
     return math.prod(dim.dim_value for dim in dims) * _item_bytes(kind.elem_type)
+
+
+def _has_open_rows(value: onnx.ValueInfoProto) -> bool:
+    """Whether the first axis of an input may have any size."""
+    dims = value.type.tensor_type.shape.dim
+    return len(dims) > 0 and not dims[0].HasField("dim_value")
 
 
 def _item_bytes(element_type: int) -> int:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -9,8 +10,9 @@ from typing import Self
 from zeropoint.engine.clock import Clock
 from zeropoint.engine.digest import result_digest
 from zeropoint.engine.errors import BatchError
+from zeropoint.engine.intake import Intake, Settled
 from zeropoint.engine.isolate import node_twins
-from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase, Progress
+from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase
 from zeropoint.engine.judge import judge
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.planned import PlannedModel
@@ -23,13 +25,16 @@ from zeropoint.engine.report import (
 )
 from zeropoint.engine.retain import RetainedBatches
 from zeropoint.engine.save import save_model
-from zeropoint.engine.signature import check_batch
 from zeropoint.engine.twins import TwinModel, build_twins
 from zeropoint.engine.verify import Verified, VerifyRequest
 from zeropoint.engine.verify_process import take_verifier, verify_contained
 
 _DIGEST_KEY = "zeropoint.digest"
 _KERNEL_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+
+
+def _ignore(_error: BaseException | None) -> None:
+    """Leave it to the report, which counts the rejected batches."""
 
 
 def versions() -> Versions:
@@ -46,9 +51,10 @@ class Job(ABC):
         self._planned = planned
         self._settings = settings
         self._clock = clock
-        self._batches = 0
-        self._rejected = 0
         self._retained = RetainedBatches(settings.retained_batches, settings.retained_bytes)
+        self._intake = Intake(
+            planned.loaded.signature, self._start, self._retained, clock, self._convergence
+        )
         self._verifier = take_verifier()  # has its imports behind it when it is needed
 
     @property
@@ -62,7 +68,7 @@ class Job(ABC):
         return self._planned.describe()
 
     def observe(self, batch: Batch, sequence: int | None = None) -> None:
-        """Take one batch.
+        """Take one batch, and wait until it is counted.
 
         Args:
             batch: An array for each input of the signature.
@@ -71,24 +77,46 @@ class Job(ABC):
         Raises:
             BatchError: the batch does not fit or cannot be run; nothing of it was counted.
         """
-        with self._clock.timed(Phase.CALIBRATE):
-            try:
-                check_batch(self.signature, batch)
-                self._observe(batch, sequence or self._batches + self._rejected + 1)
-            except BatchError:
-                self._rejected += 1
-                raise
-            self._retained.offer(batch)
-            self._batches += 1
-            convergence = self._convergence()
-        self._clock.tell(
-            Progress(
-                phase=Phase.CALIBRATE,
-                done=self._batches,
-                message=f"{self._batches} batches",
-                convergence=convergence,
-            )
-        )
+        errors: list[BaseException | None] = []
+        self.submit(batch, sequence, errors.append)
+        self._intake.drain()
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def submit(self, batch: Batch, sequence: int | None = None, settled: Settled = _ignore) -> None:
+        """Take one batch, and go on while it is counted: the fast way to give many.
+
+        As many are run at once as there are threads; this waits until there is room for one more.
+
+        Args:
+            batch: An array for each input of the signature; not to be changed before it is settled.
+            sequence: Number of the batch, for the report; None: one more than those offered.
+            settled: Called with None when the batch is counted, with the BatchError for which
+                nothing of it was, or with the error that ends the job; for one batch at a time, in
+                their order, in any thread.
+
+        Raises:
+            EngineError: an earlier batch has shown that the job cannot go on.
+        """
+        self._intake.submit(batch, sequence, settled)
+
+    def reject(self, error: BatchError, settled: Settled = _ignore) -> None:
+        """Take note of a batch that the caller could not read.
+
+        Args:
+            error: Why.
+            settled: Called with it, in its turn.
+        """
+        self._intake.reject(error, settled)
+
+    def drain(self) -> None:
+        """Wait until all batches are settled.
+
+        Raises:
+            EngineError: one of them has shown that the job cannot go on.
+        """
+        self._intake.drain()
 
     def finish(self) -> JobResult:
         """Choose parameters, rewrite, save, verify and report.
@@ -97,6 +125,7 @@ class Job(ABC):
             CalibrationError: no batch was given to a job that needs one.
             VerificationError: the result is not good enough to be returned.
         """
+        self._intake.drain()
         planned, options = self._planned, self._planned.options
         with self._clock.phase(Phase.QUANTIZE, "choosing parameters"):
             figures = self._calibration()
@@ -140,10 +169,10 @@ class Job(ABC):
         self.close()
 
     @abstractmethod
-    def _observe(self, batch: Batch, sequence: int) -> None:
-        """Count a batch that fits the signature."""
+    def _start(self, batch: Batch, sequence: int) -> "Future[None]":
+        """Begin to count a batch that fits the signature."""
 
-    def _convergence(self) -> Convergence | None:
+    def _convergence(self, batches: int, seconds: float) -> Convergence | None:
         """Return how far the ranges still move, where that is known."""
         return None
 

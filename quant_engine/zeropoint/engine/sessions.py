@@ -37,21 +37,23 @@ class Session:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | bytes,
         *,
         threads: int = 1,
         optimized: Path | None = None,
         as_written: bool = False,
+        finished: bool = False,
     ) -> None:
         """Open a model.
 
         Args:
-            path: The ONNX file.
+            path: The ONNX file; a small model without external data may be given itself.
             threads: Threads of one operator.
             optimized: Where to write the optimized graph; its weights of 1 KiB and more go to a
                 file beside it.
             as_written: Keep Quantize/DequantizeLinear as operators of their own and constants as
                 they are, instead of the default optimizations.
+            finished: Optimize nothing: the model is a graph that ONNX Runtime has optimized.
 
         Raises:
             RuntimeRefusal: the model does not load.
@@ -64,6 +66,8 @@ class Session:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
             options.add_session_config_entry("session.disable_quant_qdq", "1")
             disabled = ["ConstantFolding"]
+        if finished:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = ort.InferenceSession(
                 path,

@@ -1,13 +1,14 @@
 """Static quantization: ranges from batches, or from the statistics of an earlier job."""
 
 from abc import abstractmethod
+from concurrent.futures import Future
 from pathlib import Path
 
 from zeropoint.engine.calibration import Statistics, TensorStatistics
 from zeropoint.engine.clock import Clock
 from zeropoint.engine.convergence import ConvergenceMeter
 from zeropoint.engine.errors import CalibrationError, OptionError
-from zeropoint.engine.job import Batch, Convergence, JobSettings, Phase
+from zeropoint.engine.job import Batch, Convergence, JobSettings
 from zeropoint.engine.observe import Observer
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.parameters import Parameters, derive_parameters
@@ -16,7 +17,6 @@ from zeropoint.engine.quantization import Job
 from zeropoint.engine.recall import gathered, observed_tensors
 from zeropoint.engine.report import CalibrationFigures
 from zeropoint.engine.rewrite import rewrite_qdq
-from zeropoint.sketch import Sketch
 
 _CALIBRATION_FILE = "calibration.zpcal"
 
@@ -84,29 +84,26 @@ class StreamedJob(StaticJob):
         self._observer.close()
         super().close()
 
-    def _observe(self, batch: Batch, sequence: int) -> None:
-        self._observer.observe(batch, sequence)
+    def _start(self, batch: Batch, sequence: int) -> "Future[None]":
+        return self._observer.submit(batch, sequence)
 
-    def _convergence(self) -> Convergence | None:
-        seconds = self._clock.seconds(Phase.CALIBRATE)
-        return self._meter.after(self._batches, seconds, self._planned_sketches)
-
-    def _planned_sketches(self) -> dict[str, Sketch]:
-        sketches = self._observer.sketches()
-        return {name: sketches[name] for name in self._planned.plan.observed}
+    def _convergence(self, batches: int, seconds: float) -> Convergence | None:
+        return self._meter.after(
+            batches, seconds, lambda: self._observer.snapshot(self._planned.plan.observed)
+        )
 
     def _gather(self) -> Statistics:
-        if not self._batches:
+        if not self._intake.batches:
             raise CalibrationError(
                 "NO_BATCHES",
                 "static quantization needs at least one batch that fits the model; "
-                f"{self._rejected} were rejected.",
-                rejected=self._rejected,
+                f"{self._intake.rejected} were rejected.",
+                rejected=self._intake.rejected,
             )
         own, batches = self._planned.loaded.tensors, self._observer.non_finite()
         return Statistics(
-            batches=self._batches,
-            rejected=self._rejected,
+            batches=self._intake.batches,
+            rejected=self._intake.rejected,
             tensors={
                 name: TensorStatistics(
                     sketch=sketch, own=name in own, non_finite_batches=batches.get(name, ())
@@ -130,7 +127,7 @@ class RecalledJob(StaticJob):
         super().__init__(planned, options, settings, clock)
         self._recalled = statistics
 
-    def _observe(self, batch: Batch, sequence: int) -> None:
+    def _start(self, batch: Batch, sequence: int) -> "Future[None]":
         raise OptionError(
             "OPTION_CONFLICT",
             "This job has a calibration and takes no batches: finish it, or leave the calibration "

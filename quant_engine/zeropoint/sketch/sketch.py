@@ -64,6 +64,12 @@ class Sketch:
         self._pages.add(*other._pages.codes_and_counts())
         self._tally = self._tally.plus(other._tally)
 
+    def copy(self) -> "Sketch":
+        """Return an independent sketch of the same values."""
+        copied = Sketch()
+        copied.merge(self)
+        return copied
+
     def to_bytes(self) -> bytes:
         """Return the serialized form; equal sketches have equal bytes."""
         return encode(self._tally, *self._pages.codes_and_counts())

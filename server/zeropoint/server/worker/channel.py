@@ -1,7 +1,10 @@
 """Frames over a socket: the server's end waits in asyncio, the worker's end blocks."""
 
 import asyncio
+import os
+import select
 import socket
+import threading
 
 from zeropoint.server.worker.protocol import HEADER, FrameError, Kind, pack, unpack
 
@@ -72,15 +75,24 @@ def _resolve(ready: asyncio.Future[None]) -> None:
 
 
 class WorkerChannel:
-    """The worker's end."""
+    """The worker's end; several threads send and one receives."""
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(True)
         self._end = end
+        self._sending = threading.Lock()
+        self._alarm, self._trigger = os.pipe()
+        self._error: BaseException | None = None
+
+    def interrupt(self, error: BaseException) -> None:
+        """Have `receive`, in the thread that waits there, raise `error`."""
+        self._error = error
+        os.write(self._trigger, b"!")
 
     def send(self, kind: Kind, payload: bytes = b"") -> None:
         """Send one frame."""
-        self._end.sendall(pack(kind, payload))
+        with self._sending:
+            self._end.sendall(pack(kind, payload))
 
     def receive(self) -> tuple[Kind, bytes, int | None]:
         """Return kind, payload and descriptor of the next frame.
@@ -88,7 +100,11 @@ class WorkerChannel:
         Raises:
             EOFError: the server is gone.
             FrameError: what came is no frame.
+            BaseException: what `interrupt` was given.
         """
+        select.select((self._end.fileno(), self._alarm), (), ())
+        if self._error is not None:
+            raise self._error
         first, descriptors, _, _ = socket.recv_fds(self._end, HEADER.size, 1)
         if not first:
             raise EOFError

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -9,6 +10,7 @@ from google.protobuf.message import Message
 
 from zeropoint import v1
 from zeropoint.engine.errors import BatchError
+from zeropoint.engine.intake import Settled
 from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase, Progress
 from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
 from zeropoint.engine.report import Inspection, PlanReport, Signature, Versions
@@ -33,8 +35,11 @@ class EngineJob(Protocol):
     def plan(self) -> PlanReport:
         """What will be done."""
 
-    def observe(self, batch: Batch, sequence: int, /) -> None:
-        """Take the batch with this number."""
+    def submit(self, batch: Batch, sequence: int, settled: Settled, /) -> None:
+        """Take the batch with this number, and tell when it is counted."""
+
+    def reject(self, error: BatchError, settled: Settled, /) -> None:
+        """Take note of a batch that cannot be read, and tell of it in its turn."""
 
     def finish(self) -> JobResult:
         """Make the result."""
@@ -176,16 +181,24 @@ class Conversation:
             if descriptor is None:
                 raise FrameError(f"{kind.name} came instead of a batch")
             header = v1.BatchHeader.FromString(payload)
-            settled = v1.Ack(applied=header.sequence)
+            settle = partial(self._settle, header.sequence)
             try:
-                job.observe(tensors.arrays(header, mapped(descriptor)), header.sequence)
+                batch = tensors.arrays(header, mapped(descriptor))
             except BatchError as error:
-                settled.rejected.add(
-                    sequence=header.sequence,
-                    reason=error.reason,
-                    message=self._told(error.message),
-                )
-            self._send(Kind.SETTLED, settled)
+                job.reject(error, settle)
+            else:
+                job.submit(batch, header.sequence, settle)
+
+    def _settle(self, sequence: int, error: BaseException | None) -> None:
+        settled = v1.Ack(applied=sequence)
+        if error is not None and not isinstance(error, BatchError):
+            self._channel.interrupt(error)
+            return
+        if error is not None:
+            settled.rejected.add(
+                sequence=sequence, reason=error.reason, message=self._told(error.message)
+            )
+        self._send(Kind.SETTLED, settled)
 
     def _deliver(self, result: JobResult) -> None:
         """Put the files where the server takes them, and say what they are."""
