@@ -16,6 +16,7 @@ from zeropoint.engine.errors import ModelError
 from zeropoint.engine.fold import fold_constants
 from zeropoint.engine.functions import inline_functions
 from zeropoint.engine.fuse import fuse_affine
+from zeropoint.engine.half import widen_halves
 from zeropoint.engine.infer import infer_shapes, learn_types, unknown_values
 from zeropoint.engine.lift import lift_constants
 from zeropoint.engine.load import LoadedModel, reload_graph
@@ -118,6 +119,7 @@ def _prepared(
     warnings = list(loaded.warnings)
     if effort > _Effort.AS_IT_IS:
         warnings += _normalize(model)
+        warnings += _widen(model, loaded)
         if effort is _Effort.FULL and loaded.opset < min_opset:
             convert_opset(model, min_opset)
             lift_constants(model)
@@ -152,6 +154,16 @@ def _normalize(model: ir.Model) -> Iterator[report.Warning]:
             "itself; they are taken as constants and are no inputs of the result.",
         )
     settle_ir_version(model)
+
+
+def _widen(model: ir.Model, loaded: LoadedModel) -> Iterator[report.Warning]:
+    infer_shapes(model)
+    if widen_halves(model, loaded.weights):
+        yield report.Warning(
+            code="FLOAT16_WIDENED",
+            message="The model is float16; what is not quantized is computed in float32, as ONNX "
+            "Runtime does on CPUs. Inputs, outputs and stored weights stay float16.",
+        )
 
 
 def _is_weight(value: ir.Value) -> bool:

@@ -10,6 +10,7 @@ from typing import Self
 from zeropoint.engine.clock import Clock
 from zeropoint.engine.digest import result_digest
 from zeropoint.engine.errors import BatchError
+from zeropoint.engine.half import narrow_weights
 from zeropoint.engine.intake import Intake, Settled
 from zeropoint.engine.isolate import node_twins
 from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase
@@ -210,6 +211,7 @@ class Job(ABC):
 
     def _save(self, digest: bytes) -> tuple[Path, ...]:
         model = self._planned.prepared.model
+        narrow_weights(model.graph)
         model.metadata_props[_DIGEST_KEY] = digest.hex()
         return save_model(model, self._settings.workspace / "result" / "model.onnx")
 

@@ -17,6 +17,7 @@ from zeropoint.engine.quantization import Job
 from zeropoint.engine.recall import gathered, observed_tensors
 from zeropoint.engine.report import CalibrationFigures
 from zeropoint.engine.rewrite import rewrite_qdq
+from zeropoint.engine.same_values import value_sources
 
 _CALIBRATION_FILE = "calibration.zpcal"
 
@@ -67,10 +68,12 @@ class StreamedJob(StaticJob):
     ) -> None:
         super().__init__(planned, options, settings, clock)
         self._meter = ConvergenceMeter(options)
+        self._tensors = observed_tensors(planned, settings)
+        self._sources = value_sources(planned.graph)
         try:
             self._observer = Observer(
                 planned.prepared.model,
-                observed_tensors(planned, settings),
+                tuple(dict.fromkeys(map(self._source, self._tensors))),
                 workspace=settings.workspace,
                 threads=settings.threads,
                 observe_bytes=settings.observe_bytes,
@@ -89,8 +92,14 @@ class StreamedJob(StaticJob):
 
     def _convergence(self, batches: int, seconds: float) -> Convergence | None:
         return self._meter.after(
-            batches, seconds, lambda: self._observer.snapshot(self._planned.plan.observed)
+            batches,
+            seconds,
+            lambda: self._observer.snapshot(map(self._source, self._planned.plan.observed)),
         )
+
+    def _source(self, tensor: str) -> str:
+        """Return the tensor that is observed in place of one with the same values."""
+        return self._sources.get(tensor, tensor)
 
     def _gather(self) -> Statistics:
         if not self._intake.batches:
@@ -100,16 +109,18 @@ class StreamedJob(StaticJob):
                 f"{self._intake.rejected} were rejected.",
                 rejected=self._intake.rejected,
             )
-        own, batches = self._planned.loaded.tensors, self._observer.non_finite()
         return Statistics(
             batches=self._intake.batches,
             rejected=self._intake.rejected,
-            tensors={
-                name: TensorStatistics(
-                    sketch=sketch, own=name in own, non_finite_batches=batches.get(name, ())
-                )
-                for name, sketch in self._observer.sketches().items()
-            },
+            tensors={name: self._statistics(name) for name in self._tensors},
+        )
+
+    def _statistics(self, tensor: str) -> TensorStatistics:
+        source = self._source(tensor)
+        return TensorStatistics(
+            sketch=self._observer.sketches()[source],
+            own=tensor in self._planned.loaded.tensors,
+            non_finite_batches=self._observer.non_finite().get(source, ()),
         )
 
 
