@@ -4,7 +4,7 @@
 
     with open_job(Path("model.onnx"), StaticOptions(), JobSettings(workspace=folder)) as job:
         for batch in batches:                   # {input name: array}
-            job.observe(batch)
+            job.submit(batch)                   # several at once; observe() waits for each
         result = job.finish()                   # result.files, result.report
 
 With `JobSettings(keep_calibration=True)`, `result.calibration` is a file from which
