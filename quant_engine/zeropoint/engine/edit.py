@@ -7,6 +7,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.qparams import QParams
+from zeropoint.engine.weights import WeightFile
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 
@@ -14,19 +15,23 @@ _QDQ = ("QuantizeLinear", "DequantizeLinear")
 class GraphEditor:
     """Adds to one graph, in place."""
 
-    def __init__(self, graph: ir.Graph, *, contrib_qdq: bool = False) -> None:
+    def __init__(
+        self, graph: ir.Graph, *, weights: WeightFile | None = None, contrib_qdq: bool = False
+    ) -> None:
         """Read the names that are taken.
 
         Args:
             graph: The graph to add to.
+            weights: Takes constants, so that large ones are not held in memory.
             contrib_qdq: Take QuantizeLinear and DequantizeLinear from com.microsoft, which knows
                 them at any opset.
         """
         self.graph = graph
+        self._weights = weights
         self._qdq_domain = "com.microsoft" if contrib_qdq else ""
         if contrib_qdq:
             graph.opset_imports.setdefault(self._qdq_domain, 1)
-        self._taken = _names(graph)
+        self._taken = taken_names(graph)
         self._parameters: dict[int, tuple[ir.Value, ir.Value]] = {}
         # Keeps the keys of `_parameters` alive, so that no id is given twice.
         self._seen: list[QParams] = []
@@ -65,7 +70,10 @@ class GraphEditor:
     def constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
         """Add an initializer."""
         unique = self.unique(name)
-        tensor = ir.tensor(array, name=unique)
+        # `ir.tensor` would ask of what kind the array is, for longer than all the rest takes.
+        tensor: ir.TensorProtocol = ir.Tensor(array, name=unique)
+        if self._weights is not None:
+            tensor = self._weights.store(tensor)
         value = ir.Value(
             name=unique,
             shape=ir.Shape(array.shape),
@@ -113,7 +121,8 @@ class GraphEditor:
                 del self.graph.initializers[name]
 
 
-def _names(graph: ir.Graph) -> set[str]:
+def taken_names(graph: ir.Graph) -> set[str]:
+    """Return the names of all values and nodes of a graph and of those inside its nodes."""
     names = {value.name for value in graph.inputs if value.name} | set(graph.initializers)
     for node in ir.traversal.RecursiveGraphIterator(graph):
         names.update(value.name for value in node.outputs if value.name)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx_ir as ir
+import onnx
 
+from zeropoint.engine.protos import all_nodes
 from zeropoint.engine.report import KernelCount
 
 # Operators of ONNX Runtime's optimized graphs that multiply integers, and what they stand for.
@@ -53,7 +54,8 @@ def count_integer_kernels(optimized: Path, nodes: Mapping[str, str]) -> IntegerK
         nodes: Operator type of each Conv, ConvTranspose, MatMul and Gemm of the float model, by
             the name that it has in the quantized model.
     """
-    found = _attribute(_integer_kernels(ir.load(optimized).graph), nodes)
+    model = onnx.ModelProto.FromString(optimized.read_bytes())
+    found = _attribute(_integer_kernels(model.graph), nodes)
     totals = Counter(nodes.values())
     named = Counter(nodes[name] for name in found.nodes)
     counts = tuple(
@@ -76,11 +78,11 @@ class _Attributed:
     unnamed: Counter[str]
 
 
-def _attribute(kernels: Iterable[ir.Node], nodes: Mapping[str, str]) -> _Attributed:
+def _attribute(kernels: Iterable[onnx.NodeProto], nodes: Mapping[str, str]) -> _Attributed:
     found: set[str] = set()
     strangers: list[str] = []
     for kernel in kernels:
-        name = _original_name(kernel.name or "", nodes)
+        name = _original_name(kernel.name, nodes)
         if name is None:
             strangers.append(kernel.op_type)
         else:
@@ -104,5 +106,5 @@ def _original_name(name: str, nodes: Mapping[str, str]) -> str | None:
     return name
 
 
-def _integer_kernels(graph: ir.Graph) -> Iterator[ir.Node]:
-    return (node for node in graph.all_nodes() if node.op_type in _INTEGER_KERNELS)
+def _integer_kernels(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    return (node for node in all_nodes(graph) if node.op_type in _INTEGER_KERNELS)
