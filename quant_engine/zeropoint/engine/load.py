@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,10 +79,14 @@ def load_model(path: Path, workspace: Path) -> LoadedModel:
         ModelError: MODEL_INVALID, the file is no ONNX model, is damaged, or its external data is;
             MODEL_UNSUPPORTED, the model is sound but outside of what can be taken.
     """
-    sha256 = _digest(path)
     weights = WeightFile(workspace / "weights.data")
     runnable = workspace / "model.onnx"
-    external = split_weights(path, runnable, weights)
+    with ThreadPoolExecutor(1) as pool:
+        hashing = pool.submit(_digest, path)
+        try:
+            external = split_weights(path, runnable, weights)
+        finally:
+            sha256 = hashing.result()  # its error tells of a file that cannot be read
     proto = _parse(runnable)
     model = _graph_of(proto, weights)
     check_functions(model)

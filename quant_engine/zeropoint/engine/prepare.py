@@ -180,6 +180,9 @@ def _simplify(model: ir.Model, loaded: LoadedModel) -> None:
 def _check_loads(model: ir.Model, path: Path) -> None:
     """Write the model and load it in ONNX Runtime, which knows types that onnx does not.
 
+    What it needs for that is the graph alone: its optimizations and the packing of weights would
+    take several times as long.
+
     Raises:
         RuntimeRefusal: it does not load.
     """
@@ -191,6 +194,9 @@ def _check_loads(model: ir.Model, path: Path) -> None:
         probe = path.with_name("types.onnx")
         probe.write_bytes(proto.SerializeToString())
         with suppress(RuntimeRefusal):
-            learn_types(unknown, Session(probe))
+            learn_types(unknown, Session(probe, as_written=True))
             return
-    Session(path)
+    try:
+        Session(path, as_written=True)
+    except RuntimeRefusal:
+        Session(path)
