@@ -15,17 +15,24 @@ from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
 from zeropoint.engine.plan import NodeQuant, QuantPlan
 from zeropoint.engine.qparams import QParams, quantize
+from zeropoint.engine.weights import WeightFile
 
 
-def rewrite_dynamic(model: ir.Model, plan: QuantPlan, weights: Mapping[str, QParams]) -> None:
+def rewrite_dynamic(
+    model: ir.Model,
+    plan: QuantPlan,
+    weights: Mapping[str, QParams],
+    store: WeightFile | None = None,
+) -> None:
     """Replace nodes of `model` by integer operators, in place.
 
     Args:
         model: The prepared float model.
         plan: What is quantized.
         weights: Parameters of each weight, by node name.
+        store: Takes the quantized weights; None: they stay in memory.
     """
-    _Rewriter(GraphEditor(model.graph), weights).run(plan)
+    _Rewriter(GraphEditor(model.graph, weights=store), weights).run(plan)
 
 
 class _Rewriter:

@@ -27,4 +27,5 @@ class DynamicJob(Job):
 
     def _rewrite(self, parameters: Parameters) -> None:
         planned = self._planned
-        rewrite_dynamic(planned.prepared.model, planned.plan, parameters.weights)
+        model, store = planned.prepared.model, planned.loaded.weights
+        rewrite_dynamic(model, planned.plan, parameters.weights, store)

@@ -11,6 +11,7 @@ from zeropoint.engine.describe import describe_plan
 from zeropoint.engine.errors import NothingToQuantize
 from zeropoint.engine.gemm import normalize_gemms
 from zeropoint.engine.load import LoadedModel, load_model
+from zeropoint.engine.memory import collector_paused
 from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import QuantPlan, make_dynamic_plan, make_plan
@@ -111,13 +112,14 @@ def plan_model(path: Path, options: Options, workspace: Path) -> PlannedModel:
         ModelError: the model cannot be read, converted or run.
         OptionError: an option names what the model does not have.
     """
-    loaded = load_model(path, workspace)
-    prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
-    if isinstance(options, StaticOptions):
-        normalize_gemms(prepared.model)
-        plan = make_plan(prepared, options, loaded.nodes)
-    else:
-        plan = make_dynamic_plan(prepared, options, loaded.nodes)
+    with collector_paused():
+        loaded = load_model(path, workspace)
+        prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
+        if isinstance(options, StaticOptions):
+            normalize_gemms(prepared.model)
+            plan = make_plan(prepared, options, loaded.nodes)
+        else:
+            plan = make_dynamic_plan(prepared, options, loaded.nodes)
     return PlannedModel(loaded=loaded, prepared=prepared, plan=plan, options=options)
 
 

@@ -1,7 +1,6 @@
 """What every job does: take batches, choose parameters, rewrite, save, verify, report."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +14,10 @@ from zeropoint.engine.intake import Intake, Settled
 from zeropoint.engine.isolate import node_twins
 from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase
 from zeropoint.engine.judge import judge
+from zeropoint.engine.memory import collector_paused
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.planned import PlannedModel
+from zeropoint.engine.reference import ReferenceRequest
 from zeropoint.engine.report import (
     CalibrationFigures,
     PlanReport,
@@ -27,10 +28,16 @@ from zeropoint.engine.report import (
 from zeropoint.engine.retain import RetainedBatches
 from zeropoint.engine.save import save_model
 from zeropoint.engine.twins import TwinModel, build_twins
-from zeropoint.engine.verify import Verified, VerifyRequest
+from zeropoint.engine.verify import VerifyRequest
 from zeropoint.engine.verify_process import take_verifier, verify_contained
 
 _DIGEST_KEY = "zeropoint.digest"
+
+# Models up to this size are verified with several of them open and several batches at once: half
+# a gigabyte at most. Above, one after the other, so that no more than the weights is needed.
+_AT_ONCE_BYTES = 128 << 20
+_ACTIVATIONS_PER_INPUT = 16  # how much a batch takes while it runs, roughly
+
 _KERNEL_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
@@ -130,18 +137,22 @@ class Job(ABC):
         planned, options = self._planned, self._planned.options
         with self._clock.phase(Phase.QUANTIZE, "choosing parameters"):
             figures = self._calibration()
-            parameters = self._parameters()
-        plan = planned.describe(parameters)
-        with self._clock.timed(Phase.VERIFY):
+            self._end_observing()
+            reference = self._begin_verifying()
+            with collector_paused():
+                parameters = self._parameters()
+                plan = planned.describe(parameters)
+        with self._clock.timed(Phase.VERIFY), collector_paused():
             twins = self._build_twins(parameters)
         names = {node.name or "": planned.user_name(node) for node in planned.graph}
         kernels = self._kernel_nodes()
-        with self._clock.phase(Phase.QUANTIZE, "rewriting the graph"):
+        with self._clock.phase(Phase.QUANTIZE, "rewriting the graph"), collector_paused():
             self._rewrite(parameters)
             digest = result_digest(planned.loaded.sha256, options, planned.plan, parameters)
             files = self._save(digest)
         with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
-            verified = self._verify(files[0], twins, kernels)
+            request = VerifyRequest.of(reference, files[0], twins, kernels)
+            verified = verify_contained(request, self._settings.verify_seconds, self._verifier)
             quality = judge(verified, options, {name: names[name] for name in planned.plan.nodes})
         report = Report(
             versions=versions(),
@@ -176,6 +187,9 @@ class Job(ABC):
     def _convergence(self, batches: int, seconds: float) -> Convergence | None:
         """Return how far the ranges still move, where that is known."""
         return None
+
+    def _end_observing(self) -> None:  # noqa: B027 - not every job has something
+        """Give back what only observing needs, before others need memory."""
 
     @abstractmethod
     def _calibration(self) -> CalibrationFigures | None:
@@ -215,15 +229,24 @@ class Job(ABC):
         model.metadata_props[_DIGEST_KEY] = digest.hex()
         return save_model(model, self._settings.workspace / "result" / "model.onnx")
 
-    def _verify(self, result: Path, twins: TwinModel, kernels: Mapping[str, str]) -> Verified:
-        workspace = self._settings.workspace
-        request = VerifyRequest(
-            original=self._planned.loaded.runnable,
-            shipped=result,
+    def _begin_verifying(self) -> ReferenceRequest:
+        """Have the original run while the result is made; which samples are kept is settled now.
+
+        Where memory does not allow for that, it runs when the result is there.
+        """
+        workspace, loaded = self._settings.workspace, self._planned.loaded
+        sample = max((_nbytes(batch) for batch in self._retained.batches), default=0)
+        request = ReferenceRequest(
+            original=loaded.runnable,
             scratch=workspace,
             batches=self._retained.store(workspace),
-            twins=twins,
-            nodes=kernels,
             threads=self._settings.threads,
+            at_once=loaded.model_bytes + sample * _ACTIVATIONS_PER_INPUT <= _AT_ONCE_BYTES,
         )
-        return verify_contained(request, self._settings.verify_seconds, self._verifier)
+        if request.at_once:
+            self._verifier.begin(request)
+        return request
+
+
+def _nbytes(batch: Batch) -> int:
+    return sum(array.nbytes for array in batch.values())

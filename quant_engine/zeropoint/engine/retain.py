@@ -29,7 +29,8 @@ class StoredBatch:
     """A batch on disk.
 
     Attributes:
-        path: A .npz file with the arrays `arr_0`, `arr_1` ...
+        path: A file with the arrays in .npy format, one after the other: an .npz file would be
+            summed up and split into parts for nothing.
         names: Their input names.
     """
 
@@ -38,13 +39,15 @@ class StoredBatch:
 
     def load(self) -> dict[str, NDArray[np.generic]]:
         """Read the inputs by name."""
-        with np.load(self.path, allow_pickle=False) as arrays:
-            return {name: arrays[f"arr_{index}"] for index, name in enumerate(self.names)}
+        with self.path.open("rb") as file:
+            return {name: np.load(file, allow_pickle=False) for name in self.names}
 
 
 def store_batch(batch: Batch, path: Path) -> StoredBatch:
-    """Write a batch to a .npz file."""
-    np.savez(path, *map(storable, batch.values()), allow_pickle=False)
+    """Write a batch to a file."""
+    with path.open("wb") as file:
+        for array in batch.values():
+            np.save(file, storable(array), allow_pickle=False)
     return StoredBatch(path=path, names=tuple(batch))
 
 
@@ -117,7 +120,7 @@ class RetainedBatches:
     def store(self, folder: Path) -> tuple[StoredBatch, ...]:
         """Write the batches kept to files in `folder`, in the order of their digests."""
         return tuple(
-            store_batch(batch, folder / f"retained-{index}.npz")
+            store_batch(batch, folder / f"retained-{index}.batch")
             for index, batch in enumerate(self.batches)
         )
 

@@ -16,6 +16,7 @@ from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant
 from zeropoint.engine.qparams import QParams, quantize
 from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.weights import WeightFile
 
 # Bias inputs of the float operators that ONNX Runtime's WeightBiasQuantization would quantize by
 # itself, per tensor, wherever they stand between DequantizeLinear and QuantizeLinear.
@@ -23,7 +24,12 @@ _REQUANTIZED = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2}
 
 
 def rewrite_qdq(
-    model: ir.Model, plan: QuantPlan, parameters: Parameters, *, contrib_qdq: bool = False
+    model: ir.Model,
+    plan: QuantPlan,
+    parameters: Parameters,
+    *,
+    weights: WeightFile | None = None,
+    contrib_qdq: bool = False,
 ) -> None:
     """Insert Q/DQ pairs into `model`, in place.
 
@@ -31,9 +37,11 @@ def rewrite_qdq(
         model: The prepared float model.
         plan: What is quantized.
         parameters: Scale and zero point of every tensor in it.
+        weights: Takes the quantized weights; None: they stay in memory.
         contrib_qdq: Use the operators of com.microsoft, for an opset that lacks them.
     """
-    _Rewriter(GraphEditor(model.graph, contrib_qdq=contrib_qdq), plan, parameters).run()
+    edit = GraphEditor(model.graph, weights=weights, contrib_qdq=contrib_qdq)
+    _Rewriter(edit, plan, parameters).run()
 
 
 def clamp_implied(clamp: ir.Node, qparams: QParams) -> bool:

@@ -54,9 +54,13 @@ class StaticJob(Job):
         return derive_parameters(planned.graph, planned.plan, sketches, self._options)
 
     def _rewrite(self, parameters: Parameters) -> None:
-        prepared = self._planned.prepared
+        planned, prepared = self._planned, self._planned.prepared
         rewrite_qdq(
-            prepared.model, self._planned.plan, parameters, contrib_qdq=prepared.contrib_qdq
+            prepared.model,
+            planned.plan,
+            parameters,
+            weights=planned.loaded.weights,
+            contrib_qdq=prepared.contrib_qdq,
         )
 
 
@@ -100,6 +104,9 @@ class StreamedJob(StaticJob):
     def _source(self, tensor: str) -> str:
         """Return the tensor that is observed in place of one with the same values."""
         return self._sources.get(tensor, tensor)
+
+    def _end_observing(self) -> None:
+        self._observer.close()
 
     def _gather(self) -> Statistics:
         if not self._intake.batches:

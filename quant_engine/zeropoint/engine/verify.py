@@ -2,27 +2,25 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx_ir as ir
-from numpy.typing import NDArray
 
 from zeropoint.engine.errors import VerificationError
-from zeropoint.engine.generate import CannotGenerate, generate_batches
 from zeropoint.engine.kernels import count_integer_kernels
-from zeropoint.engine.report import Verification, VerificationState
-from zeropoint.engine.retain import StoredBatch, storable, store_batch
-from zeropoint.engine.sessions import RuntimeRefusal, Session
+from zeropoint.engine.memory import give_back
+from zeropoint.engine.reference import Reference, ReferenceRequest, Runs, arrays, run_original
+from zeropoint.engine.report import NodeFigures, Verification, VerificationState
+from zeropoint.engine.retain import StoredBatch
+from zeropoint.engine.sessions import RuntimeRefusal, Session, weights_of_optimized
 from zeropoint.engine.similarity import OutputComparison
 from zeropoint.engine.twins import TwinModel, run_twins
-
-_GENERATED_BATCHES = 3
 
 # Twins cost two to three times the plain model, and a figure settles soon.
 _TWIN_BATCHES = 2
@@ -51,7 +49,9 @@ class VerifyRequest:
         twins: The model for the figures per node.
         nodes: Operator type of each Conv, ConvTranspose, MatMul and Gemm, by its name in the
             result.
-        threads: Threads of one operator.
+        threads: Threads to use.
+        at_once: Whether memory allows for several batches at once, and for the twins beside the
+            result. What happens before `Stage.TWINS` may then be the twins' doing.
     """
 
     original: Path | None
@@ -61,6 +61,38 @@ class VerifyRequest:
     twins: TwinModel | None = None
     nodes: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
+    at_once: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        reference: ReferenceRequest,
+        shipped: Path,
+        twins: TwinModel,
+        nodes: Mapping[str, str],
+    ) -> "VerifyRequest":
+        """Return the request that follows one for the original."""
+        return cls(
+            original=reference.original,
+            shipped=shipped,
+            scratch=reference.scratch,
+            batches=reference.batches,
+            twins=twins,
+            nodes=nodes,
+            threads=reference.threads,
+            at_once=reference.at_once,
+        )
+
+    @property
+    def reference(self) -> ReferenceRequest:
+        """What of it can be done before there is a result."""
+        return ReferenceRequest(
+            original=self.original,
+            scratch=self.scratch,
+            batches=self.batches,
+            threads=self.threads,
+            at_once=self.at_once,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +112,18 @@ Notify = Callable[[Stage, Verified], None]
 """Told each stage as it begins, with what has been found until then."""
 
 
-def verify(request: VerifyRequest, notify: Notify | None = None) -> Verified:
+def verify(
+    request: VerifyRequest, notify: Notify | None = None, reference: Reference | None = None
+) -> Verified:
     """Load the result, run it, and compare it with the original.
 
-    At most one model is open at any time.
+    At most one model is open at any time, or with `request.at_once` the result and the twins.
 
     Args:
         request: What is to be verified.
         notify: Told how far it is.
+        reference: What the original gave for `request.reference`, where it was run before; the
+            stage ORIGINAL is then not told.
 
     Raises:
         VerificationError: RESULT_NOT_RUNNABLE, the result does not load, or does not run on a batch
@@ -95,18 +131,27 @@ def verify(request: VerifyRequest, notify: Notify | None = None) -> Verified:
     """
     notify = notify or (lambda _stage, _found: None)
     found = not_run("the original model was not run")
-    notify(Stage.ORIGINAL, found)
-    reference = _run_original(request)
+    if reference is None:
+        notify(Stage.ORIGINAL, found)
+        reference = run_original(request.reference)
     notify(Stage.LOAD, found)
+    twins = _Twins(request, reference.batches[:_TWIN_BATCHES])
+    if request.at_once:
+        twins.begin()
+    else:
+        give_back()
+    runs = Runs(request.threads, at_once=request.at_once)
     optimized = request.scratch / "optimized.onnx"
-    session = _open_shipped(request, optimized)
+    session = _open_shipped(request, runs, optimized)
     notify(Stage.COMPARE, found)
-    found = Verified(verification=_compare(session, reference))
+    found = Verified(verification=_compare(session, runs, reference))
     del session
     notify(Stage.KERNELS, found)
     found = _with_kernels(found, request, optimized)
+    if not request.at_once:
+        give_back()
     notify(Stage.TWINS, found)
-    found = _with_twins(found, request, reference.batches[:_TWIN_BATCHES])
+    found = twins.added(found)
     notify(Stage.DONE, found)
     return found
 
@@ -125,111 +170,15 @@ def explain(found: Verified, message: str) -> Verified:
     )
 
 
-# The original
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reference:
-    """What the original model gave.
-
-    Attributes:
-        state: Where the batches come from; NOT_RUN where there are none.
-        message: Why not samples.
-        batches: Those that it ran on.
-        outputs: For each of them the files of its outputs: for each output a list of arrays.
-        names: Names of the outputs.
-    """
-
-    state: VerificationState
-    message: str = ""
-    batches: tuple[StoredBatch, ...] = ()
-    outputs: tuple[tuple[tuple[Path, ...], ...], ...] = ()
-    names: tuple[str, ...] = ()
-
-
-def _run_original(request: VerifyRequest) -> _Reference:
-    if request.original is None:
-        return _Reference(state=VerificationState.NOT_RUN, message="it was only loaded")
-    try:
-        session = Session(request.original, threads=request.threads)
-    except RuntimeRefusal as refusal:
-        return _Reference(
-            state=VerificationState.NOT_RUN, message=f"the original does not load: {refusal}"
-        )
-    if request.batches:
-        reference = _reference(session, request, request.batches, VerificationState.COMPARED)
-        if reference.batches:
-            return reference
-    return _run_on_generated(session, request, request.original)
-
-
-def _run_on_generated(session: Session, request: VerifyRequest, original: Path) -> _Reference:
-    try:
-        made = generate_batches(ir.load(original).graph, session.run, _GENERATED_BATCHES)
-    except CannotGenerate as reason:
-        return _Reference(
-            state=VerificationState.NOT_RUN, message=f"there are no samples, and {reason}"
-        )
-    stored = [
-        store_batch(batch, request.scratch / f"generated-{index}.npz")
-        for index, batch in enumerate(made)
-    ]
-    reference = _reference(session, request, stored, VerificationState.GENERATED)
-    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in made[0].items())
-    return dataclasses.replace(
-        reference, message=f"there are no samples; inputs were made up: {shapes or 'none needed'}"
-    )
-
-
-def _reference(
-    session: Session,
-    request: VerifyRequest,
-    batches: Sequence[StoredBatch],
-    state: VerificationState,
-) -> _Reference:
-    ran, files = [], []
-    for index, batch in enumerate(batches):
-        try:
-            outputs = session.run(batch.load())
-        except RuntimeRefusal:
-            continue
-        ran.append(batch)
-        files.append(
-            tuple(
-                _store_output(output, request.scratch / f"original-{index}-{position}")
-                for position, output in enumerate(outputs)
-            )
-        )
-    return _Reference(state=state, batches=tuple(ran), outputs=tuple(files), names=session.outputs)
-
-
-def _store_output(output: object, stem: Path) -> tuple[Path, ...]:
-    files = []
-    for index, array in enumerate(_arrays(output)):
-        files.append(stem.with_name(f"{stem.name}-{index}.npy"))
-        np.save(files[-1], array, allow_pickle=False)
-    return tuple(files)
-
-
-def _arrays(output: Any) -> Iterator[NDArray[np.generic]]:
-    """Return the arrays of an output: itself, or those of a list or map in order."""
-    if isinstance(output, dict):
-        output = [output[key] for key in sorted(output)]
-    if isinstance(output, list):
-        for item in output:
-            yield from _arrays(item)
-    elif output is not None:
-        yield storable(np.asarray(output))
-
-
 # The result
 
 
-def _open_shipped(request: VerifyRequest, optimized: Path) -> Session:
+def _open_shipped(request: VerifyRequest, runs: Runs, optimized: Path) -> Session:
     """Open the result; where only its optimized graph cannot be written, do without that graph."""
+    _send_weights_nowhere(optimized)
     openers = (
-        partial(Session, request.shipped, threads=request.threads, optimized=optimized),
-        partial(Session, request.shipped, threads=request.threads),
+        partial(runs.open, request.shipped, optimized=optimized),
+        partial(runs.open, request.shipped),
     )
     for opener in openers:
         try:
@@ -243,22 +192,27 @@ def _open_shipped(request: VerifyRequest, optimized: Path) -> Session:
     ) from refusal
 
 
-def _compare(session: Session, reference: _Reference) -> Verification:
+def _send_weights_nowhere(optimized: Path) -> None:
+    """Have ONNX Runtime write the weights of an optimized graph, which nobody reads, to nowhere."""
+    _discard(optimized)
+    nowhere = Path(os.devnull)
+    if nowhere.is_char_device():
+        weights_of_optimized(optimized).symlink_to(nowhere)
+
+
+def _compare(session: Session, runs: Runs, reference: Reference) -> Verification:
     if not reference.batches:
         return Verification(state=VerificationState.NOT_RUN, message=reference.message)
     comparisons = [OutputComparison(name) for name in reference.names]
-    for index, (batch, files) in enumerate(
-        zip(reference.batches, reference.outputs, strict=True), start=1
-    ):
-        try:
-            outputs = session.run(batch.load(), reference.names)
-        except RuntimeRefusal as refusal:
+    found = runs.outputs(session, reference.batches, reference.names)
+    for index, (outputs, files) in enumerate(zip(found, reference.outputs, strict=True), start=1):
+        if isinstance(outputs, RuntimeRefusal):
             raise VerificationError(
                 "RESULT_NOT_RUNNABLE",
                 f"The quantized model does not run on verification batch {index}, on which the "
-                f"original runs: {refusal}",
+                f"original runs: {outputs}",
                 batch=index,
-            ) from refusal
+            ) from outputs
         for comparison, output, originals in zip(comparisons, outputs, files, strict=True):
             _compare_output(comparison, originals, output)
     return Verification(
@@ -273,10 +227,10 @@ def _compare(session: Session, reference: _Reference) -> Verification:
 def _compare_output(
     comparison: OutputComparison, originals: Sequence[Path], output: object
 ) -> None:
-    arrays = list(_arrays(output))
-    if len(arrays) != len(originals):
+    found = list(arrays(output))
+    if len(found) != len(originals):
         comparison.differ()
-    for file, array in zip(originals, arrays, strict=False):
+    for file, array in zip(originals, found, strict=False):
         comparison.add(np.load(file, mmap_mode="r", allow_pickle=False), array)
         file.unlink()
 
@@ -304,20 +258,45 @@ def _with_kernels(found: Verified, request: VerifyRequest, optimized: Path) -> V
 
 def _discard(optimized: Path) -> None:
     """Remove an optimized graph and the file of its weights, where they are."""
-    for file in optimized.parent.glob(f"{optimized.name}*"):
-        if file.is_file():
-            file.unlink()
+    for file in (optimized, weights_of_optimized(optimized)):
+        if not file.is_dir():
+            file.unlink(missing_ok=True)
 
 
-def _with_twins(
-    found: Verified, request: VerifyRequest, batches: Sequence[StoredBatch]
-) -> Verified:
-    if request.twins is None or not request.twins.nodes or not batches:
-        return found
-    try:
-        figures = run_twins(request.twins, (batch.load() for batch in batches), request.threads)
-    except RuntimeRefusal as refusal:
-        return explain(found, f"figures per node are missing: {refusal}")
-    return dataclasses.replace(
-        found, verification=dataclasses.replace(found.verification, nodes=figures)
-    )
+class _Twins:
+    """The figures per node, computed when they are asked for, or beside something else."""
+
+    def __init__(self, request: VerifyRequest, batches: Sequence[StoredBatch]) -> None:
+        self._request = request
+        self._batches = batches
+        self._begun: Future[tuple[NodeFigures, ...]] | None = None
+
+    def begin(self) -> None:
+        """Begin now, in a thread."""
+        if self._wanted:
+            pool = ThreadPoolExecutor(1)
+            self._begun = pool.submit(self._figures)
+            pool.shutdown(wait=False)
+
+    def added(self, found: Verified) -> Verified:
+        """Return what was found with the figures per node added."""
+        if not self._wanted:
+            return found
+        try:
+            figures = self._begun.result() if self._begun is not None else self._figures()
+        except RuntimeRefusal as refusal:
+            return explain(found, f"figures per node are missing: {refusal}")
+        return dataclasses.replace(
+            found, verification=dataclasses.replace(found.verification, nodes=figures)
+        )
+
+    @property
+    def _wanted(self) -> bool:
+        twins = self._request.twins
+        return twins is not None and bool(twins.nodes and self._batches)
+
+    def _figures(self) -> tuple[NodeFigures, ...]:
+        twins = self._request.twins
+        assert twins is not None
+        batches = (batch.load() for batch in self._batches)
+        return run_twins(twins, batches, self._request.threads, at_once=self._request.at_once)

@@ -1,41 +1,50 @@
 """The process in which models are verified: `python -m zeropoint.engine.verify_child`.
 
-It reads the path of one request, a JSON string, from its standard input and writes one JSON object
-a line to its standard output. It ends when its standard input does, however its parent ends.
+It reads the paths of two files from its standard input, each a JSON string on a line: of a
+`ReferenceRequest`, which it takes up at once, and later of the `VerifyRequest`. It writes one JSON
+object a line to its standard output. It ends when its standard input does, however its parent ends.
 """
 
 import json
 import os
+import queue
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.plain import from_json, to_json
-from zeropoint.engine.verify import Stage, Verified, VerifyRequest, verify
+from zeropoint.engine.reference import ReferenceRequest, run_original
+from zeropoint.engine.verify import Stage, Verified, VerifyRequest, not_run, verify
 from zeropoint.engine.verify_messages import ChildMessage, Refusal
 
 
 def main() -> NoReturn:
-    """Verify one request and exit: 0 where it was answered."""
-    out = _private_output()
-    line = sys.stdin.buffer.readline()
-    if not line.endswith(b"\n"):
-        os._exit(0)
-    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    """Verify one result and exit: 0 where it was answered."""
+    try:
+        _answer(_private_output(), _requests())
+    except BaseException:  # noqa: BLE001 - whatever it is, this process ends
+        traceback.print_exc()
+        os._exit(1)
+    # No thread is waited for.
+    os._exit(0)
 
+
+def _answer(out: BinaryIO, requests: "queue.SimpleQueue[bytes]") -> None:
     def notify(stage: Stage, found: Verified) -> None:
         _write(out, ChildMessage(stage=stage, found=found))
 
+    early = from_json(ReferenceRequest, requests.get())
+    notify(Stage.ORIGINAL, not_run("the original model was not run"))
+    reference = run_original(early)
+    request = from_json(VerifyRequest, requests.get())
     try:
-        request = from_json(VerifyRequest, Path(json.loads(line)).read_bytes())
-        verify(request, notify)
+        verify(request, notify, reference)
     except VerificationError as error:
         refusal = Refusal(reason=error.reason, message=error.message, metadata=dict(error.metadata))
         _write(out, ChildMessage(stage=Stage.DONE, refusal=refusal))
-    # The reading thread is not waited for.
-    os._exit(0)
 
 
 def _private_output() -> BinaryIO:
@@ -45,10 +54,18 @@ def _private_output() -> BinaryIO:
     return out
 
 
-def _exit_at_end_of_input() -> None:
-    while os.read(0, 1 << 16):
-        pass
-    os._exit(1)
+def _requests() -> "queue.SimpleQueue[bytes]":
+    """Return what comes in, file by file, and end this process at the end of its input."""
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            if line.endswith(b"\n"):
+                requests.put(Path(json.loads(line)).read_bytes())
+        os._exit(1)
+
+    threading.Thread(target=read, daemon=True).start()
+    return requests
 
 
 def _write(out: BinaryIO, message: ChildMessage) -> None:

@@ -11,10 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Self
 
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.plain import NotPlain, from_json, to_json
+from zeropoint.engine.reference import ReferenceRequest
 from zeropoint.engine.verify import Stage, Verified, VerifyRequest, explain, not_run
 from zeropoint.engine.verify_messages import ChildMessage
 
@@ -31,6 +33,7 @@ _START_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
 
 _AFTER_LOADING = (Stage.KERNELS, Stage.TWINS)
+_BESIDE_TWINS = (Stage.LOAD, Stage.COMPARE, Stage.KERNELS)
 
 OnStage = Callable[[Stage], None]
 """Told each stage of a verification as it begins."""
@@ -65,6 +68,7 @@ class VerifyProcess:
             target=_read_lines, args=(self._process.stdout, self._lines), daemon=True
         )
         reader.start()
+        self._begun: ReferenceRequest | None = None
 
     @property
     def pid(self) -> int:
@@ -76,6 +80,15 @@ class VerifyProcess:
         """Whether it runs."""
         return self._process.poll() is None
 
+    def begin(self, request: ReferenceRequest) -> None:
+        """Have it run the original, before there is a result; to be called once.
+
+        Args:
+            request: `VerifyRequest.reference` of the request that will follow.
+        """
+        self._begun = request
+        self._send(_absolute_reference(request), request.scratch / "reference.json")
+
     def answer(
         self, request: VerifyRequest, timeout: float, on_stage: OnStage | None = None
     ) -> Verified:
@@ -83,13 +96,16 @@ class VerifyProcess:
 
         Args:
             request: What is to be verified.
-            timeout: Seconds from when it takes up the request.
+            timeout: Seconds from now, or from when it takes up the request where that is later.
             on_stage: Told each stage as it begins.
 
         Raises:
             VerificationError: the result must not be returned.
         """
-        self._send(request)
+        if self._begun is None:
+            self.begin(request.reference)
+        assert self._begun == request.reference
+        self._send(_absolute(request), request.scratch / "verify.json")
         stage, found = Stage.ORIGINAL, not_run("the original model was not run")
         deadline = None
         while True:
@@ -125,9 +141,8 @@ class VerifyProcess:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def _send(self, request: VerifyRequest) -> None:
-        path = request.scratch / "verify.json"
-        path.write_text(to_json(_absolute(request)))
+    def _send(self, request: ReferenceRequest | VerifyRequest, path: Path) -> None:
+        path.write_text(to_json(request))
         assert self._process.stdin is not None
         # It may have died already; the end of its output tells.
         with contextlib.suppress(BrokenPipeError):
@@ -167,7 +182,8 @@ def verify_contained(
     """Verify in a process that may crash or hang.
 
     Where ONNX Runtime crashes on the user's own model, or takes too long, the result is still
-    loaded, in another process, and the answer is NOT_RUN with the reason.
+    loaded, in another process, and the answer is NOT_RUN with the reason. Where it crashes and that
+    may be the doing of the twins beside the result, all is done again, one after the other.
 
     Args:
         request: What is to be verified.
@@ -186,6 +202,9 @@ def verify_contained(
         with process or VerifyProcess() as running:
             return running.answer(request, timeout, on_stage)
     except _Ended as ended:
+        if request.at_once and ended.stage in _BESIDE_TWINS and not ended.late:
+            apart = dataclasses.replace(request, at_once=False)
+            return verify_contained(apart, timeout, on_stage=on_stage)
         if ended.stage is not Stage.ORIGINAL:
             return _what_is_left(ended)
         how = ended.how
@@ -220,10 +239,19 @@ def _environment() -> dict[str, str]:
 
 
 def _absolute(request: VerifyRequest) -> VerifyRequest:
+    reference = _absolute_reference(request.reference)
+    return dataclasses.replace(
+        request,
+        original=reference.original,
+        scratch=reference.scratch,
+        shipped=request.shipped.absolute(),
+    )
+
+
+def _absolute_reference(request: ReferenceRequest) -> ReferenceRequest:
     return dataclasses.replace(
         request,
         original=request.original.absolute() if request.original is not None else None,
-        shipped=request.shipped.absolute(),
         scratch=request.scratch.absolute(),
     )
 
