@@ -10,7 +10,7 @@ import pytest
 
 from zeropoint.engine.plain import NotPlain, from_json, to_json
 from zeropoint.engine.report import Verification, VerificationState
-from zeropoint.engine.retain import StoredBatch
+from zeropoint.engine.retain import StoredArray, StoredBatch
 from zeropoint.engine.twins import TwinModel, TwinNode
 from zeropoint.engine.verify import VerifyRequest
 
@@ -56,7 +56,9 @@ def test_a_request_arrives_as_it_was() -> None:
         original=Path("/m/model.onnx"),
         shipped=Path("/m/result.onnx"),
         scratch=Path("/m"),
-        batches=(StoredBatch(path=Path("/m/b.npz"), names=("x", "y")),),
+        batches=(
+            StoredBatch(arrays={"x": StoredArray(path=Path("/m/b"), dtype="<f4", shape=(2, 3))}),
+        ),
         twins=TwinModel(
             path=Path("/m/t.onnx"),
             nodes=(TwinNode(name="conv", op_type="Conv", outputs=("a", "b", "c", "d")),),

@@ -116,11 +116,14 @@ def test_batches_survive_the_disk(tmp_path: Path) -> None:
         "file": np.arange(6, dtype=np.float16).reshape(2, 3),
         "../b:0": np.array(True),
         "text": np.array(["x", "yy"], dtype=object),
+        "nothing": np.zeros((0, 3), np.int64),
+        "columns": np.asfortranarray(np.arange(6, dtype=">f4").reshape(2, 3)),
     }
-    loaded = store_batch(batch, tmp_path / "batch.npz").load()
+    loaded = store_batch(batch, tmp_path / "batch.batch").load()
     assert list(loaded) == list(batch)
     for name, array in batch.items():
         np.testing.assert_array_equal(loaded[name], array)
+        assert loaded[name].shape == array.shape
     assert loaded["file"].dtype == np.float16
 
 

@@ -1,5 +1,6 @@
 """Results are loaded and run as they are shipped, and compared with the original."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from support.quantized import CLASSIFIER_NODES, classifier
 
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.qparams import QParams
+from zeropoint.engine.reference import run_original
 from zeropoint.engine.report import KernelCount, VerificationState
 from zeropoint.engine.retain import StoredBatch, store_batch
 from zeropoint.engine.sessions import Session
 from zeropoint.engine.similarity import compare
-from zeropoint.engine.twins import NodeTwin, TwinModel, build_twins
+from zeropoint.engine.twins import NodeTwin, TwinModel, TwinNode, build_twins
 from zeropoint.engine.verify import Stage, Verified, VerifyRequest, verify
 
 SHAPES = {"x": (4, 3, 8, 8)}
@@ -31,7 +33,7 @@ def _saved(b: GraphBuilder, folder: Path, name: str) -> Path:
 
 def _stored(folder: Path, batches: list[dict[str, Array]]) -> tuple[StoredBatch, ...]:
     return tuple(
-        store_batch(batch, folder / f"batch-{index}.npz") for index, batch in enumerate(batches)
+        store_batch(batch, folder / f"batch-{index}.batch") for index, batch in enumerate(batches)
     )
 
 
@@ -296,3 +298,87 @@ def test_stages_are_told_with_what_was_found(tmp_path: Path) -> None:
     assert by_stage[Stage.COMPARE].verification.state is VerificationState.NOT_RUN
     assert by_stage[Stage.KERNELS].verification.sqnr_db == found.verification.sqnr_db
     assert by_stage[Stage.DONE] == found
+
+
+def test_the_same_is_found_with_several_batches_and_the_twins_at_once(tmp_path: Path) -> None:
+    batches = normal_batches(SHAPES, count=3)
+    request = _request(tmp_path, classifier(quantized=False), classifier(quantized=True), batches)
+    assert request.original is not None
+    request = dataclasses.replace(request, twins=_twins(tmp_path, request.original), threads=2)
+    apart = verify(request)
+    together = verify(dataclasses.replace(request, at_once=True))
+    assert together.verification.kernels == apart.verification.kernels
+    assert together.float_nodes == apart.float_nodes
+    assert together.verification.batches == 3
+    assert together.verification.sqnr_db == pytest.approx(apart.verification.sqnr_db, rel=1e-5)
+    names = [node.name for node in apart.verification.nodes]
+    assert names
+    assert [node.name for node in together.verification.nodes] == names
+
+
+def test_with_several_at_once_a_batch_that_fails_is_named_and_one_of_the_original_left_out(
+    tmp_path: Path,
+) -> None:
+    good = normal_batches(SHAPES, count=3)
+    request = _request(
+        tmp_path,
+        classifier(quantized=False),
+        classifier(quantized=True),
+        [good[0], {"x": np.zeros((1, 2), np.float32)}, *good[1:]],
+    )
+    request = dataclasses.replace(request, threads=2, at_once=True)
+    assert verify(request).verification.batches == 3
+    shipped = classifier(quantized=True)
+    shipped.inputs[0].type.tensor_type.shape.dim[0].dim_value = len(good[0]["x"])
+    few = {"x": good[0]["x"][:1]}
+    request = _request(tmp_path, classifier(quantized=False), shipped, [*good, few])
+    with pytest.raises(VerificationError) as caught:
+        verify(dataclasses.replace(request, threads=2, at_once=True))
+    assert caught.value.metadata["batch"] == "4"
+
+
+def test_figures_per_node_that_fail_beside_the_result_are_told(tmp_path: Path) -> None:
+    batches = normal_batches(SHAPES, count=1)
+    request = _request(tmp_path, classifier(quantized=False), classifier(quantized=True), batches)
+    twins = TwinModel(
+        path=tmp_path / "nowhere.onnx",
+        nodes=(TwinNode(name="conv", op_type="Conv", outputs=("a",)),),
+    )
+    found = verify(dataclasses.replace(request, twins=twins, at_once=True)).verification
+    assert found.state is VerificationState.COMPARED
+    assert "figures per node are missing" in found.message
+
+
+def test_the_original_may_have_been_run_before(tmp_path: Path) -> None:
+    request = _request(
+        tmp_path,
+        classifier(quantized=False),
+        classifier(quantized=True),
+        normal_batches(SHAPES, count=2),
+    )
+    expected = verify(request)
+    reference = run_original(request.reference)
+    assert request.original is not None
+    request.original.unlink()
+    stages: list[Stage] = []
+    assert verify(request, lambda stage, _: stages.append(stage), reference) == expected
+    assert Stage.ORIGINAL not in stages
+
+
+def test_the_weights_of_the_optimized_graph_are_not_written(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("x", ["N", 256])
+    b.output(b.node("MatMul", ["x", b.weight("w", 256, 256)], "y", name="product"))
+    request = _request(tmp_path, b, b, normal_batches({"x": (2, 256)}, count=1))
+    sizes: list[int] = []
+
+    def look(stage: Stage, _found: Verified) -> None:
+        if stage is Stage.KERNELS:
+            files = tmp_path.glob("optimized.onnx*")
+            sizes.append(sum(file.stat().st_size for file in files))
+
+    request = dataclasses.replace(request, nodes={"product": "MatMul"})
+    found = verify(request, look).verification
+    assert [(count.nodes, count.integer) for count in found.kernels] == [(1, 0)]
+    assert 0 < sizes[0] < 256 * 256
+    assert not list(tmp_path.glob("optimized.onnx*"))

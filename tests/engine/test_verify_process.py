@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import psutil
 import pytest
 from onnx import TensorProto, helper
@@ -17,9 +19,10 @@ from support.graphs import Array, GraphBuilder, normal_batches
 from support.quantized import CLASSIFIER_NODES, classifier
 
 from zeropoint.engine.errors import VerificationError
+from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import VerificationState
 from zeropoint.engine.retain import store_batch
-from zeropoint.engine.twins import TwinModel, TwinNode
+from zeropoint.engine.twins import NodeTwin, TwinModel, TwinNode, build_twins
 from zeropoint.engine.verify import Stage, VerifyRequest, verify
 from zeropoint.engine.verify_process import OnStage, VerifyProcess, verify_contained
 
@@ -74,7 +77,7 @@ def request_of(tmp_path: Path) -> Callable[..., VerifyRequest]:
         if batches is None:
             batches = normal_batches({"x": (4, 3, 8, 8)}, count=2)
         stored = [
-            store_batch(batch, tmp_path / f"{index}.npz") for index, batch in enumerate(batches)
+            store_batch(batch, tmp_path / f"{index}.batch") for index, batch in enumerate(batches)
         ]
         return VerifyRequest(
             original=tmp_path / "original.onnx",
@@ -209,6 +212,53 @@ def test_a_crash_after_comparing_costs_only_the_figures_per_node(
     assert verification.message == (
         "figures per node are missing: computing them crashed (SIGSEGV)"
     )
+
+
+def _with_twins(request: VerifyRequest, path: Path) -> VerifyRequest:
+    activation = QParams(np.array(0.03, np.float32), np.array(128, np.uint8))
+    twins = [NodeTwin(chain=(name,), inputs={(name, 0): activation}) for name in CLASSIFIER_NODES]
+    assert request.original is not None
+    built = build_twins(ir.load(request.original), twins, path, lambda node: node.name or "")
+    return dataclasses.replace(request, twins=built)
+
+
+@pytest.mark.parametrize("stage", [Stage.LOAD, Stage.COMPARE, Stage.KERNELS])
+def test_a_crash_that_may_be_the_twins_doing_is_looked_into(
+    stage: Stage, request_of: Make, tmp_path: Path
+) -> None:
+    request = _with_twins(request_of(), tmp_path / "twins.onnx")
+    expected = verify_contained(request, PATIENT)
+    process = VerifyProcess()
+    killer = _killer(process, stage, signal.SIGSEGV)
+    together = dataclasses.replace(request, at_once=True)
+    assert verify_contained(together, PATIENT, process, killer) == expected
+    assert expected.verification.nodes
+
+
+def test_the_original_runs_before_there_is_a_result(request_of: Make) -> None:
+    request = request_of()
+    expected = verify(request)
+    hidden = request.shipped.rename(request.shipped.with_name("later.onnx"))
+    process = VerifyProcess()
+    process.begin(request.reference)
+    outputs = request.scratch / "original-1-1.output"
+    deadline = time.monotonic() + PATIENT
+    while not outputs.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    hidden.rename(request.shipped)
+    assert verify_contained(request, PATIENT, process) == expected
+
+
+def test_an_original_that_crashed_before_there_was_a_result_is_told(request_of: Make) -> None:
+    request = request_of(original=_endless())
+    process = VerifyProcess()
+    process.begin(request.reference)
+    os.kill(process.pid, signal.SIGSEGV)
+    verification = verify_contained(request, HASTY, process).verification
+    assert verification.state is VerificationState.NOT_RUN
+    assert verification.message.startswith("running the original model")
+    assert [count.integer for count in verification.kernels] == [1, 1]
 
 
 _PARENT = """

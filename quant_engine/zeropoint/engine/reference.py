@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.generate import CannotGenerate, generate_batches
 from zeropoint.engine.report import VerificationState
-from zeropoint.engine.retain import StoredBatch, storable, store_batch
+from zeropoint.engine.retain import StoredArray, StoredBatch, storable, store_arrays, store_batch
 from zeropoint.engine.sessions import RuntimeRefusal, Session
 
 _GENERATED_BATCHES = 3
@@ -47,14 +47,14 @@ class Reference:
         state: Where the batches come from; NOT_RUN where there are none.
         message: Why not samples.
         batches: Those that it ran on.
-        outputs: For each of them the files of its outputs: for each output a list of arrays.
+        outputs: For each of them its outputs: for each output a list of arrays.
         names: Names of the outputs.
     """
 
     state: VerificationState
     message: str = ""
     batches: tuple[StoredBatch, ...] = ()
-    outputs: tuple[tuple[tuple[Path, ...], ...], ...] = ()
+    outputs: tuple[tuple[tuple[StoredArray, ...], ...], ...] = ()
     names: tuple[str, ...] = ()
 
 
@@ -149,23 +149,15 @@ def _reference(
     batches: Sequence[StoredBatch],
     state: VerificationState,
 ) -> Reference:
-    ran, files = [], []
+    ran, stored = [], []
     for index, outputs in enumerate(runs.outputs(session, batches)):
         if isinstance(outputs, RuntimeRefusal):
             continue
         ran.append(batches[index])
-        files.append(
+        stored.append(
             tuple(
-                _store_output(output, scratch / f"original-{index}-{position}")
+                store_arrays(arrays(output), scratch / f"original-{index}-{position}.output")
                 for position, output in enumerate(outputs)
             )
         )
-    return Reference(state=state, batches=tuple(ran), outputs=tuple(files), names=session.outputs)
-
-
-def _store_output(output: object, stem: Path) -> tuple[Path, ...]:
-    files = []
-    for index, array in enumerate(arrays(output)):
-        files.append(stem.with_name(f"{stem.name}-{index}.npy"))
-        np.save(files[-1], array, allow_pickle=False)
-    return tuple(files)
+    return Reference(state=state, batches=tuple(ran), outputs=tuple(stored), names=session.outputs)

@@ -11,7 +11,9 @@ out once never comes back, and neither does anything behind it.
 
 import hashlib
 import json
+import math
 from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -25,34 +27,68 @@ _digest_of = attrgetter("digest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredArray:
+    """An array on disk, as plain bytes.
+
+    Not as an .npy file: numpy reads the head of one with `ast`, which in CPython 3.11 fails now and
+    then where two threads do so at once.
+
+    Attributes:
+        path: The file.
+        dtype: Its type, as `numpy.dtype.str` has it.
+        shape: Its shape.
+        offset: Where in the file it begins.
+    """
+
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int = 0
+
+    def load(self) -> NDArray[np.generic]:
+        """Read the array."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            flat = np.fromfile(file, np.dtype(self.dtype), count=math.prod(self.shape))
+        return flat.reshape(self.shape)
+
+
+def store_arrays(arrays: Iterable[NDArray[np.generic]], path: Path) -> tuple[StoredArray, ...]:
+    """Write arrays to one file."""
+    stored = []
+    with path.open("wb") as file:
+        for array in map(storable, arrays):
+            entry = StoredArray(
+                path=path, dtype=array.dtype.str, shape=array.shape, offset=file.tell()
+            )
+            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            stored.append(entry)
+    return tuple(stored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBatch:
     """A batch on disk.
 
     Attributes:
-        path: A file with the arrays in .npy format, one after the other: an .npz file would be
-            summed up and split into parts for nothing.
-        names: Their input names.
+        arrays: Its arrays by input name.
     """
 
-    path: Path
-    names: tuple[str, ...]
+    arrays: Mapping[str, StoredArray]
 
     def load(self) -> dict[str, NDArray[np.generic]]:
         """Read the inputs by name."""
-        with self.path.open("rb") as file:
-            return {name: np.load(file, allow_pickle=False) for name in self.names}
+        return {name: array.load() for name, array in self.arrays.items()}
 
 
 def store_batch(batch: Batch, path: Path) -> StoredBatch:
     """Write a batch to a file."""
-    with path.open("wb") as file:
-        for array in batch.values():
-            np.save(file, storable(array), allow_pickle=False)
-    return StoredBatch(path=path, names=tuple(batch))
+    stored = store_arrays(batch.values(), path)
+    return StoredBatch(arrays=dict(zip(batch, stored, strict=True)))
 
 
 def storable(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return an array that a .npy file holds without pickling: text gets a fixed width."""
+    """Return an array that is nothing but its bytes: text gets a fixed width."""
     return array.astype(np.str_) if array.dtype.kind == "O" else array
 
 

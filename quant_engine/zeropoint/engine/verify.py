@@ -10,14 +10,12 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.kernels import count_integer_kernels
 from zeropoint.engine.memory import give_back
 from zeropoint.engine.reference import Reference, ReferenceRequest, Runs, arrays, run_original
 from zeropoint.engine.report import NodeFigures, Verification, VerificationState
-from zeropoint.engine.retain import StoredBatch
+from zeropoint.engine.retain import StoredArray, StoredBatch
 from zeropoint.engine.sessions import RuntimeRefusal, Session, weights_of_optimized
 from zeropoint.engine.similarity import OutputComparison
 from zeropoint.engine.twins import TwinModel, run_twins
@@ -205,7 +203,9 @@ def _compare(session: Session, runs: Runs, reference: Reference) -> Verification
         return Verification(state=VerificationState.NOT_RUN, message=reference.message)
     comparisons = [OutputComparison(name) for name in reference.names]
     found = runs.outputs(session, reference.batches, reference.names)
-    for index, (outputs, files) in enumerate(zip(found, reference.outputs, strict=True), start=1):
+    for index, (outputs, expected) in enumerate(
+        zip(found, reference.outputs, strict=True), start=1
+    ):
         if isinstance(outputs, RuntimeRefusal):
             raise VerificationError(
                 "RESULT_NOT_RUNNABLE",
@@ -213,7 +213,7 @@ def _compare(session: Session, runs: Runs, reference: Reference) -> Verification
                 f"original runs: {outputs}",
                 batch=index,
             ) from outputs
-        for comparison, output, originals in zip(comparisons, outputs, files, strict=True):
+        for comparison, output, originals in zip(comparisons, outputs, expected, strict=True):
             _compare_output(comparison, originals, output)
     return Verification(
         state=reference.state,
@@ -225,14 +225,15 @@ def _compare(session: Session, runs: Runs, reference: Reference) -> Verification
 
 
 def _compare_output(
-    comparison: OutputComparison, originals: Sequence[Path], output: object
+    comparison: OutputComparison, originals: Sequence[StoredArray], output: object
 ) -> None:
     found = list(arrays(output))
     if len(found) != len(originals):
         comparison.differ()
-    for file, array in zip(originals, found, strict=False):
-        comparison.add(np.load(file, mmap_mode="r", allow_pickle=False), array)
-        file.unlink()
+    for original, array in zip(originals, found, strict=False):
+        comparison.add(original.load(), array)
+    for original in originals:
+        original.path.unlink(missing_ok=True)
 
 
 def _worst(comparisons: Sequence[OutputComparison]) -> float:
