@@ -18,6 +18,7 @@ from zeropoint.client.job import Job
 from zeropoint.client.keywords import dynamic_options, static_options
 from zeropoint.client.model_files import SourceFile, open_model
 from zeropoint.client.output import ResultFiles
+from zeropoint.v1.chunks import ChunkCodec
 
 
 class Bench:
@@ -39,11 +40,13 @@ class Bench:
 
     def sent(self) -> list[v1.QuantizeStaticRequest]:
         """What the job sends before it has to wait."""
-        sent: list[Any] = []
+        codec = ChunkCodec(v1.QuantizeStaticRequest)
+        sent = []
         for request in self.requests:
             if request is None:
                 break
-            sent.append(request)
+            assert not isinstance(request, v1.QuantizeDynamicRequest)
+            sent.append(v1.QuantizeStaticRequest.FromString(codec.encode(request)))
         return sent
 
     def start(self, credit: int, held: int = 0) -> list[v1.QuantizeStaticRequest]:

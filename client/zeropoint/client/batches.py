@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -82,21 +83,29 @@ class EncodedBatch:
     size: int
     sha256: bytes
 
-    def chunks(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (offset, bytes), 1 MiB at a time; small tensors share a chunk."""
-        offset, pending = 0, bytearray()
+    def chunks(self) -> Iterator[tuple[int, bytes | memoryview]]:
+        """Yield (offset, bytes), 1 MiB at a time; small tensors share a chunk.
+
+        What is yielded may be the memory of an array.
+        """
+        offset, room = 0, CHUNK_BYTES
+        parts: list[memoryview] = []
         for tensor in self.tensors:
             rest = tensor.data
             while len(rest):
-                room = CHUNK_BYTES - len(pending)
-                pending += rest[:room]
+                parts.append(rest[:room])
                 rest = rest[room:]
-                if len(pending) == CHUNK_BYTES:
-                    yield offset, bytes(pending)
-                    offset += CHUNK_BYTES
-                    pending.clear()
-        if pending:
-            yield offset, bytes(pending)
+                room -= len(parts[-1])
+                if not room:
+                    yield offset, _joined(parts)
+                    offset, room = offset + CHUNK_BYTES, CHUNK_BYTES
+                    parts.clear()
+        if parts:
+            yield offset, _joined(parts)
+
+
+def _joined(parts: Sequence[memoryview]) -> bytes | memoryview:
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def iterate(source: BatchSource) -> Iterator[object]:
@@ -149,7 +158,9 @@ def encode(batch: object, number: int, inputs: Sequence[str]) -> EncodedBatch:
             f"give a dict of arrays by input name ({names})."
         )
         raise DataError("DATA_INVALID", message, {"batch": str(number)})
-    tensors = tuple(_encode_tensor(name, value, number) for name, value in batch.items())
+    encoded = (_encode_tensor(name, value, number) for name, value in batch.items())
+    # Sorted, so that equal batches are equal bytes, and known again by their digest.
+    tensors = tuple(sorted(encoded, key=attrgetter("name")))
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(tensor.data)

@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 
-from zeropoint import v1
 from zeropoint.client.errors import OptionError
+from zeropoint.client.stub import Stub
 
 # A report or a plan is one message, and grows with the number of nodes: about 400 bytes a node.
 _MAX_MESSAGE_BYTES = 256 << 20
@@ -67,7 +67,7 @@ class Connection:
             if endpoint.credentials is None
             else grpc.secure_channel(endpoint.target, endpoint.credentials, options=merged)
         )
-        self.stub = v1.QuantizationServiceStub(self._channel)
+        self.stub = Stub(self._channel)
 
     @property
     def target(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Self, Unpack
 
 import grpc
 
@@ -24,6 +24,7 @@ from zeropoint.client.options import DynamicKeywords, Options, StaticKeywords, S
 from zeropoint.client.output import ResultFiles
 from zeropoint.client.progress import Phase, Progress, ProgressCallback
 from zeropoint.client.report import Inspection, Report, ServerInfo
+from zeropoint.v1.chunks import Chunk, ChunkCodec
 
 _UNARY_SECONDS = 30.0
 _REJECTIONS_TOLD = 3
@@ -163,7 +164,7 @@ class QuantizationClient:
         to = self._connect(None)
         request = v1.GetServerInfoRequest()
         try:
-            answer = to.stub.GetServerInfo(request, timeout=timeout, metadata=to.metadata)
+            answer = to.stub.server_info(request, timeout=timeout, metadata=to.metadata)
         except grpc.RpcError as error:
             raise errors.from_rpc_error(error, to.target) from None
         return mirror.read(ServerInfo, answer)
@@ -213,10 +214,11 @@ class QuantizationClient:
     def _job_link(self, options: Options, watch: "_Watch") -> Link[Request, Response]:
         to = self._connect(watch.progress)
         static = isinstance(options, StaticOptions)
-        call: Any = to.stub.QuantizeStatic if static else to.stub.QuantizeDynamic
+        call = to.stub.quantize_static if static else to.stub.quantize_dynamic
         request = v1.QuantizeStaticRequest if static else v1.QuantizeDynamicRequest
         return Link(
             lambda requests: call(requests, timeout=watch.timeout, metadata=to.metadata),
+            ChunkCodec(request).encode,
             target=to.target,
             heartbeat=request(heartbeat=v1.Heartbeat()),
             cancel=watch.cancel,
@@ -226,11 +228,12 @@ class QuantizationClient:
         self, files: Sequence[SourceFile], options: Options, watch: "_Watch"
     ) -> Inspection:
         to = self._connect(watch.progress)
-        call = to.stub.Inspect.future
-        link: Link[v1.InspectRequest, v1.InspectResponse] = Link(
+        call = to.stub.inspect.future
+        link: Link[v1.InspectRequest | Chunk, v1.InspectResponse] = Link(
             lambda requests: SingleResponse(
                 call(requests, timeout=watch.timeout, metadata=to.metadata)
             ),
+            ChunkCodec(v1.InspectRequest).encode,
             target=to.target,
             heartbeat=v1.InspectRequest(heartbeat=v1.Heartbeat()),
             cancel=watch.cancel,
@@ -264,7 +267,7 @@ class _Watch:
 
 def _receive(job: Job, link: Link[Request, Response], response: Response) -> None:
     """Hand a response to the job, or raise the failure that it brings."""
-    if response.WhichOneof("message") != "failure":
+    if isinstance(response, Chunk) or response.WhichOneof("message") != "failure":
         job.receive(response)
         return
     error = errors.from_failure(response.failure, link.finish())

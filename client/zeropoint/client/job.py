@@ -6,7 +6,6 @@ be sent until something is heard; `receive` takes what was heard.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from zeropoint import v1
 from zeropoint.client import batches, mirror
@@ -18,9 +17,10 @@ from zeropoint.client.options import Options, StaticOptions
 from zeropoint.client.output import ResultFiles
 from zeropoint.client.progress import Convergence, Phase, Progress, ProgressCallback
 from zeropoint.client.report import Report
+from zeropoint.v1.chunks import Chunk
 
-Request = v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest
-Response = v1.QuantizeStaticResponse | v1.QuantizeDynamicResponse
+Request = v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest | Chunk
+Response = v1.QuantizeStaticResponse | v1.QuantizeDynamicResponse | Chunk
 
 _PHASES = mirror.members_by_number(Phase, v1.Phase.DESCRIPTOR)
 _END = object()
@@ -141,6 +141,9 @@ class Job:
             OutputError: the result cannot be written.
             ServerError: the message has no place here.
         """
+        if isinstance(response, Chunk):
+            self._take_result(response)
+            return
         match response.WhichOneof("message"):
             case "model_status":
                 self._status = self._checked_status(response.model_status)
@@ -159,8 +162,11 @@ class Job:
                 kept = result.calibration if result.HasField("calibration") else None
                 self._output.open(result.manifest, kept)
             case "model_chunk":
-                self._output.write(response.model_chunk)
-                self._tell(Phase.DOWNLOAD, self._output.written, self._output.size)
+                self._take_result(response.model_chunk)
+
+    def _take_result(self, chunk: v1.ModelChunk | Chunk) -> None:
+        self._output.write(chunk)
+        self._tell(Phase.DOWNLOAD, self._output.written, self._output.size)
 
     def _upload(self, status: v1.ModelStatus) -> Iterator[Request]:
         held = [file.committed_bytes for file in status.files]
@@ -168,7 +174,7 @@ class Job:
         self._tell(Phase.UPLOAD, done, total)
         for index, file in enumerate(self._files):
             for offset, data in read_chunks(file, held[index]):
-                yield self._request(model_chunk=_chunk(offset, data, file=index))
+                yield Chunk("model_chunk", data, offset, index)
                 done += len(data)
                 self._tell(Phase.UPLOAD, done, total)
 
@@ -198,7 +204,7 @@ class Job:
         self._window.spend(batch.size)
         yield self._request(batch_header=_header(batch, number))
         for offset, data in batch.chunks():
-            yield self._request(batch_chunk=_chunk(offset, data))
+            yield Chunk("batch_chunk", data, offset)
 
     def _checked_status(self, status: v1.ModelStatus) -> v1.ModelStatus:
         held = [file.committed_bytes for file in status.files]
@@ -251,7 +257,9 @@ def _opening(
     return v1.QuantizeDynamicRequest, v1.QuantizeDynamicRequest(start=dynamic)
 
 
-def inspect_requests(files: Sequence[SourceFile], options: Options) -> Iterator[v1.InspectRequest]:
+def inspect_requests(
+    files: Sequence[SourceFile], options: Options
+) -> Iterator[v1.InspectRequest | Chunk]:
     """Yield what to send to have a model inspected: its files, whole.
 
     Args:
@@ -269,12 +277,7 @@ def inspect_requests(files: Sequence[SourceFile], options: Options) -> Iterator[
     yield v1.InspectRequest(start=start)
     for index, file in enumerate(files):
         for offset, data in read_chunks(file, 0):
-            yield v1.InspectRequest(model_chunk=_chunk(offset, data, file=index))
-
-
-def _chunk(offset: int, data: bytes, **fields: int) -> dict[str, Any]:
-    """Return a chunk as a dict: as a message of its own it would be copied, at 2 s a GB."""
-    return {"offset": offset, "data": data, **fields}
+            yield Chunk("model_chunk", data, offset, index)
 
 
 def _manifest(files: Sequence[SourceFile]) -> v1.ModelManifest:

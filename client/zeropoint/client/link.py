@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import Message
 
 from zeropoint.client import errors
+from zeropoint.v1.chunks import Chunk
 
 HEARTBEAT_SECONDS = 15.0
 """Silence after which a heartbeat is sent."""
@@ -23,12 +24,12 @@ SILENCE_SECONDS = 4 * HEARTBEAT_SECONDS
 
 _POLL_SECONDS = 0.1  # how soon a cancellation by another thread is seen
 _GOODBYE_SECONDS = 2.0  # for the final status, once everything has been said
-_QUEUED_REQUESTS = 4
+_QUEUED_REQUESTS = 16  # while these go out, the digest of the next batch is computed
 _QUEUED_BYTES = 16 << 20
 
 RequestT = TypeVar("RequestT")
-ResponseT = TypeVar("ResponseT", bound=Message)
-_StreamedT = TypeVar("_StreamedT", bound=Message, covariant=True)
+ResponseT = TypeVar("ResponseT", bound=Message | Chunk)
+_StreamedT = TypeVar("_StreamedT", bound=Message | Chunk, covariant=True)
 
 
 class Call(Protocol[_StreamedT]):
@@ -56,7 +57,8 @@ class Link(Generic[RequestT, ResponseT]):
 
     def __init__(
         self,
-        open_call: Callable[[Iterator[RequestT]], Call[ResponseT]],
+        open_call: Callable[[Iterator[bytes]], Call[ResponseT]],
+        encode: Callable[[RequestT], bytes],
         *,
         target: str,
         heartbeat: RequestT,
@@ -68,6 +70,8 @@ class Link(Generic[RequestT, ResponseT]):
 
         Args:
             open_call: Starts it, given the requests.
+            encode: Makes bytes of a request. It is called in `send`: what a request only refers to
+                may change afterwards.
             target: Address of the server, for messages.
             heartbeat: Sent after `heartbeat_seconds` in which nothing else was.
             cancel: When set, the call is cancelled.
@@ -75,12 +79,13 @@ class Link(Generic[RequestT, ResponseT]):
             silence_seconds: The server is given up when it says nothing for so long.
         """
         self._target = target
-        self._heartbeat = heartbeat
+        self._encode = encode
+        self._heartbeat = encode(heartbeat)
         self._cancel = cancel
         self._heartbeat_seconds = heartbeat_seconds
         self._silence_seconds = silence_seconds
         self._changed = threading.Condition()
-        self._requests: deque[RequestT] = deque()
+        self._requests: deque[bytes] = deque()
         self._responses: deque[ResponseT] = deque()
         self._response_bytes = 0
         self._heard = time.monotonic()
@@ -118,9 +123,11 @@ class Link(Generic[RequestT, ResponseT]):
             self._wait(lambda: len(self._requests) < _QUEUED_REQUESTS or bool(self._responses))
             if len(self._requests) >= _QUEUED_REQUESTS:
                 return False
-            self._requests.append(request)
+        encoded = self._encode(request)
+        with self._changed:  # only this thread adds, so there still is room
+            self._requests.append(encoded)
             self._changed.notify_all()
-            return True
+        return True
 
     def close_requests(self) -> None:
         """Say that no more requests follow; those that are queued still go out."""
@@ -178,7 +185,7 @@ class Link(Generic[RequestT, ResponseT]):
         message = f"The server at {self._target} ended the call before the job was done."
         return errors.ServerError("PROTOCOL_VIOLATION", message)
 
-    def _outgoing(self) -> Iterator[RequestT]:
+    def _outgoing(self) -> Iterator[bytes]:
         """Give gRPC the requests; runs in its thread."""
         while True:
             with self._changed:
@@ -201,7 +208,7 @@ class Link(Generic[RequestT, ResponseT]):
                 with self._changed:
                     self._heard = time.monotonic()
                     self._responses.append(response)
-                    self._response_bytes += response.ByteSize()
+                    self._response_bytes += _size(response)
                     self._changed.notify_all()
                     self._changed.wait_for(
                         lambda: self._response_bytes < _QUEUED_BYTES or not self._sending
@@ -212,6 +219,10 @@ class Link(Generic[RequestT, ResponseT]):
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
+
+
+def _size(response: Message | Chunk) -> int:
+    return len(response.data) if isinstance(response, Chunk) else response.ByteSize()
 
 
 class SingleResponse(Generic[ResponseT]):

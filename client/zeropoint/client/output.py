@@ -12,6 +12,7 @@ from typing import BinaryIO, Self
 from zeropoint import v1
 from zeropoint.client.errors import OptionError, OutputError, ServerError
 from zeropoint.client.model_files import SourceFile
+from zeropoint.v1.chunks import Chunk
 
 
 class _PartFile:
@@ -26,7 +27,7 @@ class _PartFile:
         self._path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         self._file: BinaryIO = self._path.open("xb")
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self._digest.update(data)
         self.written += len(data)
@@ -142,24 +143,20 @@ class ResultFiles:
         if calibration is not None and self._calibration is not None:
             self._kept = _begun(self._calibration, calibration)
 
-    def write(self, chunk: v1.ModelChunk) -> None:
+    def write(self, chunk: v1.ModelChunk | Chunk) -> None:
         """Append a chunk.
 
         Raises:
             OutputError: it cannot be written.
             ServerError: it is not the next one of its file.
         """
-        parts = self._all
+        parts, data = self._all, chunk.data
         part = parts[chunk.file] if chunk.file < len(parts) else None
-        if (
-            part is None
-            or chunk.offset != part.written
-            or part.size < part.written + len(chunk.data)
-        ):
+        if part is None or chunk.offset != part.written or part.size < part.written + len(data):
             message = f"A chunk of the result is out of place (file {chunk.file}, {chunk.offset})."
             raise ServerError("PROTOCOL_VIOLATION", message)
         try:
-            part.append(chunk.data)
+            part.append(data)
         except OSError as error:
             raise _not_writable(part.target, error) from error
 

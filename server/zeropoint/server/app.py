@@ -15,16 +15,14 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from zeropoint import v1
 from zeropoint.server.auth import TokenInterceptor
 from zeropoint.server.jobs.job import Workshop
 from zeropoint.server.lifecycle import Lifecycle
+from zeropoint.server.rpc import SERVICE, handlers
 from zeropoint.server.servicer import QuantizationServicer
 from zeropoint.server.settings import Settings
 from zeropoint.server.storage import Scratch
 from zeropoint.server.worker.pool import WorkerPool
-
-SERVICE = "zeropoint.v1.QuantizationService"
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a share
@@ -74,7 +72,7 @@ class Server:
     def _add_services(self) -> None:
         workshop = Workshop(self._settings, self._scratch, self._pool)
         servicer = QuantizationServicer(workshop, self._lifecycle)
-        v1.add_QuantizationServiceServicer_to_server(servicer, self._grpc)
+        self._grpc.add_generic_rpc_handlers((handlers(servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._grpc)

@@ -51,7 +51,7 @@ class ModelChunk:
 
     file: int
     offset: int
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class BatchChunk:
     """Bytes of the open batch."""
 
     offset: int
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +158,8 @@ class Result:
 
 
 Request = Start | ModelChunk | BatchHeader | BatchChunk | Finish | Heartbeat
-Response = (
-    ModelStatus | Started | Credit | Ack | Progress | Result | ModelChunk | Failure | Heartbeat
-)
+Notice = ModelStatus | Started | Credit | Ack | Progress | Result | Failure | Heartbeat
+Response = Notice | ModelChunk
 
 # From workers
 

@@ -18,6 +18,7 @@ from zeropoint.server.jobs.job import Workshop, inspect, quantize
 from zeropoint.server.lifecycle import Lifecycle
 from zeropoint.server.messages import Response
 from zeropoint.server.stream import GrpcLink
+from zeropoint.v1.chunks import Chunk
 
 _ENGINE_SECONDS = 60.0
 
@@ -75,7 +76,7 @@ class QuantizationServicer(v1.QuantizationServiceServicer):
         self,
         requests: AsyncIterator[wire.Request],
         context: "_Context",
-        encode: Callable[[Response], Message],
+        encode: Callable[[Response], Message | Chunk],
     ) -> None:
         link = GrpcLink(requests, context, encode, self._settings)
         await self._run(link, context, quantize(link, self._workshop), link.keep_alive())

@@ -13,6 +13,7 @@ from zeropoint.server.convert import wire
 from zeropoint.server.failure import Failure, JobError
 from zeropoint.server.messages import Heartbeat, Request, Response
 from zeropoint.server.settings import Settings
+from zeropoint.v1.chunks import Chunk
 
 _DRAINED_BYTES = 64 << 20
 _END_SECONDS = 5.0
@@ -25,9 +26,9 @@ class GrpcLink(Generic[_RequestT]):
 
     def __init__(
         self,
-        requests: AsyncIterator[_RequestT],
+        requests: AsyncIterator[_RequestT | Chunk],
         context: "grpc.aio.ServicerContext[Any, Any]",
-        encode: Callable[[Response], Message] | None,
+        encode: Callable[[Response], Message | Chunk] | None,
         settings: Settings,
     ) -> None:
         """Take over a stream; without `encode` it is one that is only read."""
@@ -35,7 +36,7 @@ class GrpcLink(Generic[_RequestT]):
         self._context = context
         self._encode = encode
         self._settings = settings
-        self._next: asyncio.Task[_RequestT | None] | None = None
+        self._next: asyncio.Task[_RequestT | Chunk | None] | None = None
         self._ended = False
         self._stalled = False
         self._turn = asyncio.Lock()
@@ -107,7 +108,7 @@ class GrpcLink(Generic[_RequestT]):
         self._write.result()
         self._write = None
 
-    async def _read(self, seconds: float) -> _RequestT | None:
+    async def _read(self, seconds: float) -> _RequestT | Chunk | None:
         if self._ended:
             return None
         if self._next is None:
@@ -125,7 +126,7 @@ class GrpcLink(Generic[_RequestT]):
         self._next = None if self._ended else asyncio.create_task(self._read_one())
         return request
 
-    async def _read_one(self) -> _RequestT | None:
+    async def _read_one(self) -> _RequestT | Chunk | None:
         async for request in self._requests:
             return request
         return None
@@ -139,4 +140,4 @@ class GrpcLink(Generic[_RequestT]):
                     request = await self._read(self._settings.refusal_seconds)
                     if request is None:
                         return
-                    taken += request.ByteSize()
+                    taken += len(request.data) if isinstance(request, Chunk) else request.ByteSize()

@@ -13,6 +13,7 @@ from zeropoint.server.failure import Failure, JobError
 from zeropoint.server.manifest import Manifest, ModelFile
 from zeropoint.server.messages import CHUNK_BYTES
 from zeropoint.server.settings import Settings
+from zeropoint.v1.chunks import Chunk
 
 Request = v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest | v1.InspectRequest
 
@@ -31,12 +32,17 @@ def manifest(message: v1.StaticStart | v1.DynamicStart | v1.InspectStart | v1.Re
     return Manifest(tuple(map(_file, message.manifest.files)), calibration)
 
 
-def request(message: Request) -> messages.Request:
+def request(message: Request | Chunk) -> messages.Request:
     """Return what a client says.
 
     Raises:
         JobError: PROTOCOL_VIOLATION for a message that says nothing, or a chunk that is too large.
     """
+    if isinstance(message, Chunk):
+        data = _within_limit(message.data)
+        if message.field == "batch_chunk":
+            return messages.BatchChunk(offset=message.offset, data=data)
+        return messages.ModelChunk(file=message.file, offset=message.offset, data=data)
     name = message.WhichOneof("message")
     match part := getattr(message, name) if name else None:
         case v1.BatchChunk():
@@ -64,13 +70,17 @@ def request(message: Request) -> messages.Request:
     raise JobError("PROTOCOL_VIOLATION", "A message of the stream is empty or unknown.")
 
 
-def static_response(message: messages.Response) -> v1.QuantizeStaticResponse:
+def static_response(message: messages.Response) -> v1.QuantizeStaticResponse | Chunk:
     """Return a message of QuantizeStatic's."""
+    if isinstance(message, messages.ModelChunk):
+        return _chunk(message)
     return v1.QuantizeStaticResponse(**_part(message))
 
 
-def dynamic_response(message: messages.Response) -> v1.QuantizeDynamicResponse:
+def dynamic_response(message: messages.Response) -> v1.QuantizeDynamicResponse | Chunk:
     """Return a message of QuantizeDynamic's."""
+    if isinstance(message, messages.ModelChunk):
+        return _chunk(message)
     return v1.QuantizeDynamicResponse(**_part(message))
 
 
@@ -100,7 +110,11 @@ def _file(message: v1.ModelFile) -> ModelFile:
     return ModelFile(path=message.path, size=message.size, sha256=message.sha256)
 
 
-def _within_limit(data: bytes) -> bytes:
+def _chunk(message: messages.ModelChunk) -> Chunk:
+    return Chunk("model_chunk", message.data, message.offset, message.file)
+
+
+def _within_limit(data: bytes | memoryview) -> bytes | memoryview:
     if len(data) > CHUNK_BYTES:
         raise JobError(
             "PROTOCOL_VIOLATION",
@@ -111,11 +125,9 @@ def _within_limit(data: bytes) -> bytes:
     return data
 
 
-def _part(message: messages.Response) -> dict[str, Any]:
+def _part(message: messages.Notice) -> dict[str, Any]:
     """Return the one field of a response, by name."""
     match message:
-        case messages.ModelChunk(file=file, offset=offset, data=data):
-            return {"model_chunk": v1.ModelChunk(file=file, offset=offset, data=data)}
         case messages.Credit(size=size):
             return {"credit": v1.Credit(bytes=size)}
         case messages.Ack():
