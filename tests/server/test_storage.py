@@ -30,6 +30,11 @@ def manifest(files: dict[str, bytes]) -> Manifest:
     )
 
 
+def write(upload: Upload, chunk: ModelChunk) -> None:
+    upload.accept(chunk)
+    upload.store(chunk)
+
+
 def stored(folder: JobFolder) -> dict[str, bytes]:
     files = (path for path in folder.model.rglob("*") if path.is_file())
     return {str(path.relative_to(folder.model)): path.read_bytes() for path in files}
@@ -52,9 +57,10 @@ def test_files_come_in_any_order_of_chunks(
         index = data.draw(st.sampled_from(unfinished))
         end = sent[index] + data.draw(st.integers(1, 15))
         part = contents[index][sent[index] : end]
-        upload.write(ModelChunk(file=index, offset=sent[index], data=part))
+        write(upload, ModelChunk(file=index, offset=sent[index], data=part))
         sent[index] += len(part)
     assert stored(folder) == files
+    assert upload.arrived
     assert upload.committed == tuple(map(len, contents))
     folder.remove()
 
@@ -62,9 +68,9 @@ def test_files_come_in_any_order_of_chunks(
 def test_a_file_whose_digest_differs_never_enters(scratch: Scratch) -> None:
     folder = scratch.job_folder()
     upload = Upload(manifest({"model.onnx": b"abcd"}), folder)
-    upload.write(ModelChunk(file=0, offset=0, data=b"abc"))
+    write(upload, ModelChunk(file=0, offset=0, data=b"abc"))
     with pytest.raises(JobError, match="UPLOAD_CORRUPT"):
-        upload.write(ModelChunk(file=0, offset=3, data=b"X"))
+        write(upload, ModelChunk(file=0, offset=3, data=b"X"))
     assert stored(folder) == {}
 
 
@@ -80,7 +86,7 @@ def test_a_file_whose_digest_differs_never_enters(scratch: Scratch) -> None:
 def test_a_chunk_that_does_not_continue_is_a_violation(scratch: Scratch, chunk: ModelChunk) -> None:
     upload = Upload(manifest({"model.onnx": b"abcd"}), scratch.job_folder())
     with pytest.raises(JobError, match="PROTOCOL_VIOLATION"):
-        upload.write(chunk)
+        write(upload, chunk)
     assert upload.committed == (0,)
 
 

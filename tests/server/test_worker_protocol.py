@@ -4,6 +4,7 @@ import asyncio
 import mmap
 import os
 import socket
+import tempfile
 import threading
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from zeropoint.server.failure import JobError
 from zeropoint.server.messages import BatchSettled, Rejection
 from zeropoint.server.worker import diagnosis
 from zeropoint.server.worker.channel import ServerChannel, WorkerChannel
-from zeropoint.server.worker.payload import PayloadWriter, mapped
+from zeropoint.server.worker.payload import MappedPayloads, PayloadMemory
 from zeropoint.server.worker.protocol import HEADER, LARGEST_FRAME, FrameError, Kind, unpack
 
 
@@ -30,26 +31,30 @@ async def test_frames_and_descriptors_arrive_in_order(tmp_path: Path) -> None:
     heard: list[bytes] = []
 
     def listen() -> None:
+        kind, payload, descriptor = worker.receive()
+        assert (kind, payload) == (Kind.MEMORY, b"")
+        assert descriptor is not None
+        memory = MappedPayloads(descriptor)
         for content in contents:
-            kind, payload, descriptor = worker.receive()
-            assert (kind, len(payload)) == (Kind.BATCH, len(content))
-            assert descriptor is not None
-            heard.append(bytes(mapped(descriptor)))
-            assert worker.receive() == (Kind.FINISH, b"", None)
+            assert worker.receive() == (Kind.BATCH, content, None)
+            heard.append(bytes(memory.part(len(heard) * 4096, 4)))
+        assert worker.receive() == (Kind.FINISH, b"", None)
         worker.send(Kind.SETTLED, b"done" * 100_000)
 
     thread = threading.Thread(target=listen)
     thread.start()
+    memory = PayloadMemory(1 << 20, tmp_path)
+    await server.send(Kind.MEMORY, descriptor=memory.descriptor)
     for content in contents:
-        batch = PayloadWriter(len(content), tmp_path)
-        batch.write(0, content)
-        batch.seal()
-        await server.send(Kind.BATCH, content, batch.descriptor)
-        batch.close()
-        await server.send(Kind.FINISH)
+        place = memory.take(4)
+        assert place is not None
+        memory.write(place, content[:4])
+        await server.send(Kind.BATCH, content)
+    await server.send(Kind.FINISH)
     assert await server.receive() == (Kind.SETTLED, b"done" * 100_000)
     thread.join()
-    assert heard == contents
+    memory.close()
+    assert heard == [content[:4] for content in contents]
     theirs.close()
     with pytest.raises(EOFError):
         await server.receive()
@@ -60,11 +65,11 @@ async def test_frames_and_descriptors_arrive_in_order(tmp_path: Path) -> None:
 async def test_a_full_socket_is_waited_for(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
     server, worker = ServerChannel(ours), WorkerChannel(theirs)
-    batch = PayloadWriter(0, tmp_path)
+    memory = PayloadMemory(0, tmp_path)
 
     async def fill() -> None:
         for _ in range(2000):
-            await server.send(Kind.BATCH, bytes(1000), batch.descriptor)
+            await server.send(Kind.MEMORY, bytes(1000), memory.descriptor)
 
     filling = asyncio.create_task(fill())
     await asyncio.sleep(0.1)
@@ -75,36 +80,76 @@ async def test_a_full_socket_is_waited_for(tmp_path: Path) -> None:
         assert len(payload) == 1000
         os.close(descriptor)
     await filling
-    batch.close()
+    memory.close()
     server.close()
     theirs.close()
 
 
-def test_a_sealed_batch_cannot_be_changed(tmp_path: Path) -> None:
-    batch = PayloadWriter(10, tmp_path)
-    batch.write(3, b"abc")
-    batch.seal()
+def test_nobody_else_can_write_to_the_memory_or_change_its_size(tmp_path: Path) -> None:
+    memory = PayloadMemory(10, tmp_path)
+    memory.write(3, b"abc")
     with pytest.raises(PermissionError):
-        os.pwrite(batch.descriptor, b"x", 0)
+        os.pwrite(memory.descriptor, b"x", 0)
     with pytest.raises(PermissionError):
-        os.ftruncate(batch.descriptor, 5)
+        os.ftruncate(memory.descriptor, 5)
     with pytest.raises(PermissionError):
-        mmap.mmap(batch.descriptor, 10)
-    content = mapped(os.dup(batch.descriptor))
-    assert (bytes(content), content.readonly) == (b"\0\0\0abc\0\0\0\0", True)
-    batch.close()
+        mmap.mmap(memory.descriptor, 10)
+    mapped = MappedPayloads(os.dup(memory.descriptor))
+    part = mapped.part(0, 10)
+    assert (bytes(part), part.readonly) == (b"\0\0\0abc\0\0\0\0", True)
+    memory.write(0, memoryview(b"seen"))  # by the worker, without another frame
+    assert bytes(part[:4]) == b"seen"
+    memory.close()
 
 
 def test_without_memory_files_a_file_without_a_name_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zeropoint.server.worker.payload._SEALABLE", False)
-    batch = PayloadWriter(4, tmp_path)
-    batch.write(0, b"abcd")
-    batch.seal()
+    memory = PayloadMemory(4, tmp_path)
+    memory.write(0, b"abcd")
     assert list(tmp_path.iterdir()) == []
-    assert bytes(mapped(os.dup(batch.descriptor))) == b"abcd"
-    batch.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.pwrite(memory.descriptor, b"x", 0)
+    assert bytes(MappedPayloads(os.dup(memory.descriptor)).part(0, 4)) == b"abcd"
+    memory.close()
+
+
+@given(st.lists(st.one_of(st.integers(0, 40_000), st.none()), max_size=60), st.integers(0, 40_000))
+def test_places_never_overlap_and_come_back(sizes: list[int | None], capacity: int) -> None:
+    """A number takes so many bytes, None gives back what was taken first."""
+    pages = -(-max(capacity, 1) // 4096)
+    with tempfile.TemporaryDirectory() as folder:
+        memory = PayloadMemory(capacity, Path(folder))
+        taken: dict[int, int] = {}
+        for size in sizes:
+            if size is None:
+                if taken:
+                    memory.give_back(oldest := next(iter(taken)))
+                    del taken[oldest]
+                continue
+            place = memory.take(size)
+            if place is None:
+                assert taken or size > pages * 4096
+                continue
+            assert place % 64 == 0
+            assert place + size <= pages * 4096
+            assert all(place + size <= at or at + held <= place for at, held in taken.items())
+            assert place not in taken
+            taken[place] = size
+        for place in taken:
+            memory.give_back(place)
+        assert memory.take(pages * 4096) == 0
+        memory.close()
+
+
+def test_a_place_beyond_the_end_is_refused(tmp_path: Path) -> None:
+    memory = PayloadMemory(4096, tmp_path)
+    mapped = MappedPayloads(os.dup(memory.descriptor))
+    assert len(mapped.part(4096, 0)) == 0
+    with pytest.raises(FrameError, match="beyond the end"):
+        mapped.part(1, 4096)
+    memory.close()
 
 
 @given(st.binary(min_size=HEADER.size, max_size=HEADER.size))

@@ -86,6 +86,10 @@ class Scratch:
         folder.make()
         return folder
 
+    def has_room(self, model_bytes: int) -> bool:
+        """Return whether a job on a model of `model_bytes` may have what it may need."""
+        return model_bytes * _COPIES <= self._left
+
     @contextlib.contextmanager
     def reserved(self, model_bytes: int) -> Iterator[None]:
         """Hold the disk that a job on a model of `model_bytes` may need.
@@ -94,7 +98,7 @@ class Scratch:
             JobError: SCRATCH_FULL.
         """
         needed = model_bytes * _COPIES
-        if needed > self._left:
+        if not self.has_room(model_bytes):
             raise JobError(
                 "SCRATCH_FULL",
                 f"The job needs {needed} bytes of disk; {self._left} are left for now.",
@@ -114,7 +118,10 @@ class Scratch:
 
 
 class Upload:
-    """Takes the files of one model, and a calibration; only verified ones reach their places."""
+    """Takes the files of one model, and a calibration; only verified ones reach their places.
+
+    Every chunk goes to `accept`, which does not block, then to `store`.
+    """
 
     def __init__(self, manifest: Manifest, folder: JobFolder) -> None:
         self._files = manifest.sent
@@ -131,29 +138,41 @@ class Upload:
 
     @property
     def committed(self) -> tuple[int, ...]:
-        """Bytes held of each file."""
+        """Bytes accepted of each file."""
         return tuple(self._sizes)
+
+    @property
+    def arrived(self) -> bool:
+        """Whether every byte was accepted."""
+        return all(held == file.size for held, file in zip(self._sizes, self._files, strict=True))
 
     @property
     def complete(self) -> bool:
         """Whether every file is verified."""
         return self._verified == len(self._files)
 
-    def write(self, chunk: ModelChunk) -> None:
+    def accept(self, chunk: ModelChunk) -> None:
+        """Count `chunk` as here.
+
+        Raises:
+            JobError: PROTOCOL_VIOLATION.
+        """
+        self._check(chunk)
+        self._sizes[chunk.file] += len(chunk.data)
+
+    def store(self, chunk: ModelChunk) -> None:
         """Append the bytes of `chunk` to its file; blocks on the disk.
 
         Raises:
-            JobError: PROTOCOL_VIOLATION, UPLOAD_CORRUPT or SCRATCH_FULL.
+            JobError: UPLOAD_CORRUPT or SCRATCH_FULL.
         """
-        self._check(chunk)
         try:
             with self._partial(chunk.file).open("ab") as file:
                 file.write(chunk.data)
         except OSError as error:
             raise JobError("SCRATCH_FULL", "The server's disk takes no more bytes.") from error
         self._digests[chunk.file].update(chunk.data)
-        self._sizes[chunk.file] += len(chunk.data)
-        if self._sizes[chunk.file] == self._files[chunk.file].size:
+        if chunk.offset + len(chunk.data) == self._files[chunk.file].size:
             self._verify(chunk.file)
 
     def _check(self, chunk: ModelChunk) -> None:

@@ -1,13 +1,20 @@
-"""Taking batches from a client and passing them to the worker."""
+"""Taking batches from a client and passing them to the worker.
+
+Three things go on at once, for different batches: one arrives, those before it are digested and
+stored in a thread, and those before them wait for the worker or run there.
+"""
 
 import asyncio
+import contextlib
 import hashlib
 from collections import deque
+from concurrent.futures import Future
 from pathlib import Path
 
 from zeropoint.server.alongside import alongside
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.dialogue import Dialogue, nonsense
+from zeropoint.server.jobs.lane import Lane
 from zeropoint.server.jobs.link import Link
 from zeropoint.server.messages import (
     BatchChunk,
@@ -17,8 +24,8 @@ from zeropoint.server.messages import (
     Rejection,
 )
 from zeropoint.server.sequence import BatchLedger
-from zeropoint.server.worker.payload import PayloadWriter
-from zeropoint.server.worker.protocol import Kind
+from zeropoint.server.worker.payload import PayloadMemory
+from zeropoint.server.worker.protocol import PLACE, Kind
 
 _AHEAD = 4
 """Batches that the worker may have before it: one runs, others wait in its socket."""
@@ -27,15 +34,21 @@ _ACK_SECONDS = 0.01
 """Least time between two reports to the client, so that small batches share one."""
 
 _THREAD_BYTES = 64 << 10
-"""Data that is worth a thread: less is copied and digested sooner than one is woken."""
+"""Batches that are worth a thread: less is copied and digested sooner than one is woken."""
 
 
 class _OpenBatch:
-    """A batch on its way: its bytes so far, or only their number for a resend."""
+    """A batch on its way: its bytes so far, or only their number for a resend.
 
-    def __init__(self, header: BatchHeader, payload: PayloadWriter | None) -> None:
+    Attributes:
+        header: What the client says of it.
+        place: Where in the memory it lies; None for a resend.
+        received: Bytes that have arrived.
+    """
+
+    def __init__(self, header: BatchHeader, place: int | None) -> None:
         self.header = header
-        self.payload = payload
+        self.place = place
         self.received = 0
         self._digest = hashlib.sha256()
 
@@ -43,11 +56,8 @@ class _OpenBatch:
     def complete(self) -> bool:
         return self.received == self.header.size
 
-    @property
-    def intact(self) -> bool:
-        return self._digest.digest() == self.header.sha256
-
-    def check(self, chunk: BatchChunk) -> None:
+    def accept(self, chunk: BatchChunk) -> None:
+        """Count a chunk, which `store` then takes."""
         end = self.received + len(chunk.data)
         if chunk.offset != self.received or end > self.header.size or not chunk.data:
             raise JobError(
@@ -58,17 +68,21 @@ class _OpenBatch:
                 sequence=self.header.sequence,
                 expectedOffset=self.received,
             )
+        self.received = end
 
-    def append(self, data: bytes) -> None:
-        """Keep the bytes and their digest; takes about a millisecond for a chunk."""
-        if self.payload is not None:
-            self.payload.write(self.received, data)
-            self._digest.update(data)
-        self.received += len(data)
+    def store(self, chunk: BatchChunk, memory: PayloadMemory) -> None:
+        """Keep the bytes and their digest; takes about a millisecond for a chunk of 1 MiB."""
+        if self.place is not None:
+            memory.write(self.place + chunk.offset, chunk.data)
+            self._digest.update(chunk.data)
 
-    def close(self) -> None:
-        if self.payload is not None:
-            self.payload.close()
+    def intact(self) -> bool:
+        """Return whether the bytes that were stored are those that the client meant."""
+        return self._digest.digest() == self.header.sha256
+
+
+_Arrived = tuple[_OpenBatch, Future[bool] | None]
+"""A batch that has arrived whole, and whether it is intact; None: it can be asked."""
 
 
 class BatchReceiver:
@@ -85,13 +99,16 @@ class BatchReceiver:
         self._link = link
         self._dialogue = dialogue
         self._ledger = ledger
-        self._folder = folder
         self._batch_seconds = batch_seconds
-        self._open: _OpenBatch | None = None
-        self._under_way: deque[int] = deque()
+        self._folder = folder
+        self._memory: PayloadMemory | None = None
+        self._lane = Lane()
+        self._arrived: asyncio.Queue[_Arrived | None] = asyncio.Queue(1)
+        self._under_way: deque[_OpenBatch] = deque()
         self._room = asyncio.Semaphore(_AHEAD)
+        self._given_back = asyncio.Event()
         self._news = asyncio.Event()
-        self._finished = False
+        self._finished = asyncio.Event()
 
     async def run(self) -> None:
         """Take batches until the client has finished and the worker has settled them all.
@@ -100,45 +117,44 @@ class BatchReceiver:
             JobError: whatever ends the job.
         """
         self._dialogue.on_settled(self._settled)
-        await alongside(self._report(), self._take_all())
-
-    async def _take_all(self) -> None:
         try:
-            await self._take()
+            await alongside(self._report(), self._take(), self._pass_on())
         finally:
-            if self._open is not None:
-                self._open.close()
-        for _ in range(_AHEAD):  # all of the room is free when all batches are settled
-            await self._room.acquire()
-        self._finished = True
-        self._news.set()
+            self._lane.close(self._memory.close if self._memory is not None else None)
 
     async def _report(self) -> None:
         """Tell the client of its batches until all are settled and told."""
         while True:
             await self._news.wait()
             self._news.clear()
-            finished = self._finished
+            finished = self._finished.is_set()
             for message in self._ledger.report():
                 await self._link.send(message)
             if finished:
                 return
-            await asyncio.sleep(_ACK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._finished.wait(), _ACK_SECONDS)
 
     async def _take(self) -> None:
+        """Take what the client sends."""
+        batch: _OpenBatch | None = None
         while True:
             match await self._link.receive():
-                case BatchChunk() as chunk if self._open is not None:
-                    await self._append(self._open, chunk)
-                case BatchHeader() as header if self._open is None:
-                    await self._begin(header)
-                case Finish() as finish if self._open is None:
-                    return self._check_finish(finish)
+                case BatchChunk() as chunk if batch is not None:
+                    await self._append(batch, chunk)
+                case BatchHeader() as header if batch is None:
+                    batch = await self._begun(header)
+                case Finish() as finish if batch is None:
+                    self._check_finish(finish)
+                    return await self._arrived.put(None)
                 case None:
                     raise JobError("PROTOCOL_VIOLATION", "The stream ended without finish.")
                 case message:
-                    where = "inside a batch" if self._open else "between batches"
+                    where = "inside a batch" if batch else "between batches"
                     raise JobError("PROTOCOL_VIOLATION", f"{type(message).__name__} came {where}.")
+            if batch.complete:
+                await self._arrived.put((batch, await self._digested(batch)))
+                batch = None
 
     def _check_finish(self, finish: Finish) -> None:
         if finish.last_sequence != self._ledger.opened:
@@ -150,51 +166,74 @@ class BatchReceiver:
                 received=self._ledger.opened,
             )
 
-    async def _begin(self, header: BatchHeader) -> None:
-        new = self._ledger.open(header)
-        payload = PayloadWriter(header.size, self._folder) if new else None
-        self._open = _OpenBatch(header, payload)
-        if self._open.complete:
-            await self._complete(self._open)
+    async def _begun(self, header: BatchHeader) -> _OpenBatch:
+        if not self._ledger.open(header):
+            return _OpenBatch(header, None)
+        if self._memory is None:
+            self._memory = PayloadMemory(self._ledger.window, self._folder)
+            await self._dialogue.tell(Kind.MEMORY, descriptor=self._memory.descriptor)
+        while (place := self._memory.take(header.size)) is None:
+            # Credit leaves room for all, but not always in one piece.
+            self._given_back.clear()
+            await self._given_back.wait()
+        return _OpenBatch(header, place)
 
     async def _append(self, batch: _OpenBatch, chunk: BatchChunk) -> None:
-        batch.check(chunk)
-        if len(chunk.data) < _THREAD_BYTES:
-            batch.append(chunk.data)
-        else:  # the next message arrives meanwhile
-            await asyncio.to_thread(batch.append, chunk.data)
-        if batch.complete:
-            await self._complete(batch)
-
-    async def _complete(self, batch: _OpenBatch) -> None:
-        sequence = batch.header.sequence
-        if batch.payload is None:
-            self._ledger.drop(batch.header.size)
-        elif not batch.intact:
-            message = "Its bytes do not have the SHA-256 of its header; it was not counted."
-            rejection = Rejection(sequence=sequence, reason="BATCH_CORRUPT", message=message)
-            self._ledger.settle(sequence, rejection)
+        batch.accept(chunk)
+        assert self._memory is not None
+        if batch.header.size < _THREAD_BYTES:
+            batch.store(chunk, self._memory)
         else:
-            await self._hand_over(batch.header, batch.payload)
-        batch.close()
-        self._open = None
+            await self._lane.add(batch.store, chunk, self._memory)
+
+    async def _digested(self, batch: _OpenBatch) -> Future[bool] | None:
+        if batch.place is None or batch.header.size < _THREAD_BYTES:
+            return None
+        return await self._lane.add(batch.intact)
+
+    async def _pass_on(self) -> None:
+        """Hand batches that have arrived to the worker, in their order, until the last."""
+        while (arrived := await self._arrived.get()) is not None:
+            batch, digested = arrived
+            intact = batch.intact() if digested is None else await asyncio.wrap_future(digested)
+            if batch.place is None:
+                self._ledger.drop(batch.header.size)
+            elif not intact:
+                self._refuse(batch)
+            else:
+                await self._hand_over(batch, batch.place)
+            self._news.set()
+        for _ in range(_AHEAD):  # all of the room is free when all batches are settled
+            await self._room.acquire()
+        self._finished.set()
         self._news.set()
 
-    async def _hand_over(self, header: BatchHeader, payload: PayloadWriter) -> None:
+    def _refuse(self, batch: _OpenBatch) -> None:
+        message = "Its bytes do not have the SHA-256 of its header; it was not counted."
+        sequence = batch.header.sequence
+        self._settle(batch, Rejection(sequence=sequence, reason="BATCH_CORRUPT", message=message))
+
+    async def _hand_over(self, batch: _OpenBatch, place: int) -> None:
         await self._room.acquire()
-        payload.seal()
-        self._under_way.append(header.sequence)
+        self._under_way.append(batch)
         if len(self._under_way) == 1:
             self._dialogue.watchdog.expect("a batch", self._batch_seconds)
-        await self._dialogue.tell(Kind.BATCH, header.payload, payload.descriptor)
+        await self._dialogue.tell(Kind.BATCH, PLACE.pack(place) + batch.header.payload)
 
     def _settled(self, message: BatchSettled) -> None:
-        if not self._under_way or self._under_way.popleft() != message.sequence:
+        if not self._under_way or self._under_way[0].header.sequence != message.sequence:
             raise nonsense(message)
+        batch = self._under_way.popleft()
         if self._under_way:
             self._dialogue.watchdog.expect("a batch", self._batch_seconds)
         else:
             self._dialogue.watchdog.relax()
-        self._ledger.settle(message.sequence, message.rejection)
+        self._settle(batch, message.rejection)
         self._room.release()
         self._news.set()
+
+    def _settle(self, batch: _OpenBatch, rejection: Rejection | None) -> None:
+        self._ledger.settle(batch.header.sequence, rejection)
+        if self._memory is not None and batch.place is not None:
+            self._memory.give_back(batch.place)
+            self._given_back.set()

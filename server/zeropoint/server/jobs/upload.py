@@ -1,8 +1,7 @@
 """Taking a model from a client."""
 
-import asyncio
-
 from zeropoint.server.failure import JobError
+from zeropoint.server.jobs.lane import Lane
 from zeropoint.server.jobs.link import Link
 from zeropoint.server.jobs.pace import Pace
 from zeropoint.server.manifest import Manifest
@@ -19,8 +18,19 @@ async def take_model(link: Link, manifest: Manifest, folder: JobFolder) -> None:
     """
     upload = Upload(manifest, folder)
     await link.send(ModelStatus(committed=upload.committed))
+    lane = Lane()
+    try:
+        await _take(link, manifest, upload, lane)
+        await lane.finished()
+    finally:
+        lane.close()
+    await link.send(_progress(upload, manifest))
+
+
+async def _take(link: Link, manifest: Manifest, upload: Upload, lane: Lane) -> None:
+    """Take chunks until all have arrived; they are stored while the next ones come."""
     pace = Pace()
-    while not upload.complete:
+    while not upload.arrived:
         message = await link.receive()
         if message is None:
             held = sum(upload.committed)
@@ -34,10 +44,10 @@ async def take_model(link: Link, manifest: Manifest, folder: JobFolder) -> None:
             raise JobError(
                 "PROTOCOL_VIOLATION", "Something else came before the model was complete."
             )
-        await asyncio.to_thread(upload.write, message)
+        upload.accept(message)
+        await lane.add(upload.store, message)
         if pace.due():
             await link.send(_progress(upload, manifest))
-    await link.send(_progress(upload, manifest))
 
 
 def _progress(upload: Upload, manifest: Manifest) -> Progress:

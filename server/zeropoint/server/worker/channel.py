@@ -109,7 +109,7 @@ class WorkerChannel:
         if not first:
             raise EOFError
         kind, size = unpack(first + self._exactly(HEADER.size - len(first)))
-        if (kind is Kind.BATCH) != bool(descriptors):
+        if (kind is Kind.MEMORY) != bool(descriptors):
             raise FrameError(f"a {kind.name} came with {len(descriptors)} descriptors")
         return kind, self._exactly(size), descriptors[0] if descriptors else None
 

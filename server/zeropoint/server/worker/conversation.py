@@ -18,8 +18,8 @@ from zeropoint.server.convert import options as options_of
 from zeropoint.server.convert import report, tensors
 from zeropoint.server.storage import JobFolder
 from zeropoint.server.worker.channel import WorkerChannel
-from zeropoint.server.worker.payload import mapped
-from zeropoint.server.worker.protocol import FrameError, Kind
+from zeropoint.server.worker.payload import MappedPayloads
+from zeropoint.server.worker.protocol import PLACE, FrameError, Kind
 
 _PROGRESS_SECONDS = 0.2
 
@@ -174,20 +174,30 @@ class Conversation:
         return self._folder.model / manifest.files[0].path
 
     def _take_batches(self, job: EngineJob) -> None:
+        memory: MappedPayloads | None = None
         while True:
             kind, payload, descriptor = self._channel.receive()
-            if kind is Kind.FINISH:
-                return
-            if descriptor is None:
-                raise FrameError(f"{kind.name} came instead of a batch")
-            header = v1.BatchHeader.FromString(payload)
-            settle = partial(self._settle, header.sequence)
-            try:
-                batch = tensors.arrays(header, mapped(descriptor))
-            except BatchError as error:
-                job.reject(error, settle)
-            else:
-                job.submit(batch, header.sequence, settle)
+            match kind:
+                case Kind.MEMORY if descriptor is not None:
+                    memory = MappedPayloads(descriptor)
+                case Kind.BATCH if memory is not None:
+                    (place,) = PLACE.unpack_from(payload)
+                    header = v1.BatchHeader.FromString(payload[PLACE.size :])
+                    self._take_batch(job, header, memory.part(place, header.size))
+                case Kind.FINISH:
+                    return
+                case _:
+                    raise FrameError(f"{kind.name} came instead of a batch")
+
+    def _take_batch(self, job: EngineJob, header: v1.BatchHeader, payload: memoryview) -> None:
+        """Have a batch counted; once it is settled, other bytes may come to where it lies."""
+        settle = partial(self._settle, header.sequence)
+        try:
+            batch = tensors.arrays(header, payload)
+        except BatchError as error:
+            job.reject(error, settle)
+        else:
+            job.submit(batch, header.sequence, settle)
 
     def _settle(self, sequence: int, error: BaseException | None) -> None:
         settled = v1.Ack(applied=sequence)

@@ -1,8 +1,9 @@
 """What server and worker say to each other, over one Unix socket.
 
 A frame is the length of its payload (uint32, little-endian), its kind (uint8) and the payload:
-a serialized message of `zeropoint.v1`. The bytes of a batch travel as a descriptor beside the
-frame's header. Neither side trusts the other's lengths.
+a serialized message of `zeropoint.v1`. The bytes of batches lie in memory that both sides have;
+its descriptor travels beside the header of a frame. A place in it belongs to a batch until that is
+settled. Neither side trusts the other's lengths.
 
     server                                        worker
                                            <-     READY       GetServerInfoResponse, without limits
@@ -10,7 +11,8 @@ frame's header. Neither side trusts the other's lengths.
     OPEN      (empty: the model is here)   ->
                                            <-     PROGRESS    Progress, at any time
                                            <-     STARTED     Started, with signature and plan
-    BATCH     BatchHeader + descriptor     ->
+    MEMORY    (empty) + descriptor         ->
+    BATCH     place + BatchHeader          ->
                                            <-     SETTLED     Ack of this one batch
     FINISH    Finish                       ->
                                            <-     RESULT      Result; the files are in workspace
@@ -28,6 +30,9 @@ from typing import Self
 HEADER = struct.Struct("<IB")
 """Length of the payload, kind."""
 
+PLACE = struct.Struct("<Q")
+"""Where in the memory the bytes of a batch begin."""
+
 LARGEST_FRAME = 64 << 20
 """Bytes of payload; a longer frame is refused unread."""
 
@@ -41,6 +46,7 @@ class Kind(IntEnum):
     OPEN = 4
     BATCH = 5
     FINISH = 6
+    MEMORY = 7
     READY = 16
     STARTED = 17
     SETTLED = 18
