@@ -1,5 +1,6 @@
 """The bytes of a batch as arrays, without a copy."""
 
+import hashlib
 from math import prod
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from zeropoint import v1
 from zeropoint.engine.errors import BatchError
+from zeropoint.engine.retain import DigestedBatch
 
 _DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),
@@ -26,8 +28,12 @@ _DTYPES: dict[int, np.dtype[Any]] = {
 """Element types that can be fed, by the number of onnx.TensorProto.DataType."""
 
 
-def arrays(header: v1.BatchHeader, payload: memoryview) -> dict[str, NDArray[np.generic]]:
+def arrays(header: v1.BatchHeader, payload: memoryview) -> DigestedBatch:
     """Return the tensors of a batch by name, each over its part of `payload`.
+
+    Args:
+        header: What the client says; that its SHA-256 is that of `payload` was checked before.
+        payload: The bytes of all tensors.
 
     Raises:
         BatchError: BATCH_ELEMENT_TYPE, BATCH_SHAPE, or BATCH_INPUT_UNKNOWN for a name that comes
@@ -48,7 +54,15 @@ def arrays(header: v1.BatchHeader, payload: memoryview) -> dict[str, NDArray[np.
             "BATCH_SHAPE",
             f"The tensors of the batch take {offset} bytes, but {len(payload)} were sent.",
         )
-    return batch
+    return DigestedBatch(batch, _digest(header))
+
+
+def _digest(header: v1.BatchHeader) -> bytes:
+    """Return a digest of the content, without reading all of it once more."""
+    content = hashlib.sha256(header.sha256)
+    for tensor in header.tensors:
+        content.update(tensor.SerializeToString(deterministic=True))
+    return content.digest()
 
 
 def _size(tensor: v1.TensorHeader, left: int) -> int:
