@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from io import FileIO
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -40,6 +41,7 @@ from zeropoint.server.worker.protocol import Kind
 _KINDS = {Mode.STATIC: Kind.STATIC, Mode.DYNAMIC: Kind.DYNAMIC, Mode.INSPECT: Kind.INSPECT}
 _PREPARING = "loading and planning the model"
 _FINISHING = "quantizing and verifying"
+_READ_BYTES = 4 * CHUNK_BYTES
 _RESULT_FILES = 16
 _RESULT_BYTES = 1 << 40
 
@@ -65,8 +67,13 @@ async def quantize(link: Link, workshop: Workshop) -> None:
     """
     async with _begun(link, workshop) as job:
         done = await alongside(job.quantized(), job.dialogue.listen())
-        job.worker.kill()  # its memory is free while the client reads
-        await _send_result(link, done, job.worker.folder)
+        with contextlib.ExitStack() as stack:
+            files = [
+                (file, stack.enter_context(_opened(path)))
+                for file, path in _result_files(done, job.worker.folder)
+            ]
+            job.worker.end()  # its memory and its files go while the client reads
+            await _send_result(link, done, files)
 
 
 async def inspect(link: Link, workshop: Workshop) -> ModelInspected:
@@ -92,11 +99,13 @@ async def _begun(link: Link, workshop: Workshop) -> AsyncIterator["_Job"]:
         message = f"waiting for one of {settings.jobs} jobs to end; {ahead} wait before this one"
         await link.send(Progress(phase=Phase.QUEUED, message=message))
 
-    with workshop.scratch.reserved(start.manifest.size):
-        async with workshop.pool.worker(announce) as worker:
-            structlog.contextvars.bind_contextvars(job=worker.folder.name)
-            _log.info("job_started", mode=start.mode, model_bytes=start.manifest.size)
-            yield _Job(start, link, worker, settings)
+    if not workshop.scratch.has_room(start.manifest.size):
+        await workshop.pool.tidied()  # what jobs that have ended hold does not count
+    disk = workshop.scratch.reserved(start.manifest.size)
+    async with workshop.pool.worker(announce, disk) as worker:
+        structlog.contextvars.bind_contextvars(job=worker.folder.name)
+        _log.info("job_started", mode=start.mode, model_bytes=start.manifest.size)
+        yield _Job(start, link, worker, settings)
 
 
 class _Job:
@@ -142,21 +151,30 @@ class _Job:
         )
 
 
-async def _send_result(link: Link, done: JobDone, folder: JobFolder) -> None:
-    """Send the result and the bytes of its files."""
+def _result_files(done: JobDone, folder: JobFolder) -> Iterator[tuple[ModelFile, Path]]:
+    """Yield the files of a result, and where they lie."""
     done.manifest.check(most_files=_RESULT_FILES, most_bytes=_RESULT_BYTES)
-    await link.send(Result(payload=done.payload))
     paths = [*(folder.result / file.path for file in done.manifest.files), folder.kept]
-    for index, (file, path) in enumerate(zip(done.manifest.sent, paths, strict=False)):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb", buffering=0) as source:
-            await _send_file(link, index, file, source)
+    return zip(done.manifest.sent, paths, strict=False)
+
+
+def _opened(path: Path) -> FileIO:
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0)
+
+
+async def _send_result(link: Link, done: JobDone, files: list[tuple[ModelFile, FileIO]]) -> None:
+    """Send the result and the bytes of its files."""
+    await link.send(Result(payload=done.payload))
+    for index, (file, source) in enumerate(files):
+        await _send_file(link, index, file, source)
 
 
 async def _send_file(link: Link, index: int, file: ModelFile, source: FileIO) -> None:
     offset = 0
-    while data := await asyncio.to_thread(source.read, min(CHUNK_BYTES, file.size - offset)):
-        await link.send(ModelChunk(file=index, offset=offset, data=data))
+    while data := await asyncio.to_thread(source.read, min(_READ_BYTES, file.size - offset)):
+        for begin in range(0, len(data), CHUNK_BYTES):
+            part = memoryview(data)[begin : begin + CHUNK_BYTES]
+            await link.send(ModelChunk(file=index, offset=offset + begin, data=part))
         offset += len(data)
     if offset != file.size:
         raise RuntimeError(f"{file.path} has {offset} bytes instead of {file.size}")

@@ -31,6 +31,7 @@ class WorkerPool:
         self._about: asyncio.Future[WorkerReady] = asyncio.get_running_loop().create_future()
         self._workers: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._closed = False
         self._refusing = asyncio.Event()
 
@@ -48,20 +49,35 @@ class WorkerPool:
         self._refusing.set()
 
     @contextlib.asynccontextmanager
-    async def worker(self, announce: Announce) -> AsyncIterator[Worker]:
+    async def worker(
+        self, announce: Announce, holding: contextlib.AbstractContextManager[None]
+    ) -> AsyncIterator[Worker]:
         """Wait for a slot, and hold a worker that dies with the block.
 
+        Slot and `holding` are given up once the process and its folder are gone, for which the
+        block does not wait.
+
         Raises:
-            JobError: SERVER_BUSY, SERVER_SHUTTING_DOWN, or whatever `announce` raises.
+            JobError: SERVER_BUSY, SERVER_SHUTTING_DOWN, or whatever `announce` or entering
+                `holding` raises.
         """
-        await self._admit(announce)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(holding)
+            await self._admit(announce)
+            held = stack.pop_all()
         worker: Worker | None = None
         try:
             worker = await self._take()
             yield worker
         finally:
-            # A task of its own: the end of a worker must not depend on who still waits for it.
-            await asyncio.shield(self._in_background(self._retire(worker)))
+            retiring = self._in_background(self._retire(worker, held))
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
+
+    async def tidied(self) -> None:
+        """Wait until the workers of jobs that have ended by now are gone, with all they held."""
+        if self._retiring:
+            await asyncio.wait(self._retiring)
 
     async def close(self) -> None:
         """End every worker."""
@@ -150,11 +166,12 @@ class WorkerPool:
         await worker.close()
         self._workers.discard(worker)
 
-    async def _retire(self, worker: Worker | None) -> None:
+    async def _retire(self, worker: Worker | None, held: contextlib.ExitStack) -> None:
         try:
             if worker is not None:
                 await self._discard(worker)
         finally:
+            held.close()
             self._slots.release()
             # Now, not while the job ran: starting one would have taken its time.
             self.warm()

@@ -45,6 +45,7 @@ class Worker:
         self._stderr = asyncio.create_task(self._keep_errors())
         self._ready = asyncio.create_task(self._receive())
         self._closing = False
+        self._ending: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, settings: Settings, folder: JobFolder) -> Self:
@@ -115,9 +116,19 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
+    def end(self) -> None:
+        """Begin to close, without waiting."""
+        if self._ending is None:
+            self.kill()
+            self._ending = asyncio.create_task(self._end())
+
     async def close(self) -> None:
         """End the process, wait until it is gone, and remove its folder."""
-        self.kill()
+        self.end()
+        assert self._ending is not None
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
         with contextlib.suppress(TimeoutError):  # a slot must not wait for a stuck kernel call
             async with asyncio.timeout(_EXIT_SECONDS):
                 await self._process.wait()
