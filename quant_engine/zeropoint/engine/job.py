@@ -1,6 +1,6 @@
 """What a job is given and what it gives back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -76,7 +76,10 @@ class JobSettings:
         verify_seconds: Longest time for running and comparing the result.
         keep_calibration: Return the statistics as a file, with those of every tensor that a later
             job on this model may need, whatever its options. They take longer to gather.
+        source_sha256: SHA-256 of the ONNX file, where the caller has computed it already.
         progress: Told how far the job is.
+        saved: Told the files of the result as soon as they are written: a caller that needs their
+            digests can compute them while the result is verified. They must not be moved yet.
     """
 
     workspace: Path
@@ -86,7 +89,9 @@ class JobSettings:
     retained_bytes: int = 64 << 20
     verify_seconds: float = 600.0
     keep_calibration: bool = False
+    source_sha256: bytes | None = None
     progress: ProgressCallback | None = None
+    saved: Callable[[tuple[Path, ...]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,12 +68,13 @@ class LoadedModel:
         return content.digest()
 
 
-def load_model(path: Path, workspace: Path) -> LoadedModel:
+def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> LoadedModel:
     """Load a model; the user's files are read only.
 
     Args:
         path: The ONNX file; external data lies beside it.
         workspace: A folder for the job's own files.
+        sha256: That of the file, where it is known.
 
     Raises:
         ModelError: MODEL_INVALID, the file is no ONNX model, is damaged, or its external data is;
@@ -82,11 +83,13 @@ def load_model(path: Path, workspace: Path) -> LoadedModel:
     weights = WeightFile(workspace / "weights.data")
     runnable = workspace / "model.onnx"
     with ThreadPoolExecutor(1) as pool:
-        hashing = pool.submit(_digest, path)
+        hashing = pool.submit(_digest, path) if sha256 is None else None
         try:
             external = split_weights(path, runnable, weights)
         finally:
-            sha256 = hashing.result()  # its error tells of a file that cannot be read
+            if hashing is not None:
+                sha256 = hashing.result()  # its error tells of a file that cannot be read
+    assert sha256 is not None
     proto = _parse(runnable)
     model = _graph_of(proto, weights)
     check_functions(model)

@@ -49,7 +49,7 @@ def open_job(
         )
     clock = Clock(settings.progress)
     with clock.phase(Phase.PREPARE, "loading and planning"):
-        planned = plan_model(path, options, settings.workspace)
+        planned = plan_model(path, options, settings.workspace, settings.source_sha256)
         statistics = None if calibration is None else recalled(planned, calibration)
         planned.require_nodes()
     if not isinstance(options, StaticOptions):

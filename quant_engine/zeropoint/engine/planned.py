@@ -100,20 +100,23 @@ class PlannedModel:
             )
 
 
-def plan_model(path: Path, options: Options, workspace: Path) -> PlannedModel:
+def plan_model(
+    path: Path, options: Options, workspace: Path, sha256: bytes | None = None
+) -> PlannedModel:
     """Load, prepare and plan.
 
     Args:
         path: The ONNX file; its external data lies beside it. Nothing beside it is changed.
         options: What is asked for.
         workspace: An empty folder; the caller removes it.
+        sha256: That of the file, where it is known.
 
     Raises:
         ModelError: the model cannot be read, converted or run.
         OptionError: an option names what the model does not have.
     """
     with collector_paused():
-        loaded = load_model(path, workspace)
+        loaded = load_model(path, workspace, sha256)
         prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
         if isinstance(options, StaticOptions):
             normalize_gemms(prepared.model)

@@ -150,6 +150,8 @@ class Job(ABC):
             self._rewrite(parameters)
             digest = result_digest(planned.loaded.sha256, options, planned.plan, parameters)
             files = self._save(digest)
+        if self._settings.saved is not None:
+            self._settings.saved(files)
         with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
             request = VerifyRequest.of(reference, files[0], twins, kernels)
             verified = verify_contained(request, self._settings.verify_seconds, self._verifier)

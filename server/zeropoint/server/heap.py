@@ -3,7 +3,7 @@
 import ctypes
 import platform
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MIB = 1 << 20
 
 
@@ -18,4 +18,3 @@ def keep_freed_chunks() -> None:
         libc.mallopt(_M_MMAP_THRESHOLD, 4 * _MIB)
         libc.mallopt(_M_TRIM_THRESHOLD, 64 * _MIB)
         libc.mallopt(_M_TOP_PAD, 4 * _MIB)
-        libc.mallopt(_M_ARENA_MAX, 1)

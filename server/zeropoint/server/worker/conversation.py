@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Protocol, Self
@@ -93,6 +94,7 @@ class Conversation:
         self._threads = threads
         self._told = told
         self._last_progress: tuple[Phase | None, float] = (None, 0.0)
+        self._described: dict[Path, Future[v1.ModelFile]] = {}
 
     def run(self) -> None:
         """Do the job.
@@ -157,7 +159,9 @@ class Conversation:
             workspace=self._folder.workspace,
             threads=self._threads,
             keep_calibration=keep_calibration,
+            source_sha256=manifest.files[0].sha256,  # the server has checked it
             progress=self._tell,
+            saved=self._describe,
         )
         with self._engine.open_job(path, options, settings, calibration) as job:
             started = v1.Started(signature=report.signature(job.signature))
@@ -210,11 +214,20 @@ class Conversation:
             )
         self._send(Kind.SETTLED, settled)
 
+    def _describe(self, files: tuple[Path, ...], /) -> None:
+        """Digest files while they are verified."""
+        thread = ThreadPoolExecutor(1)
+        self._described = {path: thread.submit(report.model_file, path) for path in files}
+        thread.shutdown(wait=False)
+
     def _deliver(self, result: JobResult) -> None:
         """Put the files where the server takes them, and say what they are."""
         files = [
-            report.model_file(path.rename(self._folder.result / path.name)) for path in result.files
+            self._described[path].result() if path in self._described else report.model_file(path)
+            for path in result.files
         ]
+        for path in result.files:
+            path.rename(self._folder.result / path.name)
         calibration = None
         if result.calibration is not None:
             calibration = report.model_file(result.calibration.rename(self._folder.kept))
