@@ -89,7 +89,10 @@ class Settings(BaseSettings):
         10, description="how long a failed call is still read, so that its failure arrives"
     )
 
-    worker_threads: Count = Field(default_factory=cores, description="threads of one job")
+    worker_threads: Count = Field(
+        default_factory=cores,
+        description="threads of one job, and on Linux the CPU cores that it may use",
+    )
     worker_memory: ByteSize | None = Field(
         None, description="memory of one job; default: the job's share of 3/4 of all memory"
     )

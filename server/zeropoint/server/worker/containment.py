@@ -31,6 +31,7 @@ def contain(settings: WorkerSettings) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     if sys.platform == "linux":  # macOS does not keep RLIMIT_AS
         _limit(resource.RLIMIT_AS, settings.memory + _MAPPED_UNUSED)
+        _keep_to(settings.cores)
         _be_first_to_go()
         _die_with(settings.server)
 
@@ -53,6 +54,13 @@ def _limit(which: int, value: int, *, grace: int = 0) -> None:
     wanted = value + grace
     hard = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
     resource.setrlimit(which, (min(value, hard), hard))
+
+
+def _keep_to(cores: tuple[int, ...]) -> None:
+    """Bind this process to some cores; threads and processes that it starts inherit that."""
+    if sys.platform == "linux" and cores:
+        with contextlib.suppress(OSError):  # the system may have taken them away meanwhile
+            os.sched_setaffinity(0, cores)
 
 
 def _be_first_to_go() -> None:

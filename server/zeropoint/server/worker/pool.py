@@ -11,6 +11,7 @@ from zeropoint.server.failure import JobError, shutting_down
 from zeropoint.server.messages import WorkerReady
 from zeropoint.server.settings import Settings
 from zeropoint.server.storage import Scratch
+from zeropoint.server.worker.cores import CoreShares
 from zeropoint.server.worker.process import Worker
 
 Announce = Callable[[int], Awaitable[None]]
@@ -30,6 +31,7 @@ class WorkerPool:
         self._spare: Worker | None = None
         self._about: asyncio.Future[WorkerReady] = asyncio.get_running_loop().create_future()
         self._workers: set[Worker] = set()
+        self._cores = CoreShares()
         self._tasks: set[asyncio.Task[None]] = set()
         self._retiring: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -136,9 +138,11 @@ class WorkerPool:
 
     async def _launch(self) -> Worker:
         folder = await asyncio.to_thread(self._scratch.job_folder)
+        cores = self._cores.take(self._settings.worker_threads)
         try:
-            worker = await Worker.start(self._settings, folder)
-        except OSError:
+            worker = await Worker.start(self._settings, folder, cores)
+        except BaseException:
+            self._cores.give_back(cores)
             await asyncio.to_thread(folder.remove)
             raise
         self._workers.add(worker)
@@ -165,6 +169,7 @@ class WorkerPool:
     async def _discard(self, worker: Worker) -> None:
         await worker.close()
         self._workers.discard(worker)
+        self._cores.give_back(worker.cores)
 
     async def _retire(self, worker: Worker | None, held: contextlib.ExitStack) -> None:
         try:

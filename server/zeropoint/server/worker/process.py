@@ -34,10 +34,14 @@ class Worker:
 
     Attributes:
         folder: The job's folder; removed when the worker is closed.
+        cores: The CPU cores that it may use.
     """
 
-    def __init__(self, process: Process, channel: ServerChannel, folder: JobFolder) -> None:
+    def __init__(
+        self, process: Process, channel: ServerChannel, folder: JobFolder, cores: tuple[int, ...]
+    ) -> None:
         self.folder = folder
+        self.cores = cores
         self._process = process
         self._channel = channel
         self._errors = b""
@@ -48,15 +52,15 @@ class Worker:
         self._ending: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, settings: Settings, folder: JobFolder) -> Self:
-        """Start a process in `folder`; it loads the engine by itself.
+    async def start(cls, settings: Settings, folder: JobFolder, cores: tuple[int, ...]) -> Self:
+        """Start a process in `folder`, on these cores; it loads the engine by itself.
 
         Raises:
             OSError: no process can be started.
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            told = _worker_settings(settings, folder, theirs.fileno())
+            told = _worker_settings(settings, folder, theirs.fileno(), cores)
             try:
                 process = await asyncio.create_subprocess_exec(
                     # -P: the working directory is no place to import from.
@@ -72,7 +76,7 @@ class Worker:
             except BaseException:
                 ours.close()
                 raise
-        return cls(process, ServerChannel(ours), folder)
+        return cls(process, ServerChannel(ours), folder, cores)
 
     @property
     def alive(self) -> bool:
@@ -187,13 +191,16 @@ class Worker:
             self._errors = (self._errors + part)[-_KEPT_ERRORS:]
 
 
-def _worker_settings(settings: Settings, folder: JobFolder, descriptor: int) -> WorkerSettings:
+def _worker_settings(
+    settings: Settings, folder: JobFolder, descriptor: int, cores: tuple[int, ...]
+) -> WorkerSettings:
     return WorkerSettings(
         socket=descriptor,
         server=os.getpid(),
         engine=settings.engine,
         folder=str(folder.path),
         threads=settings.worker_threads,
+        cores=cores,
         memory=settings.memory,
         cpu_seconds=settings.worker_cpu_seconds,
         file_bytes=settings.scratch_bytes,

@@ -96,6 +96,7 @@ class WorkerSettings:
         engine: Module with `open_job` and `inspect_model`.
         folder: The job's folder.
         threads: Threads for running models and counting.
+        cores: CPU cores that it may use, with all that it starts; empty: any.
         memory: Bytes of memory, before what the libraries map without using it.
         cpu_seconds: CPU time.
         file_bytes: Largest file that it may write.
@@ -106,6 +107,7 @@ class WorkerSettings:
     engine: str
     folder: str
     threads: int
+    cores: tuple[int, ...]
     memory: int
     cpu_seconds: int
     file_bytes: int
@@ -117,4 +119,5 @@ class WorkerSettings:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read the argument."""
-        return cls(**json.loads(text))
+        values = json.loads(text)
+        return cls(**{**values, "cores": tuple(values["cores"])})
