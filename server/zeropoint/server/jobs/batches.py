@@ -24,11 +24,12 @@ from zeropoint.server.messages import (
     Rejection,
 )
 from zeropoint.server.sequence import BatchLedger
+from zeropoint.server.settings import Settings
 from zeropoint.server.worker.payload import PayloadMemory
 from zeropoint.server.worker.protocol import PLACE, Kind
 
-_AHEAD = 4
-"""Batches that the worker may have before it: one runs, others wait in its socket."""
+_WAITING = 2
+"""Batches that wait in the worker's socket, beside those that it runs at once."""
 
 _ACK_SECONDS = 0.01
 """Least time between two reports to the client, so that small batches share one."""
@@ -94,18 +95,19 @@ class BatchReceiver:
         dialogue: Dialogue,
         ledger: BatchLedger,
         folder: Path,
-        batch_seconds: float,
+        settings: Settings,
     ) -> None:
         self._link = link
         self._dialogue = dialogue
         self._ledger = ledger
-        self._batch_seconds = batch_seconds
+        self._batch_seconds = settings.batch_seconds
+        self._ahead = settings.worker_threads + _WAITING
         self._folder = folder
         self._memory: PayloadMemory | None = None
         self._lane = Lane()
         self._arrived: asyncio.Queue[_Arrived | None] = asyncio.Queue(1)
         self._under_way: deque[_OpenBatch] = deque()
-        self._room = asyncio.Semaphore(_AHEAD)
+        self._room = asyncio.Semaphore(self._ahead)
         self._given_back = asyncio.Event()
         self._news = asyncio.Event()
         self._finished = asyncio.Event()
@@ -203,7 +205,7 @@ class BatchReceiver:
             else:
                 await self._hand_over(batch, batch.place)
             self._news.set()
-        for _ in range(_AHEAD):  # all of the room is free when all batches are settled
+        for _ in range(self._ahead):  # all of the room is free when all batches are settled
             await self._room.acquire()
         self._finished.set()
         self._news.set()

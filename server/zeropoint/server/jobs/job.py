@@ -140,11 +140,7 @@ class _Job:
         )
         await self._link.send(started)
         await BatchReceiver(
-            self._link,
-            self.dialogue,
-            ledger,
-            self.worker.folder.temporary,
-            self._settings.batch_seconds,
+            self._link, self.dialogue, ledger, self.worker.folder.temporary, self._settings
         ).run()
         return await self.dialogue.ask(
             Kind.FINISH, b"", JobDone, phase=_FINISHING, seconds=self._settings.finish_seconds
