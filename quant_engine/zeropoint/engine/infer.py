@@ -1,6 +1,6 @@
 """Types and shapes, as far as they can be known without running the model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import onnx
 import onnx_ir as ir
@@ -14,16 +14,16 @@ _ROUNDS = 3
 
 
 def infer_shapes(model: ir.Model) -> None:
-    """Fill in types and shapes of the main graph's values, in place and at best effort.
+    """Fill in types and shapes of the values of all graphs, in place and at best effort.
 
     Nothing is done where all are known. Weights stay where they are: only tensors below 1 KiB are
-    looked at.
+    looked at. Names must be unique in the model (`settle_names`).
     """
-    values = unknown_values(model)
+    values = _unknown(model.graph.all_nodes())
     if not values:
         return
     graph = inferred_proto(model).graph
-    infos = {info.name: info.type for info in (*graph.value_info, *graph.output)}
+    infos = {info.name: info.type for info in _infos(graph)}
     for value in values:
         known = infos.get(value.name or "")
         if known is not None and known.HasField("tensor_type"):
@@ -32,12 +32,26 @@ def infer_shapes(model: ir.Model) -> None:
 
 def unknown_values(model: ir.Model) -> list[ir.Value]:
     """Return the values of the main graph whose type or rank is not known."""
+    return _unknown(model.graph)
+
+
+def _unknown(nodes: Iterable[ir.Node]) -> list[ir.Value]:
     return [
         value
-        for node in model.graph
+        for node in nodes
         for value in node.outputs
         if value.name and (value.type is None or value.shape is None)
     ]
+
+
+def _infos(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
+    """Return what is known of the values of a graph and of those inside of it."""
+    yield from graph.value_info
+    yield from graph.output
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _infos(inner)
 
 
 def learn_types(values: Iterable[ir.Value], session: Session) -> None:

@@ -41,7 +41,7 @@ class LoadedModel:
         opset: Version of the default operator set.
         signature: Inputs that must be fed, and outputs.
         nodes: The user's nodes in their order, those of subgraphs after the node that holds them.
-        tensors: Names of the inputs and of what the nodes of the main graph compute.
+        tensors: Names that one tensor alone has: of inputs, and of what nodes compute.
         warnings: What of the file is not taken over.
     """
 
@@ -104,7 +104,7 @@ def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> Load
         opset=model.opset_imports[""],
         signature=read_signature(model.graph),
         nodes=_settle_names(model),
-        tensors=_activations(model.graph),
+        tensors=_activations(model),
         warnings=_left_out(proto),
     )
 
@@ -134,9 +134,13 @@ def _parse(runnable: Path) -> onnx.ModelProto:
     return proto
 
 
-def _activations(graph: ir.Graph) -> frozenset[str]:
-    values = (*graph.inputs, *(value for node in graph for value in node.outputs))
-    return frozenset(value.name for value in values if value.name)
+def _activations(model: ir.Model) -> frozenset[str]:
+    names = Counter(
+        value.name
+        for graph in model.graphs()
+        for value in (*graph.inputs, *(value for node in graph for value in node.outputs))
+    )
+    return frozenset(name for name, count in names.items() if name and count == 1)
 
 
 def _left_out(proto: onnx.ModelProto) -> tuple[report.Warning, ...]:

@@ -20,6 +20,7 @@ from zeropoint.engine.half import widen_halves
 from zeropoint.engine.infer import infer_shapes, learn_types, unknown_values
 from zeropoint.engine.lift import lift_constants
 from zeropoint.engine.load import LoadedModel, reload_graph
+from zeropoint.engine.names import settle_names
 from zeropoint.engine.opset import INITIALIZERS_NEED_NO_INPUT, convert_opset, settle_ir_version
 from zeropoint.engine.origins import origins
 from zeropoint.engine.sessions import RuntimeRefusal, Session
@@ -43,7 +44,9 @@ class PreparedModel:
     Attributes:
         model: The graph: no local functions, constants as initializers of the main graph that are
             no inputs, what is constant computed, BatchNormalization and the like folded into the
-            layers before. Large tensors are external and lie in the weights of the LoadedModel.
+            layers before. Names of nodes and values are unique over all graphs, bodies of If,
+            Loop and Scan included. Large tensors are external and lie in the weights of the
+            LoadedModel.
         opset: Version of its default operator set.
         contrib_qdq: Whether the opset is lower than asked for, so that quantization needs the
             operators of com.microsoft.
@@ -123,9 +126,11 @@ def _prepared(
         if effort is _Effort.FULL and loaded.opset < min_opset:
             convert_opset(model, min_opset)
             lift_constants(model)
+        settle_names(model)
         infer_shapes(model)
         _simplify(model, loaded)
     else:
+        settle_names(model)
         infer_shapes(model)
     opset = model.opset_imports[""]
     path = workspace / "prepared.onnx"
