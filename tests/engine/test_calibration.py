@@ -251,7 +251,7 @@ def test_what_any_plan_wants_is_observed(tmp_path: Path, opset: int) -> None:
     ]
     (tmp_path / "all").mkdir()
     whole = plan_model(source, static(), tmp_path / "all")
-    observed = set(observable_tensors(whole.graph))
+    observed = set(observable_tensors(whole.prepared.model, whole.bodies))
     for number, (selection, per_channel) in enumerate(itertools.product(selections, [False, True])):
         workspace = tmp_path / str(number)
         workspace.mkdir()

@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.kept import Kept
 from zeropoint.engine.load import LoadedModel
 from zeropoint.engine.options import Options, StaticOptions
 from zeropoint.engine.parameters import Parameters
@@ -20,9 +21,6 @@ from zeropoint.engine.report import (
     PlanReport,
     TensorPlan,
 )
-from zeropoint.engine.selection import Kept
-
-_INSIDE = Kept("IN_SUBGRAPH", "inside the body of an If, Loop or Scan")
 
 
 def describe_plan(
@@ -44,14 +42,13 @@ def describe_plan(
 def _nodes(loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan) -> tuple[NodePlan, ...]:
     quantized: set[str] = set()
     kept: dict[str, Kept] = {}
-    top = prepared.model.graph
-    for node in ir.traversal.RecursiveGraphIterator(top):
+    for node in prepared.model.graph.all_nodes():
         name = node.name or ""
         for origin in prepared.origins(node):
-            if node.graph is top and (name in plan.nodes or name in plan.absorbed):
+            if name in plan.nodes or name in plan.absorbed:
                 quantized.add(origin)
-            else:
-                kept.setdefault(origin, plan.kept.get(name, _INSIDE))
+            elif name in plan.kept:
+                kept.setdefault(origin, plan.kept[name])
     return tuple(_node(name, op_type, quantized, kept) for name, op_type in loaded.nodes)
 
 

@@ -39,11 +39,11 @@ class _Rewriter:
     def __init__(self, edit: GraphEditor, weights: Mapping[str, QParams]) -> None:
         self._edit = edit
         self._qparams = weights
-        self._activations: dict[ir.Value, tuple[ir.Value, ir.Value, ir.Value]] = {}
+        self._activations: dict[tuple[ir.Value, ir.Graph], tuple[ir.Value, ...]] = {}
         self._weights: dict[tuple[ir.Value, bool, bytes], tuple[ir.Value, ir.Value]] = {}
 
     def run(self, plan: QuantPlan) -> None:
-        nodes = {node.name: node for node in self._edit.graph}
+        nodes = {node.name: node for node in self._edit.graph.all_nodes()}
         for quant in plan.nodes.values():
             self._rewrite(nodes[quant.node], quant)
         self._edit.remove_unused_constants()
@@ -59,7 +59,7 @@ class _Rewriter:
         chain.replace()
 
     def _conv(self, node: ir.Node, quant: NodeQuant, chain: "_Chain") -> None:
-        codes, scale, zero_point = self._activation(node.inputs[0])
+        codes, scale, zero_point = self._activation(node.inputs[0], chain.graph)
         weight, weight_zero = self._weight(node, quant, transposed=False)
         integer = chain.add("ConvInteger", codes, weight, zero_point, weight_zero)
         for attribute in node.attributes.values():
@@ -104,7 +104,7 @@ class _Rewriter:
         *,
         transposed: bool,
     ) -> None:
-        codes, scale, zero_point = self._activation(data)
+        codes, scale, zero_point = self._activation(data, chain.graph)
         weight, weight_zero = self._weight(node, quant, transposed=transposed)
         chain.add("MatMulInteger", codes, weight, zero_point, weight_zero)
         alpha = node.attributes.get_float("alpha", 1.0) if node.op_type == "Gemm" else 1.0
@@ -115,15 +115,14 @@ class _Rewriter:
         factor = self._constant(f"{chain.name}_weight_scale", np.asarray(weight_scale, np.float32))
         chain.add("Mul", chain.value, chain.side("Mul", scale, factor))
 
-    def _activation(self, value: ir.Value | None) -> tuple[ir.Value, ir.Value, ir.Value]:
-        """Return codes, scale and zero point of a tensor; it is quantized once for all."""
+    def _activation(self, value: ir.Value | None, graph: ir.Graph) -> tuple[ir.Value, ...]:
+        """Return codes, scale and zero point of a tensor; it is quantized once in each graph."""
         assert value is not None
-        if value not in self._activations:
+        if (value, graph) not in self._activations:
             node = self._edit.node("DynamicQuantizeLinear", (value,), value.name or "", outputs=3)
-            self._edit.insert_behind(value, node)
-            codes, scale, zero_point = node.outputs
-            self._activations[value] = (codes, scale, zero_point)
-        return self._activations[value]
+            self._edit.insert_behind(value, graph, node)
+            self._activations[value, graph] = tuple(node.outputs)
+        return self._activations[value, graph]
 
     def _weight(
         self, node: ir.Node, quant: NodeQuant, *, transposed: bool
@@ -158,6 +157,8 @@ class _Chain:
     def __init__(self, edit: GraphEditor, node: ir.Node) -> None:
         self._edit = edit
         self._node = node
+        assert isinstance(node.graph, ir.Graph), node.name
+        self.graph = node.graph
         self.name = node.name or ""
         self.value: ir.Value | None = None
 
@@ -169,7 +170,7 @@ class _Chain:
     ) -> ir.Node:
         """Append a node to the chain."""
         node = self._edit.node(op_type, inputs, self.name, attributes=attributes)
-        self._edit.graph.insert_before(self._node, node)
+        self.graph.insert_before(self._node, node)
         self.value = node.outputs[0]
         return node
 
@@ -181,7 +182,7 @@ class _Chain:
     ) -> ir.Value:
         """Insert a node that an input of the chain comes from."""
         node = self._edit.node(op_type, inputs, self.name, attributes=attributes)
-        self._edit.graph.insert_before(self._node, node)
+        self.graph.insert_before(self._node, node)
         return node.outputs[0]
 
     def replace(self) -> None:
@@ -192,7 +193,7 @@ class _Chain:
         for node, index in tuple(old.uses()):
             node.replace_input_with(index, new)
         self._edit.take_output(old, new)
-        self._edit.graph.remove(self._node, safe=True)
+        self.graph.remove(self._node, safe=True)
 
 
 def _rank(node: ir.Node) -> int:

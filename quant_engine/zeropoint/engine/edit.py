@@ -13,7 +13,10 @@ _QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
 class GraphEditor:
-    """Adds to one graph, in place."""
+    """Adds to one model, in place: nodes to any of its graphs, constants to the main one.
+
+    All graphs of a model can read the constants of the main graph.
+    """
 
     def __init__(
         self, graph: ir.Graph, *, weights: WeightFile | None = None, contrib_qdq: bool = False
@@ -21,7 +24,7 @@ class GraphEditor:
         """Read the names that are taken.
 
         Args:
-            graph: The graph to add to.
+            graph: The main graph.
             weights: Takes constants, so that large ones are not held in memory.
             contrib_qdq: Take QuantizeLinear and DequantizeLinear from com.microsoft, which knows
                 them at any opset.
@@ -93,26 +96,29 @@ class GraphEditor:
             )
         return self._parameters[id(qparams)]
 
-    def insert_first(self, *nodes: ir.Node) -> None:
-        """Insert nodes that read only inputs and initializers."""
-        self.graph.insert_before(self.graph[0], nodes)
+    def insert_first(self, graph: ir.Graph, *nodes: ir.Node) -> None:
+        """Insert nodes that read only inputs, initializers and values of outer graphs."""
+        graph.insert_before(graph[0], nodes)
 
-    def insert_behind(self, value: ir.Value, *nodes: ir.Node) -> None:
-        """Insert nodes that read `value` as early as they can run."""
+    def insert_behind(self, value: ir.Value, graph: ir.Graph, *nodes: ir.Node) -> None:
+        """Insert nodes that read `value` as early in `graph` as they can run."""
         producer = value.producer()
-        if producer is None:
-            self.insert_first(*nodes)
+        if producer is None or producer.graph is not graph:
+            self.insert_first(graph, *nodes)
         else:
-            self.graph.insert_after(producer, nodes)
+            graph.insert_after(producer, nodes)
 
     def take_output(self, value: ir.Value, replacement: ir.Value) -> None:
-        """Where `value` is an output of the graph, make `replacement` that output, by its name."""
-        for index, output in enumerate(self.graph.outputs):
+        """Where `value` is an output of its graph, make `replacement` that output, by its name."""
+        graph = value.graph
+        if graph is None or not value.is_graph_output():
+            return
+        for index, output in enumerate(graph.outputs):
             if output is value:
                 name = value.name or ""
                 value.name = self.unique(f"{name}_float")
                 replacement.name = name
-                self.graph.outputs[index] = replacement
+                graph.outputs[index] = replacement
 
     def remove_unused_constants(self) -> None:
         """Drop initializers that nothing reads."""

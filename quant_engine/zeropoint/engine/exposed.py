@@ -8,6 +8,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from zeropoint.engine.bodies import repeats
+from zeropoint.engine.surface import body_infos, has_bodies, surface
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -25,11 +28,12 @@ class ExposedModel:
 
         Args:
             model: It may be changed afterwards. Its external data lies in `folder`.
-            tensors: Names of activations in the main graph.
+            tensors: Names of activations, in the main graph or in bodies of If and Loop.
             folder: Where to write models.
         """
         self._folder = folder
         self._proto = ir.to_proto(model)
+        self._repeats = repeats(model)
         graph = self._proto.graph
         self._own = [output.SerializeToString() for output in graph.output]
         self.outputs = tuple(output.name for output in graph.output)
@@ -47,15 +51,19 @@ class ExposedModel:
 
     def write(self, groups: int, group: int) -> tuple[Path, tuple[str, ...]]:
         """Write the model of one group; return its path, and its outputs that are to be seen."""
-        outputs = self._proto.graph.output
+        proto, members = self._proto, self.members(groups, group)
+        if has_bodies(proto):
+            proto = onnx.ModelProto()
+            proto.CopyFrom(self._proto)
+            surface(proto, members)
+        outputs = proto.graph.output
         del outputs[:]
         if group == 0:
             outputs.extend(onnx.ValueInfoProto.FromString(output) for output in self._own)
-        members = self.members(groups, group)
         # ONNX Runtime infers the types.
         outputs.extend(onnx.ValueInfoProto(name=name) for name in members)
         path = self._folder / f"observed-{group + 1}-of-{groups}.onnx"
-        path.write_bytes(self._proto.SerializeToString())
+        path.write_bytes(proto.SerializeToString())
         return path, members if group else (*self._seen, *members)
 
     def weight_bytes(self) -> int:
@@ -78,7 +86,9 @@ class ExposedModel:
         """
         known = _inferred_bytes(self._proto, shapes)
         largest = max(known.values(), default=0)
-        return {name: known.get(name, largest) for name in self.hidden}
+        return {
+            name: known.get(name, largest) * self._repeats.get(name, 1) for name in self.hidden
+        }
 
 
 def _inferred_bytes(source: onnx.ModelProto, shapes: Shapes) -> dict[str, int]:
@@ -100,7 +110,8 @@ def _inferred_bytes(source: onnx.ModelProto, shapes: Shapes) -> dict[str, int]:
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     except (ValueError, RuntimeError, onnx.shape_inference.InferenceError):
         inferred = graph
-    values = (*inferred.value_info, *inferred.output, *inferred.input)
+    own = (*inferred.value_info, *inferred.output, *inferred.input)
+    values = (*own, *body_infos(inferred))
     return {value.name: size for value in values if (size := _bytes(value)) is not None}
 
 

@@ -33,15 +33,16 @@ def only_consumer(value: ir.Value) -> ir.Node | None:
     return node if producer is not None and node.graph is producer.graph else None
 
 
-def integer_flow(graph: ir.Graph, candidates: Candidates) -> IntegerFlow:
+def integer_flow(model: ir.Model, candidates: Candidates) -> IntegerFlow:
     """Find the nodes to quantize.
 
     Nodes that compute always are. A node that joins or shares is, where all the data that it
     reads are integers already and an integer kernel reads what it makes, or where the user
-    named it.
+    named it. Integers flow within one graph: what comes from an outer graph is float, and so is
+    what goes out.
     """
     produced = _produced(candidates)
-    wanted = _wanted(graph, candidates, produced)
+    wanted = _wanted(model.graph, candidates, produced)
     nodes = {
         node
         for node, rule in candidates.rules.items()
@@ -72,8 +73,9 @@ def _produced(candidates: Candidates) -> dict[ir.Node, ir.Value]:
             gives = rule.integer_output
         else:
             inputs = [node.inputs[i] for i in rule.activation_inputs(node)]
-            fed = all(value in integers or constant(value) is not None for value in inputs)
-            gives = node in candidates.forced or (fed and any(v in integers for v in inputs))
+            known = {value for value in inputs if value in integers and value.graph is node.graph}
+            fed = all(value in known or constant(value) is not None for value in inputs)
+            gives = node in candidates.forced or (fed and bool(known))
         if gives:
             produced[node] = _point(node, candidates)
             integers.add(produced[node])
@@ -85,11 +87,12 @@ def _wanted(
 ) -> set[ir.Value]:
     """Values that an integer kernel reads, directly or through nodes that pass integers on."""
     wanted: set[ir.Value] = set()
-    for node in reversed(graph):
+    for node in ir.traversal.RecursiveGraphIterator(graph, reverse=True):
         rule = candidates.rules.get(node)
         if rule is None or rule.role is Role.CLAMP:
             continue
         if rule.role is Role.COMPUTE or (node in produced and produced[node] in wanted):
             inputs = (node.inputs[i] for i in rule.activation_inputs(node))
-            wanted.update(value for value in inputs if value is not None)
+            own = (value for value in inputs if value is not None and value.graph is node.graph)
+            wanted.update(own)
     return wanted

@@ -16,7 +16,7 @@ from zeropoint.engine.origins import add_origins, origins
 def normalize_gemms(model: ir.Model) -> None:
     """Bring every float32 Gemm of `model` into that form, in place, where its inputs allow."""
     edit = GraphEditor(model.graph)
-    for node in tuple(model.graph):
+    for node in tuple(model.graph.all_nodes()):
         if node.op_type == "Gemm" and node.domain == "" and _is_float(node):
             _fold_alpha(node, edit)
             _fix_bias(node, edit)
@@ -87,6 +87,6 @@ def _split_bias(node: ir.Node, bias: ir.Value, beta: np.float32, edit: GraphEdit
     for user, index in uses:
         user.replace_input_with(index, result)
     edit.take_output(output, result)
-    edit.graph.insert_after(node, (*added, total))
+    node.append((*added, total))
     for new in (*added, total):
         add_origins(new, origins(node))

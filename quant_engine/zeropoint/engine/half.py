@@ -65,7 +65,7 @@ def narrow_weights(graph: ir.Graph) -> None:
             continue
         stored = edit.constant(f"{value.name}_half", tensor.numpy().astype(np.float16))
         cast = _cast(stored, _FLOAT, value.name or "", edit)
-        edit.insert_first(cast)
+        edit.insert_first(graph, cast)
         value.replace_all_uses_with(cast.outputs[0])
     edit.remove_unused_constants()
 
@@ -95,14 +95,14 @@ def _widen_attributes(node: ir.Node) -> None:
 def _cast_input(value: ir.Value, edit: GraphEditor) -> None:
     uses = tuple(value.uses())
     cast = _cast(value, _FLOAT, value.name or "", edit)
-    edit.insert_first(cast)
+    edit.insert_first(edit.graph, cast)
     for node, index in uses:
         node.replace_input_with(index, cast.outputs[0])
 
 
 def _cast_output(value: ir.Value, edit: GraphEditor) -> None:
     cast = _cast(value, _HALF, value.name or "", edit)
-    edit.insert_behind(value, cast)
+    edit.insert_behind(value, edit.graph, cast)
     edit.take_output(value, cast.outputs[0])
 
 

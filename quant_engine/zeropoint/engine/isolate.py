@@ -1,7 +1,5 @@
 """A plan with its parameters -> what to fake-quantize in each node's twin."""
 
-from collections.abc import Mapping
-
 import onnx_ir as ir
 
 from zeropoint.engine.parameters import Parameters
@@ -12,26 +10,24 @@ from zeropoint.engine.twins import InputKey, NodeTwin
 
 
 def node_twins(graph: ir.Graph, plan: QuantPlan, parameters: Parameters) -> tuple[NodeTwin, ...]:
-    """Return one twin for each quantized node, in graph order.
+    """Return one twin for each quantized node of the main graph, in graph order.
 
     Args:
         graph: The prepared float graph.
         plan: What is quantized.
         parameters: Scale and zero point of everything in it.
     """
-    nodes = {node.name or "": node for node in graph}
-    return tuple(_twin(nodes, quant, plan, parameters) for quant in plan.nodes.values())
+    nodes = {node.name for node in graph}
+    return tuple(
+        _twin(quant, plan, parameters) for name, quant in plan.nodes.items() if name in nodes
+    )
 
 
-def _twin(
-    nodes: Mapping[str, ir.Node], quant: NodeQuant, plan: QuantPlan, parameters: Parameters
-) -> NodeTwin:
+def _twin(quant: NodeQuant, plan: QuantPlan, parameters: Parameters) -> NodeTwin:
     chain = [quant.node]
     inputs: dict[InputKey, QParams] = {}
     dynamic: set[InputKey] = set()
-    for index in quant.inputs:
-        value = nodes[quant.node].inputs[index]
-        name = (value.name if value is not None else None) or ""
+    for index, name in zip(quant.inputs, quant.tensors, strict=True):
         if plan.tensors[name].source is ParameterSource.DYNAMIC:
             dynamic.add((quant.node, index))
         else:

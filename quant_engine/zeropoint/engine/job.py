@@ -56,6 +56,10 @@ class Progress:
     convergence: Convergence | None = None
 
 
+OBSERVE_BYTES = 512 << 20
+"""Budget for the activations held at once while observing, where no other is given."""
+
+
 class ProgressCallback(Protocol):
     """Told how far a job is."""
 
@@ -84,7 +88,7 @@ class JobSettings:
 
     workspace: Path
     threads: int = 1
-    observe_bytes: int = 512 << 20
+    observe_bytes: int = OBSERVE_BYTES
     retained_batches: int = 8
     retained_bytes: int = 64 << 20
     verify_seconds: float = 600.0

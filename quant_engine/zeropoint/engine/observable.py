@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.ops import constant, rule_of
 
 
-def observable_tensors(graph: ir.Graph) -> tuple[str, ...]:
+def observable_tensors(model: ir.Model, bodies: Bodies) -> tuple[str, ...]:
     """Return the names of the tensors to observe for options that are not known yet; graph order.
 
     These are the computed float32 inputs and the outputs of every node whose operator has a row in
@@ -15,8 +16,9 @@ def observable_tensors(graph: ir.Graph) -> tuple[str, ...]:
     Relu once the Relu is excluded; the output of a Reshape, which else inherits its range, once
     the Reshape is excluded and the next node is not.
     """
-    names = (value.name or "" for node in graph for value in _values(node) if _is_observable(value))
-    return tuple(dict.fromkeys(names))
+    values = (value for node in model.graph.all_nodes() for value in _values(node))
+    seen = (value for value in values if _is_observable(value) and bodies.hides(value) is None)
+    return tuple(dict.fromkeys(value.name or "" for value in seen))
 
 
 def _values(node: ir.Node) -> Iterator[ir.Value]:

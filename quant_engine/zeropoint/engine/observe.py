@@ -53,8 +53,8 @@ class Observer:
         Args:
             model: The float model; it may be changed afterwards. Its external data lies in
                 `workspace`.
-            tensors: Names of float32 or float16 activations in its main graph; inputs and outputs
-                of the graph may be among them.
+            tensors: Names of float32 or float16 activations in its main graph, inputs and outputs
+                of that among them, or in bodies of If and Loop.
             workspace: Where to write models.
             threads: Threads for running and counting.
             observe_bytes: Budget for the activations held at once, those of all threads together.

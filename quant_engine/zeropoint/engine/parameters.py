@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.ops import constant
 from zeropoint.engine.options import StaticOptions, WeightOptions
-from zeropoint.engine.plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
+from zeropoint.engine.plan import ConstantInput, QuantPlan, TensorQuant
 from zeropoint.engine.qparams import (
     QParams,
     activation_qparams,
@@ -49,25 +49,22 @@ def derive_parameters(
     Args:
         graph: The prepared graph, for its constants.
         plan: What is quantized.
-        sketches: Statistics of each tensor in `plan.observed`.
+        sketches: Statistics of each tensor in `plan.observed`; all have elements.
         options: Types, symmetry and range method.
 
     Raises:
         CalibrationError: NO_FINITE_VALUES, a tensor had elements but none that is finite.
     """
-    values = {value.name: value for node in graph for value in node.inputs if value is not None}
+    read = (value for node in graph.all_nodes() for value in node.inputs)
+    values = {value.name: value for value in read if value is not None}
     ranges: dict[str, Range] = {}
     tensors: dict[str, QParams] = {}
-    unseen = []
     for tensor in plan.tensors.values():
         if tensor.source is ParameterSource.INHERITED:
             ranges[tensor.name] = ranges[tensor.inherited_from]
             tensors[tensor.name] = tensors[tensor.inherited_from]
             continue
-        found = _range(tensor, values.get(tensor.name), sketches, options)
-        if found is None:
-            unseen.append(tensor.name)
-        ranges[tensor.name] = found or Range(0.0, 0.0)
+        ranges[tensor.name] = _range(tensor, values.get(tensor.name), sketches, options)
         tensors[tensor.name] = activation_qparams(
             ranges[tensor.name].low,
             ranges[tensor.name].high,
@@ -75,7 +72,7 @@ def derive_parameters(
             symmetric=options.activations_symmetric,
         )
     weights, biases, grown = _constants(graph, plan, tensors, options.weight)
-    warnings = _warnings(unseen, grown)
+    warnings = _warnings(grown)
     return Parameters(
         tensors=tensors, weights=weights, biases=biases, ranges=ranges, warnings=warnings
     )
@@ -83,7 +80,7 @@ def derive_parameters(
 
 def derive_weights(graph: ir.Graph, plan: QuantPlan, options: WeightOptions) -> dict[str, QParams]:
     """Return scale and zero point of each weight in a plan, by node name."""
-    nodes = {node.name: node for node in graph}
+    nodes = {node.name: node for node in graph.all_nodes()}
     return {
         name: weight_qparams(
             read_constant(nodes, quant.weight), options, quant.weight.axis, name=name
@@ -98,15 +95,14 @@ def _range(
     value: ir.Value | None,
     sketches: Mapping[str, Sketch],
     options: StaticOptions,
-) -> Range | None:
+) -> Range:
     if tensor.fixed is not None:
         return Range(*tensor.fixed)
     if tensor.source is ParameterSource.WEIGHT:
         array = constant(value)
         assert array is not None, tensor.name
-        return Range(float(array.min()), float(array.max())) if array.size else None
-    sketch = sketches[tensor.name]
-    return choose_range(sketch, options, tensor=tensor.name) if sketch.elements else None
+        return Range(float(array.min()), float(array.max())) if array.size else Range(0.0, 0.0)
+    return choose_range(sketches[tensor.name], options, tensor=tensor.name)
 
 
 def _constants(
@@ -116,14 +112,14 @@ def _constants(
     options: WeightOptions,
 ) -> tuple[dict[str, QParams], dict[str, QParams], list[str]]:
     """Return parameters of weights and biases, and the nodes whose weight scale had to grow."""
-    nodes = {node.name: node for node in graph}
+    nodes = {node.name: node for node in graph.all_nodes()}
     weights = derive_weights(graph, plan, options)
     biases: dict[str, QParams] = {}
     grown: list[str] = []
     for name, quant in plan.nodes.items():
         if quant.bias is None:
             continue
-        activation = tensors[_activation_name(nodes[name], quant)]
+        activation = tensors[quant.tensors[0]]
         bias = read_constant(nodes, quant.bias).reshape(-1)
         fitted = grow_weight_for_bias(activation, weights[name], bias)
         if fitted is not weights[name] and fitted.axis is None:
@@ -134,12 +130,6 @@ def _constants(
     return weights, biases, grown
 
 
-def _activation_name(node: ir.Node, quant: NodeQuant) -> str:
-    value = node.inputs[quant.inputs[0]]
-    assert value is not None
-    return value.name or ""
-
-
 def read_constant(nodes: Mapping[str | None, ir.Node], where: ConstantInput) -> NDArray[np.float32]:
     """Return the float values of a constant input."""
     array = constant(nodes[where.node].inputs[where.index])
@@ -147,24 +137,14 @@ def read_constant(nodes: Mapping[str | None, ir.Node], where: ConstantInput) -> 
     return array
 
 
-def _warnings(unseen: list[str], grown: list[str]) -> tuple[Warning, ...]:
-    warnings = []
-    if unseen:
-        warnings.append(
-            Warning(
-                code="TENSOR_NOT_SEEN",
-                message="these tensors were empty in every batch, so their range is a guess: "
-                f"{', '.join(unseen[:5])}; send batches that reach them",
-                nodes=tuple(unseen),
-            )
-        )
-    if grown:
-        warnings.append(
-            Warning(
-                code="WEIGHT_SCALE_GROWN",
-                message="these biases are too large for int32 at the scale that input and weight "
-                "give, so the weight's scale was made larger and its resolution is less",
-                nodes=tuple(grown),
-            )
-        )
-    return tuple(warnings)
+def _warnings(grown: list[str]) -> tuple[Warning, ...]:
+    if not grown:
+        return ()
+    return (
+        Warning(
+            code="WEIGHT_SCALE_GROWN",
+            message="these biases are too large for int32 at the scale that input and weight "
+            "give, so the weight's scale was made larger and its resolution is less",
+            nodes=tuple(grown),
+        ),
+    )

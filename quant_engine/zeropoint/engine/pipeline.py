@@ -49,7 +49,13 @@ def open_job(
         )
     clock = Clock(settings.progress)
     with clock.phase(Phase.PREPARE, "loading and planning"):
-        planned = plan_model(path, options, settings.workspace, settings.source_sha256)
+        planned = plan_model(
+            path,
+            options,
+            settings.workspace,
+            sha256=settings.source_sha256,
+            observe_bytes=settings.observe_bytes,
+        )
         statistics = None if calibration is None else recalled(planned, calibration)
         planned.require_nodes()
     if not isinstance(options, StaticOptions):

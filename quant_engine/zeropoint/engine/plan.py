@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import onnx_ir as ir
 
+from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.flow import IntegerFlow, integer_flow, only_consumer
+from zeropoint.engine.kept import Kept
 from zeropoint.engine.names import NodeName
 from zeropoint.engine.ops import OpRule, Role, constant
 from zeropoint.engine.options import DynamicOptions, StaticOptions
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.report import ParameterSource
-from zeropoint.engine.selection import Candidates, Kept, select
+from zeropoint.engine.selection import Candidates, select
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,7 @@ class NodeQuant:
     Attributes:
         node: Name in the prepared model.
         inputs: Indices of the inputs that are read through Q/DQ with a tensor's parameters.
+        tensors: Names of these tensors, in the same order.
         weight: The weight, where there is one.
         bias: The bias that becomes int32, where there is one.
         output: The tensor at which the output is quantized; None where it stays float. Behind
@@ -45,6 +49,7 @@ class NodeQuant:
 
     node: str
     inputs: tuple[int, ...]
+    tensors: tuple[str, ...]
     weight: ConstantInput | None = None
     bias: ConstantInput | None = None
     output: str | None = None
@@ -99,7 +104,11 @@ class QuantPlan:
 
 
 def make_plan(
-    prepared: PreparedModel, options: StaticOptions, user_nodes: Sequence[NodeName]
+    prepared: PreparedModel,
+    options: StaticOptions,
+    user_nodes: Sequence[NodeName],
+    bodies: Bodies,
+    refused: Mapping[str, Kept] = MappingProxyType({}),
 ) -> QuantPlan:
     """Decide for each node and tensor of a prepared model.
 
@@ -107,16 +116,23 @@ def make_plan(
         prepared: The model.
         options: The user's options.
         user_nodes: Name and operator type of each node of the user's own model.
+        bodies: What can be observed in bodies of If, Loop and Scan.
+        refused: Why further nodes stay float, by name.
 
     Raises:
         OptionError: a name or operator type that the user's model does not have.
     """
-    candidates = select(prepared, options.selection, user_nodes=user_nodes)
-    return _Planner(options, candidates, integer_flow(prepared.model.graph, candidates)).plan()
+    candidates = select(
+        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, refused=refused
+    )
+    return _Planner(options, candidates, integer_flow(prepared.model, candidates)).plan()
 
 
 def make_dynamic_plan(
-    prepared: PreparedModel, options: DynamicOptions, user_nodes: Sequence[NodeName]
+    prepared: PreparedModel,
+    options: DynamicOptions,
+    user_nodes: Sequence[NodeName],
+    bodies: Bodies,
 ) -> QuantPlan:
     """Decide for each node where activations are quantized as the model runs.
 
@@ -124,18 +140,21 @@ def make_dynamic_plan(
         prepared: The model.
         options: The user's options.
         user_nodes: Name and operator type of each node of the user's own model.
+        bodies: What can be quantized in bodies of If, Loop and Scan.
 
     Raises:
         OptionError: a name or operator type that the user's model does not have.
     """
-    candidates = select(prepared, options.selection, user_nodes=user_nodes, dynamic=True)
+    candidates = select(
+        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, dynamic=True
+    )
     nodes: dict[str, NodeQuant] = {}
     tensors: dict[str, TensorQuant] = {}
     for node, rule in candidates.rules.items():
         name, data = node.name or "", node.inputs[0]
         weight = constant_weight(node, rule, per_channel=options.weight.per_channel)
-        nodes[name] = NodeQuant(node=name, inputs=(0,), weight=weight)
         read = (data.name if data is not None else None) or ""
+        nodes[name] = NodeQuant(node=name, inputs=(0,), tensors=(read,), weight=weight)
         tensors[read] = TensorQuant(name=read, source=ParameterSource.DYNAMIC)
     return QuantPlan(nodes=nodes, tensors=tensors, absorbed={}, kept=candidates.kept)
 
@@ -187,12 +206,12 @@ class _Planner:
             for index in rule.activation_inputs(node)
             if weight is None or index != weight.index
         )
-        for index in inputs:
-            self._read(node.inputs[index])
+        tensors = tuple(self._read(node.inputs[index]) for index in inputs)
         output, clamp = self._output(node, rule)
         self._nodes[name] = NodeQuant(
             node=name,
             inputs=inputs,
+            tensors=tensors,
             weight=weight,
             bias=self._bias(node, rule, weight),
             output=output,
@@ -216,11 +235,13 @@ class _Planner:
             self._absorbed[found[0].name or ""] = node.name or ""
         return ConstantInput(node=found[0].name or "", index=found[1], axis=axis)
 
-    def _read(self, value: ir.Value | None) -> None:
-        if value is None or value.name in self._tensors:
-            return
-        source = ParameterSource.CALIBRATED if constant(value) is None else ParameterSource.WEIGHT
-        self._tensors[value.name or ""] = TensorQuant(name=value.name or "", source=source)
+    def _read(self, value: ir.Value | None) -> str:
+        name = (value.name if value is not None else None) or ""
+        if name not in self._tensors:
+            known = constant(value) is not None
+            source = ParameterSource.WEIGHT if known else ParameterSource.CALIBRATED
+            self._tensors[name] = TensorQuant(name=name, source=source)
+        return name
 
     def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
         point = self._flow.points.get(node)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.describe import describe_plan
 from zeropoint.engine.errors import NothingToQuantize
 from zeropoint.engine.gemm import normalize_gemms
+from zeropoint.engine.job import OBSERVE_BYTES
 from zeropoint.engine.load import LoadedModel, load_model
 from zeropoint.engine.memory import collector_paused
 from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
@@ -30,10 +32,12 @@ class PlannedModel:
         prepared: The form that is quantized.
         plan: What is quantized in it.
         options: What was asked for.
+        bodies: What can be quantized in bodies of If, Loop and Scan.
     """
 
     loaded: LoadedModel
     prepared: PreparedModel
+    bodies: Bodies
     plan: QuantPlan
     options: Options
 
@@ -76,7 +80,8 @@ class PlannedModel:
 
     def _fused(self) -> str:
         """Say that a model was optimized already; empty where it was not."""
-        domains = sorted({node.domain for node in self.graph if node.domain in _OPTIMIZED})
+        found = {node.domain for node in self.graph.all_nodes()}
+        domains = sorted(found.intersection(_OPTIMIZED))
         if not domains:
             return ""
         return (
@@ -88,7 +93,7 @@ class PlannedModel:
     def _warnings(self) -> Iterator[Warning]:
         if fused := self._fused():
             yield Warning(code="ALREADY_OPTIMIZED", message=fused)
-        nodes = {node.name or "": node for node in self.graph}
+        nodes = {node.name or "": node for node in self.graph.all_nodes()}
         slow = [nodes[name] for name in self.plan.nodes if nodes[name].op_type == "Conv"]
         if slow and isinstance(self.options, DynamicOptions):
             yield Warning(
@@ -101,7 +106,12 @@ class PlannedModel:
 
 
 def plan_model(
-    path: Path, options: Options, workspace: Path, sha256: bytes | None = None
+    path: Path,
+    options: Options,
+    workspace: Path,
+    *,
+    sha256: bytes | None = None,
+    observe_bytes: int = OBSERVE_BYTES,
 ) -> PlannedModel:
     """Load, prepare and plan.
 
@@ -110,6 +120,7 @@ def plan_model(
         options: What is asked for.
         workspace: An empty folder; the caller removes it.
         sha256: That of the file, where it is known.
+        observe_bytes: Budget for the activations held at once while observing.
 
     Raises:
         ModelError: the model cannot be read, converted or run.
@@ -120,10 +131,12 @@ def plan_model(
         prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
         if isinstance(options, StaticOptions):
             normalize_gemms(prepared.model)
-            plan = make_plan(prepared, options, loaded.nodes)
+            bodies = Bodies(prepared.model, prepared.opset, observe_bytes)
+            plan = make_plan(prepared, options, loaded.nodes, bodies)
         else:
-            plan = make_dynamic_plan(prepared, options, loaded.nodes)
-    return PlannedModel(loaded=loaded, prepared=prepared, plan=plan, options=options)
+            bodies = Bodies.unobserved(prepared.model, prepared.opset)
+            plan = make_dynamic_plan(prepared, options, loaded.nodes, bodies)
+    return PlannedModel(loaded=loaded, prepared=prepared, bodies=bodies, plan=plan, options=options)
 
 
 def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:

@@ -126,7 +126,7 @@ def _prepared(
         if effort is _Effort.FULL and loaded.opset < min_opset:
             convert_opset(model, min_opset)
             lift_constants(model)
-        settle_names(model)
+            settle_names(model)
         infer_shapes(model)
         _simplify(model, loaded)
     else:
@@ -158,6 +158,7 @@ def _normalize(model: ir.Model) -> Iterator[report.Warning]:
             message=f"{len(listed)} inputs of the model are weights or other values that it holds "
             "itself; they are taken as constants and are no inputs of the result.",
         )
+    settle_names(model)
     settle_ir_version(model)
 
 

@@ -131,12 +131,13 @@ class Job(ABC):
 
         Raises:
             CalibrationError: no batch was given to a job that needs one.
+            NothingToQuantize: the batches reach nothing that could be quantized.
             VerificationError: the result is not good enough to be returned.
         """
         self._intake.drain()
-        planned, options = self._planned, self._planned.options
         with self._clock.phase(Phase.QUANTIZE, "choosing parameters"):
             figures = self._calibration()
+            planned, options = self._planned, self._planned.options
             self._end_observing()
             reference = self._begin_verifying()
             with collector_paused():
@@ -144,7 +145,7 @@ class Job(ABC):
                 plan = planned.describe(parameters)
         with self._clock.timed(Phase.VERIFY), collector_paused():
             twins = self._build_twins(parameters)
-        names = {node.name or "": planned.user_name(node) for node in planned.graph}
+        names = {node.name or "": planned.user_name(node) for node in planned.graph.all_nodes()}
         kernels = self._kernel_nodes()
         with self._clock.phase(Phase.QUANTIZE, "rewriting the graph"), collector_paused():
             self._rewrite(parameters)
@@ -221,7 +222,7 @@ class Job(ABC):
         """Return the operator types of the nodes that may become integer kernels, by name."""
         return {
             node.name or "": node.op_type
-            for node in self._planned.graph
+            for node in self._planned.graph.all_nodes()
             if node.domain == "" and node.op_type in _KERNEL_OPERATORS
         }
 

@@ -13,7 +13,8 @@ def observed_tensors(planned: PlannedModel, settings: JobSettings) -> tuple[str,
     """Return the tensors that a job observes: those of its plan, or all that any plan may need."""
     if not settings.keep_calibration:
         return planned.plan.observed
-    return tuple(dict.fromkeys((*planned.plan.observed, *observable_tensors(planned.graph))))
+    every = observable_tensors(planned.prepared.model, planned.bodies)
+    return tuple(dict.fromkeys((*planned.plan.observed, *every)))
 
 
 def gathered(planned: PlannedModel, statistics: Statistics) -> Calibration:

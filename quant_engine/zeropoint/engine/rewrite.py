@@ -3,7 +3,6 @@
 The float operators stay; runtimes fuse each with the pairs around it into an integer kernel.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,45 +55,68 @@ def clamp_implied(clamp: ir.Node, qparams: QParams) -> bool:
 
 class _Rewriter:
     def __init__(self, edit: GraphEditor, plan: QuantPlan, parameters: Parameters) -> None:
-        graph = edit.graph
         self._edit = edit
         self._plan = plan
         self._parameters = parameters
-        self._nodes: Mapping[str | None, ir.Node] = {node.name: node for node in graph}
-        self._values = {value.name: value for value in graph.inputs}
-        for node in graph:
+        self._nodes: dict[str | None, ir.Node] = {}
+        self._values: dict[str | None, ir.Value] = {}
+        for node in edit.graph.all_nodes():
+            self._nodes[node.name] = node
             values = (*node.inputs, *node.outputs)
             self._values.update((value.name, value) for value in values if value is not None)
-        self._weights: dict[tuple[ir.Value, bytes, bytes], ir.Value] = {}
+        self._readers: dict[str, list[tuple[ir.Node, int]]] = {name: [] for name in plan.tensors}
+        for quant in plan.nodes.values():
+            node = self._nodes[quant.node]
+            for index, name in zip(quant.inputs, quant.tensors, strict=True):
+                self._readers[name].append((node, index))
+        self._stored: dict[tuple[ir.Value, bytes, bytes], ir.Value] = {}
+        self._weights: dict[tuple[ir.Value, ir.Graph], ir.Value] = {}
 
     def run(self) -> None:
         for quant in self._plan.nodes.values():
             self._quantize_weight(quant)
             self._quantize_bias(quant)
-        read = {
-            tensor.name: self._quantize_tensor(tensor) for tensor in self._plan.tensors.values()
-        }
+        for tensor in self._plan.tensors.values():
+            self._quantize_tensor(tensor)
         for quant in self._plan.nodes.values():
-            self._read_quantized(quant, read)
             self._keep_clamp(quant)
         self._guard_float_nodes()
         self._edit.remove_unused_constants()
 
     # Activations
 
-    def _quantize_tensor(self, tensor: TensorQuant) -> ir.Value:
+    def _quantize_tensor(self, tensor: TensorQuant) -> None:
+        """Let the nodes that are quantized read a tensor through codes.
+
+        Each graph has a pair of its own: runtimes look for the pairs around a node in its graph.
+        """
         value = self._values[tensor.name]
         qparams = self._parameters.tensors[tensor.name]
+        read: dict[ir.Graph, ir.Value] = {}
         if tensor.source is ParameterSource.WEIGHT:
-            return self._store(tensor.name, _constant(value), qparams)
-        return self._pair(value, qparams, everywhere=tensor.everywhere)
+            stored = self._store(tensor.name, _constant(value), qparams)
+        elif tensor.everywhere:
+            own = _graph(value.producer())
+            value = read[own] = self._pair(value, qparams, own, everywhere=True)
+        for node, index in self._readers[tensor.name]:
+            graph = _graph(node)
+            if graph in read:
+                pass
+            elif tensor.source is ParameterSource.WEIGHT:
+                read[graph] = self._load(tensor.name, stored, qparams, graph)
+            else:
+                read[graph] = self._pair(value, qparams, graph, everywhere=False)
+            node.replace_input_with(index, read[graph])
 
-    def _pair(self, value: ir.Value, qparams: QParams, *, everywhere: bool) -> ir.Value:
+    def _pair(
+        self, value: ir.Value, qparams: QParams, graph: ir.Graph, *, everywhere: bool
+    ) -> ir.Value:
         """Insert QuantizeLinear and DequantizeLinear behind `value`; return what they give.
 
         Args:
             value: A float tensor.
             qparams: Its parameters, for the whole tensor.
+            graph: The graph to insert them in: that of `value`, or one inside of it.
             everywhere: Whether all that read `value` shall read the result instead.
         """
         name = value.name or ""
@@ -107,20 +129,12 @@ class _Rewriter:
         dequantize_node = self._edit.node("DequantizeLinear", (codes, *parameters), name)
         result = dequantize_node.outputs[0]
         result.type, result.shape = value.type, value.shape
-        self._edit.insert_behind(value, quantize_node, dequantize_node)
+        self._edit.insert_behind(value, graph, quantize_node, dequantize_node)
         for node, index in uses:
             node.replace_input_with(index, result)
         if everywhere:
             self._edit.take_output(value, result)
         return result
-
-    def _read_quantized(self, quant: NodeQuant, read: Mapping[str, ir.Value]) -> None:
-        node = self._nodes[quant.node]
-        for index in quant.inputs:
-            value = node.inputs[index]
-            name = (value.name if value is not None else None) or ""
-            if name in read:
-                node.replace_input_with(index, read[name])
 
     def _keep_clamp(self, quant: NodeQuant) -> None:
         """Quantize in front of a clamp, too, where the quantized range does not imply it.
@@ -131,7 +145,8 @@ class _Rewriter:
             return
         qparams = self._parameters.tensors[quant.output]
         if not clamp_implied(self._nodes[quant.clamp], qparams):
-            self._pair(self._nodes[quant.node].outputs[0], qparams, everywhere=True)
+            node = self._nodes[quant.node]
+            self._pair(node.outputs[0], qparams, _graph(node), everywhere=True)
 
     # Constants
 
@@ -144,9 +159,13 @@ class _Rewriter:
         assert value is not None, quant.node
         # A tied weight stays one tensor wherever its parameters are the same.
         key = (value, qparams.scale.tobytes(), qparams.zero_point.tobytes())
-        if key not in self._weights:
-            self._weights[key] = self._store(value.name or "", _constant(value), qparams)
-        node.replace_input_with(quant.weight.index, self._weights[key])
+        name = _name(value)
+        if key not in self._stored:
+            self._stored[key] = self._store(name, _constant(value), qparams)
+        stored, graph = self._stored[key], _graph(node)
+        if (stored, graph) not in self._weights:
+            self._weights[stored, graph] = self._load(name, stored, qparams, graph)
+        node.replace_input_with(quant.weight.index, self._weights[stored, graph])
 
     def _quantize_bias(self, quant: NodeQuant) -> None:
         if quant.bias is None:
@@ -155,12 +174,16 @@ class _Rewriter:
         value = node.inputs[quant.bias.index]
         assert value is not None, quant.node
         qparams = self._parameters.biases[quant.node]
-        stored = self._store(value.name or "", _constant(value).reshape(-1), qparams)
-        node.replace_input_with(quant.bias.index, stored)
+        stored = self._store(_name(value), _constant(value).reshape(-1), qparams)
+        loaded = self._load(_name(value), stored, qparams, _graph(node))
+        node.replace_input_with(quant.bias.index, loaded)
 
     def _store(self, name: str, array: NDArray[Any], qparams: QParams) -> ir.Value:
-        """Store an array as integers; return the float value read through DequantizeLinear."""
-        stored = self._edit.constant(f"{name}_quantized", quantize(array, qparams))
+        """Store an array as integers."""
+        return self._edit.constant(f"{name}_quantized", quantize(array, qparams))
+
+    def _load(self, name: str, stored: ir.Value, qparams: QParams, graph: ir.Graph) -> ir.Value:
+        """Return stored integers as floats: read through DequantizeLinear in the graph."""
         attributes = {} if qparams.axis is None else {"axis": qparams.axis}
         node = self._edit.node(
             "DequantizeLinear",
@@ -169,14 +192,14 @@ class _Rewriter:
             attributes=attributes,
         )
         node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
-        node.outputs[0].shape = ir.Shape(array.shape)
-        self._edit.insert_first(node)
+        node.outputs[0].shape = stored.shape
+        self._edit.insert_first(graph, node)
         return node.outputs[0]
 
     # Nodes that stay float
 
     def _guard_float_nodes(self) -> None:
-        for node in tuple(self._edit.graph):
+        for node in tuple(self._edit.graph.all_nodes()):
             if node.op_type not in _REQUANTIZED or node.name in self._plan.nodes:
                 continue
             data = node.inputs[0]
@@ -200,7 +223,8 @@ class _Rewriter:
         peak = float(np.abs(array).max(initial=0.0))
         scale = np.array(peak / 2**30 if peak else 1.0, np.float32)
         name = (bias.name if bias is not None else None) or f"{node.name}_bias"
-        guarded = self._store(name, array, QParams(scale, np.array(0, np.int32), None))
+        qparams = QParams(scale, np.array(0, np.int32), None)
+        guarded = self._load(name, self._store(name, array, qparams), qparams, _graph(node))
         if len(node.inputs) <= index:
             node.resize_inputs(index + 1)
         node.replace_input_with(index, guarded)
@@ -210,6 +234,16 @@ def _constant(value: ir.Value | None) -> NDArray[Any]:
     array = constant(value)
     assert array is not None, value
     return array
+
+
+def _name(value: ir.Value | None) -> str:
+    return (value.name if value is not None else None) or ""
+
+
+def _graph(node: ir.Node | None) -> ir.Graph:
+    graph = node.graph if node is not None else None
+    assert isinstance(graph, ir.Graph), node
+    return graph
 
 
 def _channels(node: ir.Node, weight: NDArray[np.generic]) -> int:

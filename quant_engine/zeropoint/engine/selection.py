@@ -2,24 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
 
+from zeropoint.engine.bodies import Bodies
+from zeropoint.engine.kept import Kept
 from zeropoint.engine.names import NodeName, resolve_nodes, resolve_op_types
 from zeropoint.engine.ops import OpRule, Role, constant, rule_of
 from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.prepare import PreparedModel
 
 _DYNAMIC_OPSET = 11  # of DynamicQuantizeLinear
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Why a node stays float: UPPER_SNAKE reason and the same for people."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +38,9 @@ def select(
     selection: NodeSelection,
     *,
     user_nodes: Sequence[NodeName],
+    bodies: Bodies,
     dynamic: bool = False,
+    refused: Mapping[str, Kept] = MappingProxyType({}),
 ) -> Candidates:
     """Sort the nodes of a prepared model.
 
@@ -51,7 +48,9 @@ def select(
         prepared: The model.
         selection: The user's choice.
         user_nodes: Name and operator type of each node of the user's own model.
+        bodies: What can be quantized in bodies of If, Loop and Scan.
         dynamic: Whether activations are quantized as the model runs.
+        refused: Why further nodes stay float, by name.
 
     Raises:
         OptionError: a name or operator type that the user's model does not have.
@@ -60,11 +59,15 @@ def select(
     rules: dict[ir.Node, OpRule] = {}
     forced: set[ir.Node] = set()
     kept: dict[str, Kept] = {}
-    for node in prepared.model.graph:
+    for node in prepared.model.graph.all_nodes():
+        name = node.name or ""
         rule = rule_of(node)
-        why = choice.refuses(node, prepared.origins(node)) or _unfit(node, rule, dynamic)
+        why = choice.refuses(node, prepared.origins(node))
+        why = why or _unfit(node, rule, dynamic, prepared.opset)
+        if why is None and rule is not None:
+            why = bodies.refuses(node, rule) or refused.get(name)
         if why is not None or rule is None:
-            kept[node.name or ""] = why or _no_integer_form(node)
+            kept[name] = why or _no_integer_form(node)
             continue
         rules[node] = rule
         if choice.names(node, prepared.origins(node)):
@@ -108,10 +111,9 @@ def _no_integer_form(node: ir.Node) -> Kept:
     return Kept("NO_INTEGER_FORM", f"{node.op_type} has no integer form")
 
 
-def _unfit(node: ir.Node, rule: OpRule | None, dynamic: bool) -> Kept | None:
+def _unfit(node: ir.Node, rule: OpRule | None, dynamic: bool, version: int) -> Kept | None:
     if rule is None or (dynamic and not rule.dynamic):
         return _no_integer_form(node)
-    version = node.graph.opset_imports.get("", 0) if isinstance(node.graph, ir.Graph) else 0
     needed = _DYNAMIC_OPSET if dynamic else rule.min_opset
     if version < needed:
         return Kept(

@@ -9,6 +9,7 @@ from zeropoint.engine.clock import Clock
 from zeropoint.engine.convergence import ConvergenceMeter
 from zeropoint.engine.errors import CalibrationError, OptionError
 from zeropoint.engine.job import Batch, Convergence, JobSettings
+from zeropoint.engine.narrow import narrow_plan
 from zeropoint.engine.observe import Observer
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.parameters import Parameters, derive_parameters
@@ -38,6 +39,8 @@ class StaticJob(Job):
 
     def _calibration(self) -> CalibrationFigures:
         self._gathered = self._gather()
+        sketches = {name: tensor.sketch for name, tensor in self._gathered.tensors.items()}
+        self._planned = narrow_plan(self._planned, self._options, sketches)
         return self._gathered.figures()
 
     def _keep(self) -> Path | None:

@@ -1,0 +1,149 @@
+"""Bodies of If, Loop and Scan: which node holds which, and what of them can be quantized.
+
+Ranges come from observed tensors. Those in a body are carried out of it (`surface`), which for a
+Loop means one tensor for each iteration, all held at once: whether that can be done is decided
+here, before there is data.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Self
+
+import onnx_ir as ir
+
+from zeropoint.engine.kept import Kept
+from zeropoint.engine.ops import OpRule, constant
+from zeropoint.engine.origins import origins
+
+_IF_OPSET = 11  # from which on the branches of an If may give different shapes
+_LOOP_OPSET = 13  # from which on a Loop carries sequences
+_BODIES = frozenset({"If", "Loop", "Scan"})
+_FLOAT_BYTES = 4
+
+Path = tuple[tuple[ir.Node, ir.Graph], ...]
+"""Nodes with the body of each that leads to a graph, from the outermost to the innermost."""
+
+
+def paths(model: ir.Model) -> dict[ir.Graph, Path]:
+    """Return how to come to each graph of a model; () for the main graph."""
+    found: dict[ir.Graph, Path] = {model.graph: ()}
+    for node in model.graph.all_nodes():
+        assert isinstance(node.graph, ir.Graph), node.name
+        for body in bodies_of(node):
+            found[body] = (*found[node.graph], (node, body))
+    return found
+
+
+def bodies_of(node: ir.Node) -> Iterator[ir.Graph]:
+    """Return the graphs that a node holds."""
+    for attribute in node.attributes.values():
+        if attribute.type is ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type is ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+def iterations(path: Path) -> int | None:
+    """Return how often a body runs at most in one run of the model; None where that is open."""
+    total = 1
+    for node, _ in path:
+        if node.op_type == "If":
+            continue
+        trips = constant(node.inputs[0]) if node.op_type == "Loop" else None
+        if trips is None:
+            return None
+        total *= max(0, int(trips.reshape(-1)[0]))
+    return total
+
+
+class Bodies:
+    """The bodies of one model, as quantization sees them."""
+
+    def __init__(self, model: ir.Model, opset: int, observe_bytes: int | None) -> None:
+        """Look at a model.
+
+        Args:
+            model: The prepared model.
+            opset: Version of its default operator set.
+            observe_bytes: Budget for the activations held at once while observing; None where
+                nothing is to be observed.
+        """
+        self._paths = paths(model)
+        self._budget = observe_bytes
+        self._refused = {graph: self._refuses(path, opset) for graph, path in self._paths.items()}
+
+    @classmethod
+    def unobserved(cls, model: ir.Model, opset: int) -> Self:
+        """Look at a model that needs no ranges."""
+        return cls(model, opset, None)
+
+    def refuses(self, node: ir.Node, rule: OpRule) -> Kept | None:
+        """Return why a node stays float because of where it stands; None where it need not."""
+        assert isinstance(node.graph, ir.Graph), node.name
+        if not self._paths[node.graph]:
+            return None
+        read = [node.inputs[index] for index in rule.activation_inputs(node)]
+        why = self._refused[node.graph]
+        for value in (*read, node.outputs[0]):
+            why = why or self.hides(value)
+        return why
+
+    def hides(self, value: ir.Value | None) -> Kept | None:
+        """Return why a tensor cannot be observed because of where it is; None where it can."""
+        if value is None or value.graph is None or constant(value) is not None:
+            return None
+        path = self._paths[value.graph]
+        if not path or self._budget is None or self._refused[value.graph] is not None:
+            return self._refused[value.graph]
+        times = iterations(path)
+        assert times is not None, value.name
+        return None if times == 1 else _too_large(value, times, self._budget)
+
+    def _refuses(self, path: Path, opset: int) -> Kept | None:
+        for node, body in path:
+            name = f"the {node.op_type} {next(iter(origins(node)), node.name)!r}"
+            if node.domain or node.op_type not in _BODIES:
+                return Kept("IN_SUBGRAPH", f"inside of {name}, whose body stays as it is")
+            if self._budget is None:
+                continue
+            if node.op_type == "Scan":
+                return Kept("IN_SCAN", f"inside of {name}: what a Scan computes is not observed")
+            needed = _LOOP_OPSET if node.op_type == "Loop" else _IF_OPSET
+            if opset < needed:
+                return Kept(
+                    "OPSET_TOO_LOW",
+                    f"inside of {name}: its tensors can be observed from opset {needed}, and this "
+                    f"model has {opset}",
+                )
+            if iterations(((node, body),)) is None:
+                return Kept(
+                    "LOOP_LENGTH_UNKNOWN",
+                    f"inside of {name}: it has no constant trip count, so nobody knows how many "
+                    "tensors there are to observe",
+                )
+        return None
+
+
+def _too_large(value: ir.Value, times: int, budget: int) -> Kept | None:
+    """Return why the tensors of all iterations cannot be held; sizes not known count as one."""
+    if value.shape is None:
+        return Kept("LOOP_SIZE_UNKNOWN", f"the size of {value.name} in a Loop is not known")
+    sizes = [size for size in value.shape if isinstance(size, int)]
+    size = times * math.prod(sizes) * _FLOAT_BYTES
+    if size <= budget:
+        return None
+    return Kept(
+        "LOOP_TOO_LARGE",
+        f"{value.name} would take {size} bytes in {times} iterations; {budget} can be observed",
+    )
+
+
+def repeats(model: ir.Model) -> Mapping[str, int]:
+    """Return how often each tensor of a Loop is computed at most, where that is more than once."""
+    found: dict[str, int] = {}
+    for graph, path in paths(model).items():
+        times = iterations(path)
+        if times is not None and times > 1:
+            values = (*graph.inputs, *(value for node in graph for value in node.outputs))
+            found.update((value.name or "", times) for value in values)
+    return found
