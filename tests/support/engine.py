@@ -1,7 +1,7 @@
 """Running the engine, and looking at what ONNX Runtime makes of its results."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,11 @@ class Quantized:
 
 
 def quantize(
-    source: Path, batches: Iterable[Feeds], options: Options, workspace: Path
+    source: Path, batches: Iterable[Feeds], options: Options, workspace: Path, **settings: Any
 ) -> Quantized:
     """Run a whole job in this process."""
     workspace.mkdir(parents=True, exist_ok=True)
-    with open_job(source, options, JobSettings(workspace=workspace)) as job:
+    with open_job(source, options, JobSettings(workspace=workspace, **settings)) as job:
         for batch in batches:
             job.observe(batch)
         result = job.finish()
@@ -86,13 +86,22 @@ def run(path: Path, feeds: Feeds, *, optimize: bool = True) -> list[Array]:
 
 
 def kernels(path: Path, folder: Path) -> Counter[str]:
-    """Count the operators of a model as ONNX Runtime runs it at its default level."""
+    """Count the operators of a model, bodies included, as ONNX Runtime runs it by default."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.optimized_model_filepath = str(folder / "optimized.onnx")
     ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     graph = onnx.load(folder / "optimized.onnx", load_external_data=False).graph
-    return Counter(node.op_type for node in graph.node)
+    return Counter(node.op_type for node in all_nodes(graph))
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Return the nodes of a graph and of the bodies inside of it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                yield from all_nodes(body)
 
 
 def sqnr_db(reference: Array, other: Array) -> float:

@@ -55,8 +55,12 @@ class GraphBuilder:
             inputs.append(self.weight(f"{output}_b", c_out))
         return self.node("Conv", inputs, output, pads=[1, 1, 1, 1])
 
+    def graph(self, name: str = "graph") -> onnx.GraphProto:
+        """Return the graph alone, as a body of another."""
+        return helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.initializers)
+
     def model(self, **metadata: str) -> onnx.ModelProto:
-        graph = helper.make_graph(self.nodes, "graph", self.inputs, self.outputs, self.initializers)
+        graph = self.graph()
         opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
         helper.set_model_props(model, metadata)

@@ -61,14 +61,22 @@ def fold_constants(model: ir.Model, weights: WeightFile) -> None:
     whose size is not known beforehand or is out of proportion, and outputs of the graph.
     ONNX Runtime computes the values, so that they are those that it would compute later.
     """
-    graph = model.graph
+    for graph in tuple(model.graphs()):
+        _fold(model, graph, weights)
+    remove_unused(model.graph)
+
+
+def _fold(model: ir.Model, graph: ir.Graph, weights: WeightFile) -> None:
+    """Fold in one graph; those around it are done, so that their values are constants.
+
+    On its own, because what is in a branch that is never taken may fail.
+    """
     folded = _foldable(graph)
     results = [value for node in folded for value in node.outputs if _is_wanted(value, folded)]
     for batch in _batches(results):
         arrays = _evaluate(model, batch, folded, weights.path.with_name("constants.onnx"))
         for value, array in zip(batch, arrays, strict=False):
-            _replace(graph, value, array, weights)
-    remove_unused(graph)
+            _replace(model.graph, value, array, weights)
 
 
 def _foldable(graph: ir.Graph) -> dict[ir.Node, None]:

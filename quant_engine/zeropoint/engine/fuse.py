@@ -37,19 +37,31 @@ class _Affine:
 
 
 def fuse_affine(graph: ir.Graph, weights: WeightFile) -> None:
-    """Fold affine functions of each channel into the node before them, in place."""
+    """Fold affine functions of each channel into the node before them, in place.
+
+    Args:
+        graph: The main graph; bodies inside of it are done, too.
+        weights: Where large tensors are put.
+    """
     editor = GraphEditor(graph)
-    for node in graph:
-        layer = _Layer.of(node)
-        if layer is None:
-            continue
-        followers, affine = _affine_followers(layer)
-        if not followers or not layer.take(affine, editor, weights):
-            continue
-        for follower in followers:
-            merge_output(graph, follower, node.outputs[0], take_name=True)
-            add_origins(node, origins(follower))
+    for inner in (graph, *graph.subgraphs()):
+        for node in inner:
+            _fuse_followers(inner, node, editor, weights)
     remove_unused(graph)
+
+
+def _fuse_followers(
+    graph: ir.Graph, node: ir.Node, editor: GraphEditor, weights: WeightFile
+) -> None:
+    layer = _Layer.of(node)
+    if layer is None:
+        return
+    followers, affine = _affine_followers(layer)
+    if not followers or not layer.take(affine, editor, weights):
+        return
+    for follower in followers:
+        merge_output(graph, follower, node.outputs[0], take_name=True)
+        add_origins(node, origins(follower))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,16 @@ import onnx_ir as ir
 
 
 def drop_no_ops(graph: ir.Graph) -> None:
-    """Remove Identity, Cast to the same type and Dropout (it acts in training only), in place."""
-    for node in graph:
-        source = node.inputs[0] if node.inputs else None
-        if source is not None and _is_no_op(node, source):
-            merge_output(graph, node, source)
+    """Remove Identity, Cast to the same type and Dropout (it acts in training only), in place.
+
+    Args:
+        graph: The main graph; bodies inside of it are done, too.
+    """
+    for inner in (graph, *graph.subgraphs()):
+        for node in inner:
+            source = node.inputs[0] if node.inputs else None
+            if source is not None and _is_no_op(node, source):
+                merge_output(inner, node, source)
 
 
 def merge_output(
@@ -43,10 +48,11 @@ def merge_output(
 
 
 def remove_unused(graph: ir.Graph) -> None:
-    """Remove nodes and constants of the main graph that nothing reads, in place."""
-    for node in reversed(graph):
-        if not any(value.uses() or value.is_graph_output() for value in node.outputs):
-            graph.remove(node, safe=True)
+    """Remove nodes of all graphs and constants of the main graph that nothing reads, in place."""
+    for inner in reversed((graph, *graph.subgraphs())):
+        for node in reversed(inner):
+            if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+                inner.remove(node, safe=True)
     for name, value in tuple(graph.initializers.items()):
         if not (value.uses() or value.is_graph_output() or value.is_graph_input()):
             del graph.initializers[name]

@@ -1,0 +1,367 @@
+"""Static quantization inside the branches of If: kernels, results, names, and what is never run."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+from support.engine import Feeds, Quantized, all_nodes, kernels, quantize, run, sqnr_db, static
+from support.graphs import Array, GraphBuilder, normal_batches
+
+from zeropoint.engine import (
+    JobSettings,
+    NodeSelection,
+    NothingToQuantize,
+    OptionError,
+    QuantType,
+    open_job,
+)
+
+SHAPE = (2, 3, 8, 8)
+IMAGES = [batch["x"] for batch in normal_batches({"x": SHAPE}, count=6)]
+
+
+def flagged(*flags: str, taken: Sequence[bool] = (True, False)) -> list[Feeds]:
+    """Every image with every combination of flags."""
+    batches: list[Feeds] = [{"x": image} for image in IMAGES]
+    for flag in flags:
+        batches = [{**b, flag: np.array(value)} for b in batches for value in taken]
+    return batches
+
+
+def outer(*flags: str, opset: int = 13) -> GraphBuilder:
+    b = GraphBuilder(opset)
+    b.input("x", ["N", 3, 8, 8])
+    for flag in flags:
+        b.input(flag, [], TensorProto.BOOL)
+    return b
+
+
+def convolving(name: str, data: str = "x", seed: int = 1, c_in: int = 3) -> GraphBuilder:
+    """A body of a convolution and a Relu; all names begin with `name`."""
+    body = GraphBuilder(seed=seed)
+    body.node("Relu", [body.conv(data, f"{name}/c", c_in, 4)], f"{name}/r")
+    body.output(f"{name}/r")
+    return body
+
+
+def choose(b: GraphBuilder, flag: str, output: str, then: GraphBuilder, other: GraphBuilder) -> str:
+    branches = {"then_branch": then.graph("then"), "else_branch": other.graph("else")}
+    return b.node("If", [flag], output, **branches)
+
+
+def two_branches() -> GraphBuilder:
+    b = outer("flag")
+    choose(b, "flag", "y", convolving("a"), convolving("b", seed=2))
+    b.output("y")
+    return b
+
+
+def agree(result: Quantized, batches: Iterable[Feeds], least_db: float = 25.0) -> None:
+    for batch in batches:
+        for reference, quantized in zip(
+            run(result.source, batch), run(result.path, batch), strict=True
+        ):
+            assert reference.shape == quantized.shape
+            assert sqnr_db(reference, quantized) > least_db
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("weight_type", list(QuantType))
+def test_both_branches_run_on_integers(
+    tmp_path: Path, per_channel: bool, weight_type: QuantType
+) -> None:
+    source = two_branches().save(tmp_path)
+    options = static(weight_type=weight_type, per_channel=per_channel)
+    result = quantize(source, flagged("flag"), options, tmp_path / "job")
+    found = kernels(result.path, tmp_path)
+    assert found["QLinearConv"] == 2
+    assert not {"Conv", "FusedConv"} & set(found)
+    assert found["QuantizeLinear"] == 2, "only the input, in each branch"
+    (count,) = result.report.verification.kernels
+    assert (count.op_type, count.nodes, count.integer) == ("Conv", 2, 2)
+    assert result.report.warnings == ()
+    agree(result, flagged("flag"))
+    assert result.states() == {
+        "if_y": "NO_INTEGER_FORM",
+        "conv_a/c": "quantized",
+        "relu_a/r": "quantized",
+        "conv_b/c": "quantized",
+        "relu_b/r": "quantized",
+    }
+
+
+def test_branches_in_branches_that_read_all_around_them(tmp_path: Path) -> None:
+    b = outer("outer", "inner")
+    b.node("Relu", [b.conv("x", "stem", 3, 4)], "stem/r")
+    nearer = convolving("near", "stem/r", seed=3, c_in=4)
+    deep = convolving("deep", "near/r", seed=4, c_in=4)  # of the body around it
+    deeper = convolving("deeper", "stem/r", seed=5, c_in=4)  # of the main graph
+    del nearer.outputs[:]
+    choose(nearer, "inner", "near/y", deep, deeper)
+    nearer.output("near/y")
+    choose(b, "outer", "y", nearer, convolving("far", "x", seed=6))
+    b.output("y")
+    batches = flagged("outer", "inner")
+    result = quantize(b.save(tmp_path), batches, static(), tmp_path / "job")
+    assert kernels(result.path, tmp_path)["QLinearConv"] == 5
+    assert set(result.states().values()) == {"quantized", "NO_INTEGER_FORM"}
+    agree(result, batches)
+
+
+def test_integers_flow_inside_a_branch(tmp_path: Path) -> None:
+    """A residual block with a pooling in the branch; the other one passes the input on."""
+    b = outer("flag")
+    body = convolving("a", c_in=3)
+    del body.outputs[:]
+    body.node("Add", [body.conv("a/r", "a/d", 4, 4), "a/r"], "a/sum")
+    body.node("MaxPool", ["a/sum"], "a/pool", kernel_shape=[2, 2], strides=[2, 2])
+    body.conv("a/pool", "a/y", 4, 3)
+    body.output("a/y")
+    same = GraphBuilder()
+    same.node("Identity", ["x"], "same")
+    same.output("same")
+    choose(b, "flag", "y", body, same)
+    b.output("y")
+    result = quantize(b.save(tmp_path), flagged("flag"), static(), tmp_path / "job")
+    found = kernels(result.path, tmp_path)
+    assert (found["QLinearConv"], found["QLinearAdd"], found["QuantizeLinear"]) == (3, 1, 1)
+    agree(result, flagged("flag"))
+
+
+def test_value_of_the_main_graph_that_all_graphs_read(tmp_path: Path) -> None:
+    b = outer("flag")
+    b.node("Relu", [b.conv("x", "stem", 3, 4)], "r")
+    choose(b, "flag", "chosen", convolving("a", "r", 1, 4), convolving("b", "r", 2, 4))
+    b.node("Add", [b.conv("r", "c", 4, 4), "chosen"], "y")
+    b.output("y")
+    result = quantize(b.save(tmp_path), flagged("flag"), static(), tmp_path / "job")
+    assert kernels(result.path, tmp_path)["QLinearConv"] == 4
+    assert [t.name for t in result.report.plan.tensors].count("r") == 1
+    agree(result, flagged("flag"))
+
+
+def test_gemm_and_matmul_with_bias_in_branches(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("x", ["N", 6])
+    b.input("flag", [], TensorProto.BOOL)
+    then, other = GraphBuilder(), GraphBuilder(seed=1)
+    bias = then.weight("a/b", 1, 5)
+    then.node("Gemm", ["x", then.weight("a/w", 6, 5), bias], "a/y", alpha=0.5, beta=2.0)
+    then.output("a/y")
+    product = other.node("MatMul", ["x", other.weight("b/w", 6, 5)], "b/p")
+    other.node("Add", [product, other.weight("b/b", 5)], "b/y")
+    other.output("b/y")
+    choose(b, "flag", "y", then, other)
+    b.output("y")
+    batches = [
+        {**batch, "flag": np.array(flag)}
+        for batch in normal_batches({"x": (4, 6)})
+        for flag in (True, False)
+    ]
+    result = quantize(b.save(tmp_path), batches, static(), tmp_path / "job")
+    assert kernels(result.path, tmp_path)["QGemm"] == 2
+    agree(result, batches)
+
+
+def test_normalization_is_folded_in_branches(tmp_path: Path) -> None:
+    b = outer("flag")
+    body = GraphBuilder()
+    figures = [
+        body.constant(f"a/{n}", np.abs(body.rng.standard_normal(4)).astype(np.float32))
+        for n in ("scale", "bias", "mean", "variance")
+    ]
+    body.node("BatchNormalization", [body.conv("x", "a/c", 3, 4), *figures], "a/n")
+    body.node("Relu", ["a/n"], "a/y")
+    body.output("a/y")
+    choose(b, "flag", "y", body, convolving("b"))
+    b.output("y")
+    result = quantize(b.save(tmp_path), flagged("flag"), static(), tmp_path / "job")
+    found = kernels(result.path, tmp_path)
+    assert found["QLinearConv"] == 2
+    assert not found["BatchNormalization"]
+    agree(result, flagged("flag"))
+
+
+# What other graphs read
+
+
+def test_relu_is_not_absorbed_where_a_body_reads_what_is_before_it(tmp_path: Path) -> None:
+    b = outer("flag")
+    b.node("Relu", [b.conv("x", "c", 3, 4)], "r")
+    then, other = GraphBuilder(), GraphBuilder()
+    then.node("Neg", ["c"], "negative")
+    then.output("negative")
+    other.node("Abs", ["r"], "positive")
+    other.output("positive")
+    choose(b, "flag", "y", then, other)
+    b.output("y")
+    result = quantize(b.save(tmp_path), flagged("flag"), static(), tmp_path / "job")
+    agree(result, flagged("flag"))
+    assert run(result.path, flagged("flag")[0])[0].max() > 0, "what the Relu would have cut off"
+
+
+def test_outputs_of_a_branch_keep_their_range(tmp_path: Path) -> None:
+    b = outer("flag")
+    branches: dict[str, Any] = {}
+    for key in ("then_branch", "else_branch"):
+        body = convolving(key)
+        body.output(f"{key}/c")
+        branches[key] = body.graph(key)
+    node = onnx.helper.make_node("If", ["flag"], ["r", "c"], "choose", **branches)
+    b.nodes.append(node)
+    b.output("r")
+    b.output("c")
+    result = quantize(b.save(tmp_path), flagged("flag"), static(), tmp_path / "job")
+    agree(result, flagged("flag"))
+    for batch in flagged("flag"):
+        positive, whole = run(result.path, batch)
+        assert positive.min() == 0 > whole.min()
+
+
+# Names
+
+
+def test_branches_may_share_all_their_names(tmp_path: Path) -> None:
+    b = outer("flag")
+    choose(b, "flag", "y", convolving("same", seed=1), convolving("same", seed=2))
+    b.output("y")
+    source = b.save(tmp_path)
+    result = quantize(source, flagged("flag"), static(), tmp_path / "job")
+    assert kernels(result.path, tmp_path)["QLinearConv"] == 2
+    agree(result, flagged("flag"))
+    spoken = [node.name for node in result.report.plan.nodes]
+    assert sorted(spoken) == ["conv_same/c"] * 2 + ["if_y"] + ["relu_same/r"] * 2
+    excluded = static(selection=NodeSelection(nodes_to_exclude=("conv_same/c",)))
+    with pytest.raises(NothingToQuantize, match="excluded by nodes_to_exclude"):
+        quantize(source, flagged("flag"), excluded, tmp_path / "none")
+
+
+def test_nodes_of_branches_go_by_the_users_names(tmp_path: Path) -> None:
+    source = two_branches().save(tmp_path)
+    options = static(selection=NodeSelection(nodes_to_exclude=("conv_a/*",)))
+    result = quantize(source, flagged("flag"), options, tmp_path / "job")
+    assert result.states()["conv_a/c"] == "EXCLUDED"
+    assert result.states()["conv_b/c"] == "quantized"
+    assert kernels(result.path, tmp_path)["QLinearConv"] == 1
+    unknown = static(selection=NodeSelection(nodes_to_exclude=("conv_a/d",)))
+    with pytest.raises(OptionError, match="did you mean 'conv_a/c'"):
+        quantize(source, flagged("flag"), unknown, tmp_path / "unknown")
+
+
+def test_weight_of_both_branches_is_stored_once(tmp_path: Path) -> None:
+    b = outer("flag")
+    b.weight("w", 4, 3, 3, 3)
+    bodies = []
+    for name, data in (("a", "x"), ("b", "x")):
+        body = GraphBuilder()
+        body.node("Conv", [data, "w"], f"{name}/c", strides=[1 if name == "a" else 2] * 2)
+        body.output(f"{name}/c")
+        bodies.append(body)
+    choose(b, "flag", "y", *bodies)
+    b.output("y")
+    result = quantize(b.save(tmp_path), flagged("flag"), static(), tmp_path / "job")
+    assert kernels(result.path, tmp_path)["QLinearConv"] == 2
+    sizes = [tensor.dims for tensor in result.model.graph.initializer if len(tensor.dims) == 4]
+    assert sizes == [[4, 3, 3, 3]]
+    read = [n.input[0] for n in all_nodes(result.model.graph) if n.op_type == "DequantizeLinear"]
+    assert read.count("w_quantized") == 2
+    agree(result, flagged("flag"))
+
+
+# What no batch reaches
+
+
+def test_branch_that_is_never_taken_stays_float(tmp_path: Path) -> None:
+    source = two_branches().save(tmp_path)
+    result = quantize(source, flagged("flag", taken=[True]), static(), tmp_path / "job")
+    states = result.states()
+    assert (states["conv_a/c"], states["conv_b/c"]) == ("quantized", "NEVER_RUN")
+    assert states["relu_b/r"] == "NEVER_RUN"
+    (why,) = (n.message for n in result.report.plan.nodes if n.name == "conv_b/c")
+    assert why.startswith("b/r was empty or not computed in every batch")
+    assert kernels(result.path, tmp_path)["QLinearConv"] == 1
+    agree(result, flagged("flag", taken=[True]))
+    agree(result, flagged("flag", taken=[False]), least_db=120)
+
+
+def test_nothing_that_batches_reach_is_an_error(tmp_path: Path) -> None:
+    b = outer("flag")
+    same = GraphBuilder()
+    same.node("Neg", ["x"], "negative")
+    same.output("negative")
+    choose(b, "flag", "y", same, convolving("b"))
+    b.output("y")
+    with pytest.raises(NothingToQuantize, match="b/r was empty or not computed") as caught:
+        quantize(b.save(tmp_path), flagged("flag", taken=[True]), static(), tmp_path / "job")
+    assert caught.value.reason == "NOTHING_TO_QUANTIZE"
+
+
+def test_tensors_that_are_empty_in_every_batch_stay_float(tmp_path: Path) -> None:
+    b = GraphBuilder()
+    for name in ("x", "none"):
+        b.input(name, ["N" if name == "x" else "M", 3, 8, 8])
+        b.node("Relu", [b.conv(name, f"{name}/c", 3, 4)], f"{name}/r")
+        b.conv(f"{name}/r", f"{name}/y", 4, 4)
+        b.output(f"{name}/y")
+    empty: Array = np.zeros((0, 3, 8, 8), np.float32)
+    batches: list[Feeds] = [{"x": image, "none": empty} for image in IMAGES]
+    result = quantize(b.save(tmp_path), batches, static(), tmp_path / "job")
+    states = result.states()
+    assert {states[f"conv_x/{name}"] for name in "cy"} == {"quantized"}
+    assert {states[f"conv_none/{name}"] for name in "cy"} == {"NEVER_RUN"}
+    assert kernels(result.path, tmp_path)["QLinearConv"] == 2
+    some = {"x": IMAGES[0], "none": IMAGES[1]}
+    assert sqnr_db(run(result.source, some)[1], run(result.path, some)[1]) > 120
+
+
+def test_branches_of_different_shapes_need_opset_11(tmp_path: Path) -> None:
+    b = outer("flag", opset=10)
+    choose(b, "flag", "chosen", convolving("a"), convolving("b"))
+    b.conv("x", "c", 3, 4)
+    b.node("Add", ["c", "chosen"], "y")
+    b.output("y")
+    result = quantize(b.save(tmp_path), flagged("flag"), static(), tmp_path / "job")
+    states = result.states()
+    assert states["conv_c"] == "quantized"
+    assert states["conv_a/c"] == states["conv_b/c"] == "OPSET_TOO_LOW"
+    agree(result, flagged("flag"))
+
+
+def test_order_of_batches_does_not_change_a_byte(tmp_path: Path) -> None:
+    source = two_branches().save(tmp_path)
+    forward = quantize(source, flagged("flag"), static(), tmp_path / "forward")
+    backward = quantize(source, flagged("flag")[::-1], static(), tmp_path / "backward")
+    assert forward.path.read_bytes() == backward.path.read_bytes()
+
+
+# Without data
+
+
+def test_calibration_holds_what_any_options_need_in_branches(tmp_path: Path) -> None:
+    source = two_branches().save(tmp_path)
+    for name in ("data", "same", "other"):
+        (tmp_path / name).mkdir()
+    settings = JobSettings(workspace=tmp_path / "data", keep_calibration=True)
+    with open_job(source, static(), settings) as job:
+        for batch in flagged("flag", taken=[True]):
+            job.observe(batch)
+        first = job.finish()
+    with open_job(
+        source, static(), JobSettings(workspace=tmp_path / "same"), first.calibration
+    ) as job:
+        assert job.finish().files[0].read_bytes() == first.files[0].read_bytes()
+    # Without its Relu the convolution has a range of its own.
+    options = static(per_channel=True, selection=NodeSelection(nodes_to_exclude=("relu_a/r",)))
+    with open_job(
+        source, options, JobSettings(workspace=tmp_path / "other"), first.calibration
+    ) as job:
+        second = job.finish()
+    result = Quantized(source, second.files[0], second.report)
+    states = result.states()
+    assert (states["conv_a/c"], states["relu_a/r"]) == ("quantized", "EXCLUDED")
+    assert states["conv_b/c"] == "NEVER_RUN"
+    agree(result, flagged("flag"))
