@@ -186,6 +186,70 @@ def test_normalization_is_folded_in_branches(tmp_path: Path) -> None:
     agree(result, flagged("flag"))
 
 
+@pytest.mark.parametrize("opset", [11, 12, 16, 18, 21])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_opsets(tmp_path: Path, opset: int, per_channel: bool) -> None:
+    """Per-channel scales need opset 13: bodies are converted with the rest, or Q/DQ are others."""
+    b = outer("flag", opset=opset)
+    body = GraphBuilder()
+    body.node("GlobalAveragePool", [body.conv("x", "a/c", 3, 4)], "a/p")
+    axes = [] if opset < 13 else [body.constant("axes", np.array([2, 3]))]
+    attribute = {"axes": [2, 3]} if opset < 13 else {}
+    body.node("Squeeze", ["a/p", *axes], "a/s", **attribute)
+    body.node("Gemm", ["a/s", body.weight("a/w", 4, 5), body.weight("a/b", 5)], "a/y")
+    body.output("a/y")
+    other = GraphBuilder(seed=2)
+    other.node("Flatten", ["x"], "b/f")
+    other.node("Gemm", ["b/f", other.weight("b/w", 192, 5), other.weight("b/b", 5)], "b/y")
+    other.output("b/y")
+    choose(b, "flag", "y", body, other)
+    b.output("y")
+    options = static(per_channel=per_channel)
+    result = quantize(b.save(tmp_path), flagged("flag"), options, tmp_path / "job")
+    found = kernels(result.path, tmp_path)
+    assert (found["QLinearConv"], found["QGemm"]) == (1, 2)
+    agree(result, flagged("flag"))
+
+
+def test_convolution_that_is_excluded_in_a_branch_stays_float(tmp_path: Path) -> None:
+    """ONNX Runtime would quantize it by itself, since it stands between Q/DQ pairs."""
+    b = outer("flag")
+    body = convolving("a")
+    body.outputs.pop()
+    body.conv(body.conv("a/r", "a/d", 4, 4), "a/y", 4, 4)
+    body.output("a/y")
+    choose(b, "flag", "y", body, convolving("b"))
+    b.output("y")
+    options = static(selection=NodeSelection(nodes_to_exclude=("conv_a/d",)))
+    result = quantize(b.save(tmp_path), flagged("flag"), options, tmp_path / "job")
+    found = kernels(result.path, tmp_path)
+    assert (found["QLinearConv"], found["Conv"]) == (3, 1)
+    agree(result, flagged("flag"))
+
+
+def test_signed_activations_are_clamped_in_branches(tmp_path: Path) -> None:
+    source = two_branches().save(tmp_path)
+    options = static(activation_type=QuantType.QINT8)
+    result = quantize(source, flagged("flag"), options, tmp_path / "job")
+    assert kernels(result.path, tmp_path)["QLinearConv"] == 2
+    agree(result, flagged("flag"))
+    assert all(run(result.path, batch)[0].min() == 0 for batch in flagged("flag"))
+
+
+def test_observing_in_groups_gives_the_same_ranges(tmp_path: Path) -> None:
+    source = two_branches().save(tmp_path)
+    whole = quantize(source, flagged("flag"), static(), tmp_path / "whole")
+    parts = quantize(source, flagged("flag"), static(), tmp_path / "parts", observe_bytes=1)
+    assert len(list((tmp_path / "parts").glob("observed-*"))) > 1
+    ranges = [
+        {t.name: (t.low, t.high) for t in result.report.plan.tensors if t.low is not None}
+        for result in (whole, parts)
+    ]
+    assert ranges[0].keys() == ranges[1].keys() == {"x", "a/r", "b/r"}
+    for name, bounds in ranges[0].items():
+        assert ranges[1][name] == pytest.approx(bounds, rel=1e-5)
+
+
 # What other graphs read
 
 

@@ -13,7 +13,7 @@ _QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
 class GraphEditor:
-    """Adds to one model, in place: nodes to any of its graphs, constants to the main one.
+    """Adds to one model, in place: to its main graph, and to bodies inside of that.
 
     All graphs of a model can read the constants of the main graph.
     """
@@ -35,7 +35,7 @@ class GraphEditor:
         if contrib_qdq:
             graph.opset_imports.setdefault(self._qdq_domain, 1)
         self._taken = taken_names(graph)
-        self._parameters: dict[int, tuple[ir.Value, ir.Value]] = {}
+        self._parameters: dict[tuple[int, ir.Graph], tuple[ir.Value, ir.Value]] = {}
         # Keeps the keys of `_parameters` alive, so that no id is given twice.
         self._seen: list[QParams] = []
 
@@ -70,8 +70,10 @@ class GraphEditor:
             output.name = self.unique(f"{base}_Output")
         return node
 
-    def constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
-        """Add an initializer."""
+    def constant(
+        self, name: str, array: NDArray[np.generic], graph: ir.Graph | None = None
+    ) -> ir.Value:
+        """Add an initializer, to the main graph where no other is given."""
         unique = self.unique(name)
         # `ir.tensor` would ask of what kind the array is, for longer than all the rest takes.
         tensor: ir.TensorProtocol = ir.Tensor(array, name=unique)
@@ -83,18 +85,21 @@ class GraphEditor:
             type=ir.TensorType(tensor.dtype),
             const_value=tensor,
         )
-        self.graph.register_initializer(value)
+        (self.graph if graph is None else graph).register_initializer(value)
         return value
 
-    def parameters(self, name: str, qparams: QParams) -> tuple[ir.Value, ir.Value]:
-        """Return scale and zero point as initializers; one pair for each QParams object."""
-        if id(qparams) not in self._parameters:
+    def parameters(
+        self, name: str, qparams: QParams, graph: ir.Graph | None = None
+    ) -> tuple[ir.Value, ir.Value]:
+        """Return scale and zero point as initializers; one pair for a QParams object in a graph."""
+        key = id(qparams), graph if graph is not None else self.graph
+        if key not in self._parameters:
             self._seen.append(qparams)
-            self._parameters[id(qparams)] = (
-                self.constant(f"{name}_scale", qparams.scale),
-                self.constant(f"{name}_zero_point", qparams.zero_point),
+            self._parameters[key] = (
+                self.constant(f"{name}_scale", qparams.scale, graph),
+                self.constant(f"{name}_zero_point", qparams.zero_point, graph),
             )
-        return self._parameters[id(qparams)]
+        return self._parameters[key]
 
     def insert_first(self, graph: ir.Graph, *nodes: ir.Node) -> None:
         """Insert nodes that read only inputs, initializers and values of outer graphs."""

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ class LoadedModel:
         opset: Version of the default operator set.
         signature: Inputs that must be fed, and outputs.
         nodes: The user's nodes in their order, those of subgraphs after the node that holds them.
-        tensors: Names that one tensor alone has: of inputs, and of what nodes compute.
+        tensors: Names of the inputs and of what the nodes of the main graph compute, and of what
+            those of bodies do where no other tensor has the same.
         warnings: What of the file is not taken over.
     """
 
@@ -135,12 +137,17 @@ def _parse(runnable: Path) -> onnx.ModelProto:
 
 
 def _activations(model: ir.Model) -> frozenset[str]:
-    names = Counter(
-        value.name
-        for graph in model.graphs()
-        for value in (*graph.inputs, *(value for node in graph for value in node.outputs))
-    )
-    return frozenset(name for name, count in names.items() if name and count == 1)
+    own = set(_computed(model.graph))
+    names = Counter(own)
+    for body in model.graph.subgraphs():
+        names.update(_computed(body))
+    unique = (name for name, count in names.items() if count == 1)
+    return frozenset(own.union(unique))
+
+
+def _computed(graph: ir.Graph) -> Iterator[str]:
+    values = (*graph.inputs, *(value for node in graph for value in node.outputs))
+    return (value.name for value in values if value.name)
 
 
 def _left_out(proto: onnx.ModelProto) -> tuple[report.Warning, ...]:

@@ -121,7 +121,8 @@ class _Rewriter:
         """
         name = value.name or ""
         uses = tuple(value.uses()) if everywhere else ()
-        parameters = self._edit.parameters(name, qparams)
+        # ONNX Runtime turns int8 pairs into uint8 only where their constants are in their graph.
+        parameters = self._edit.parameters(name, qparams, graph)
         quantize_node = self._edit.node("QuantizeLinear", (value, *parameters), name)
         codes = quantize_node.outputs[0]
         codes.type = ir.TensorType(ir.DataType.from_numpy(qparams.zero_point.dtype))
