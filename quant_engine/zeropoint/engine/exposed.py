@@ -86,9 +86,7 @@ class ExposedModel:
         """
         known = _inferred_bytes(self._proto, shapes)
         largest = max(known.values(), default=0)
-        return {
-            name: known.get(name, largest) * self._repeats.get(name, 1) for name in self.hidden
-        }
+        return {name: known.get(name, largest) * self._repeats.get(name, 1) for name in self.hidden}
 
 
 def _inferred_bytes(source: onnx.ModelProto, shapes: Shapes) -> dict[str, int]:
