@@ -61,7 +61,7 @@ class Sketch:
             SketchOverflowError: more than 2^63 - 1 elements in all; nothing is changed.
         """
         self._check_room(other.elements)
-        self._pages.add(*other._pages.codes_and_counts())
+        self._pages.merge(other._pages)
         self._tally = self._tally.plus(other._tally)
 
     def copy(self) -> "Sketch":
