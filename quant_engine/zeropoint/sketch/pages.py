@@ -14,13 +14,14 @@ from zeropoint.sketch.grid import CODES
 PAGE_CODES: Final = 128
 PAGES: Final = CODES // PAGE_CODES
 ABSENT: Final = -1
+WAITING: Final = -2  # absent, and wanted
 
 
 class Pages:
     """Counts by code.
 
     Attributes:
-        index: int16[512], the row of each page, or ABSENT.
+        index: int16[512], the row of each page, or ABSENT, or WAITING.
         rows: uint64[n, 128], the counts of the pages that exist.
     """
 
@@ -36,7 +37,7 @@ class Pages:
         Args:
             pages: Numbers of pages, code >> 7, each at most once.
         """
-        missing = pages[self.index[pages] == ABSENT]
+        missing = pages[self.index[pages] < 0]
         if not len(missing):
             return
         used = len(self.rows)
@@ -57,13 +58,13 @@ class Pages:
 
     def merge(self, other: "Pages") -> None:
         """Add the counts of other pages."""
-        pages = np.flatnonzero(other.index != ABSENT)
+        pages = np.flatnonzero(other.index >= 0)
         self.ensure(pages)
         self.rows[self.index[pages]] += other.rows[other.index[pages]]
 
     def codes_and_counts(self) -> tuple[NDArray[np.uint16], NDArray[np.uint64]]:
         """Return the codes whose count is not zero, ascending, and their counts."""
-        pages = np.flatnonzero(self.index != ABSENT)
+        pages = np.flatnonzero(self.index >= 0)
         counts = self.rows[self.index[pages]].reshape(-1)
         held = np.flatnonzero(counts)
         codes = pages[held // PAGE_CODES] * PAGE_CODES + held % PAGE_CODES

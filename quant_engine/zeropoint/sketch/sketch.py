@@ -13,8 +13,9 @@ from zeropoint.sketch.serialized import decode, encode
 from zeropoint.sketch.tally import Tally
 
 MAX_ELEMENTS: Final = (1 << 63) - 1
-_BLOCK: Final = 1 << 30  # elements counted in one call
-_HALF_BLOCK: Final = 1 << 18  # the same of float16, which is converted first
+_SINGLE: Final = np.dtype(np.float32)
+_HALF: Final = np.dtype(np.float16)
+_HALF_BLOCK: Final = 1 << 18  # elements of float16 converted at once
 
 
 class Sketch:
@@ -43,15 +44,16 @@ class Sketch:
             TypeError: another type.
             SketchOverflowError: more than 2^63 - 1 elements in all.
         """
-        half = array.dtype == np.float16
-        if not half and array.dtype != np.float32:
+        if array.dtype != _SINGLE and array.dtype != _HALF:
             raise TypeError(f"a sketch takes float32 or float16, not {array.dtype}")
         self._check_room(array.size)
         values = (array if array.flags.aligned else array.copy()).ravel(order="K")
-        step = _HALF_BLOCK if half else _BLOCK
         count = counter()
-        for start in range(0, len(values), step):
-            block = values[start : start + step].astype(np.float32, copy=False)
+        if array.dtype == _SINGLE:
+            self._tally = self._tally.plus(count(values, self._pages))
+            return
+        for start in range(0, len(values), _HALF_BLOCK):
+            block = values[start : start + _HALF_BLOCK].astype(_SINGLE)
             self._tally = self._tally.plus(count(block, self._pages))
 
     def merge(self, other: "Sketch") -> None:
@@ -154,5 +156,5 @@ class Sketch:
         )
 
     def _check_room(self, elements: int) -> None:
-        if self.elements + elements > MAX_ELEMENTS:
+        if self._tally.elements + elements > MAX_ELEMENTS:
             raise SketchOverflowError("a sketch counts at most 2^63 - 1 elements")

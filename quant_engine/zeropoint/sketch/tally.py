@@ -30,11 +30,12 @@ class Tally(NamedTuple):
 
     def plus(self, other: "Tally") -> "Tally":
         """Return the figures of both together."""
+        elements, nan, positive, negative, low, high = self
         return Tally(
-            self.elements + other.elements,
-            self.nan + other.nan,
-            self.positive_infinity + other.positive_infinity,
-            self.negative_infinity + other.negative_infinity,
-            min(self.minimum, other.minimum),
-            max(self.maximum, other.maximum),
+            elements + other[0],
+            nan + other[1],
+            positive + other[2],
+            negative + other[3],
+            low if low <= other[4] else other[4],
+            high if high >= other[5] else other[5],
         )
