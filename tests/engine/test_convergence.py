@@ -80,9 +80,9 @@ def test_it_waits_where_a_comparison_takes_more_than_a_twentieth_of_the_time() -
 
 @pytest.mark.parametrize("method", list(CalibrationMethod))
 def test_a_job_tells_it(tmp_path: Path, method: CalibrationMethod) -> None:
-    """The same batches again and again: whatever the method, nothing moves any more."""
+    """The same batch again and again: whatever the method, nothing moves any more."""
     told: list[Progress] = []
-    batches = normal_batches({"x": (2, 3, 16, 16)}, count=4)
+    (batch,) = normal_batches({"x": (2, 3, 16, 16)}, count=1)
     workspace = tmp_path / "job"
     workspace.mkdir()
     settings = JobSettings(workspace=workspace, progress=told.append)
@@ -90,8 +90,7 @@ def test_a_job_tells_it(tmp_path: Path, method: CalibrationMethod) -> None:
     with open_job(residual().save(tmp_path), options, settings) as job:
         deadline = time.monotonic() + 60  # comparisons wait until they are cheap beside the rest
         while time.monotonic() < deadline and (not told or told[-1].convergence is None):
-            for batch in batches:
-                job.observe(batch)
+            job.observe(batch)
     last = told[-1]
     assert last.phase is Phase.CALIBRATE
     assert last.convergence is not None

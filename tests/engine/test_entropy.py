@@ -193,3 +193,12 @@ def test_zeros_do_not_count(options: StaticOptions) -> None:
     zeros = np.zeros(3_000_000, np.float32)
     sketch, more = sketch_of(values), sketch_of(np.append(values, zeros))
     assert choose_range(sketch, options) == choose_range(more, options)
+
+
+def test_values_too_small_for_a_scale() -> None:
+    """Their scale is 1, as in onnxruntime.quantization, and none of them is told from zero."""
+    tiny = np.array([np.finfo(np.float32).tiny], np.float32)
+    sketch = Sketch()
+    sketch.update(tiny)
+    options = StaticOptions(calibrate_method=CalibrationMethod.ENTROPY)
+    assert choose_range(sketch, options).high == tiny[0]

@@ -87,6 +87,8 @@ class _Levels:
 
     def divergence(self, grids: CodeGrids) -> NDArray[np.float64]:
         """Return KL(P || Q) in nats, as `entropy_range` defines it, float64[n]."""
+        if not self._above + self._below:  # all values are below half a step
+            return np.zeros(len(grids.scale))
         borders = grids.points(-0.5, grids.levels + 1)
         magnitudes = np.abs(borders)
         where = places(self._edges, magnitudes)
