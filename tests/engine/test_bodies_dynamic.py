@@ -140,3 +140,12 @@ def test_tensor_that_several_graphs_read_is_quantized_in_each(tmp_path: Path) ->
     for branch in branches:
         inside = [node.op_type for node in branch.g.node]
         assert inside.count("DynamicQuantizeLinear") == 1
+
+
+@pytest.mark.parametrize(("name", "told"), [("if", 3), ("loop", 0), ("scan", 0)])
+def test_what_has_no_figures_of_its_own_is_said(tmp_path: Path, name: str, told: int) -> None:
+    builder, batches = MODELS[name][0]()
+    result = quantize(builder.save(tmp_path), batches[:2], dynamic(), tmp_path / "job")
+    verification = result.report.verification
+    assert len(verification.nodes) == told
+    assert ("1 nodes in bodies of loops have no figures" in verification.message) == (not told)

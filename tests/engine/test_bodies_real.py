@@ -60,6 +60,11 @@ def test_branches_are_as_good_as_the_plain_network(
     assert [(k.nodes, k.integer) for k in verification.kernels] == [(12, integer)]
     assert (verification.sqnr_db or 0) > 20
     assert verification.sqnr_db == pytest.approx(expected.sqnr_db, abs=0.5)
+    figures = {node.name.removeprefix(THEN): node.similarity.sqnr_db for node in verification.nodes}
+    plain_figures = {
+        node.name.removeprefix("/model"): node.similarity.sqnr_db for node in expected.nodes
+    }
+    assert figures == pytest.approx(plain_figures, abs=0.5)
 
 
 def test_both_rates_with_batches_of_both(tmp_path: Path) -> None:

@@ -225,3 +225,59 @@ def test_memory_does_not_grow_with_the_number_of_twins(tmp_path: Path) -> None:
     path = _build(b, twins, tmp_path).path
     peak = int(subprocess.check_output([sys.executable, "-c", _PEAK, str(path)]))
     assert peak < 16 * 8 * 256 * 256 * 4
+
+
+# Bodies
+
+
+def _carrying(kind: str) -> GraphBuilder:
+    """The first MatMul of the perceptron: x [N,16] -> first -> y [N,8], plain or in a body."""
+    b, body = GraphBuilder(), GraphBuilder()
+    b.input("x", ["N", 16])
+    inner = b if kind == "plain" else body
+    inner.node("MatMul", ["x", b.weight("w1", 16, 8)], "h", name="first")
+    inner.output("h")
+    if kind == "If":
+        b.input("flag", [], onnx.TensorProto.BOOL)
+        other = GraphBuilder()
+        other.node("Abs", ["x"], "other")
+        other.output("other")
+        b.node("If", ["flag"], "y", then_branch=body.graph("a"), else_branch=other.graph("b"))
+    if kind == "Loop":
+        b.constant("trips", np.array(3))
+        body.input("i", [], onnx.TensorProto.INT64)
+        body.input("going", [], onnx.TensorProto.BOOL)
+        body.node("Identity", ["going"], "goes_on")
+        body.output("goes_on", [], onnx.TensorProto.BOOL)
+        body.outputs.reverse()
+        b.node("Loop", ["trips", ""], "y", body=body.graph("a"))
+    if kind != "plain":
+        b.output("y")
+    return b
+
+
+@pytest.mark.parametrize("kind", ["If", "Loop"])
+def test_nodes_of_bodies_have_the_same_figures(tmp_path: Path, kind: str) -> None:
+    """Of the batches that run them; as often as they run, which changes no ratio."""
+    twin = NodeTwin(chain=("first",), inputs={("first", 0): ACTIVATION}, output=OUTPUT)
+    batches = normal_batches({"x": (5, 16)}, count=4)
+    taken = [True, False, True, True]
+    fed = [batch for batch, flag in zip(batches, taken, strict=True) if flag or kind == "Loop"]
+    (expected,) = run_twins(_build(_carrying("plain"), [twin], tmp_path), fed, threads=1)
+    if kind == "If":
+        batches = [
+            {**batch, "flag": np.array(flag)} for batch, flag in zip(batches, taken, strict=True)
+        ]
+    built = _build(_carrying(kind), [twin], tmp_path)
+    (node,) = run_twins(built, batches, threads=1)
+    assert node.name == "user:first"
+    assert 5 < node.similarity.sqnr_db < 60
+    assert node.similarity.sqnr_db == pytest.approx(expected.similarity.sqnr_db, abs=1e-6)
+    assert node.similarity.max_abs_difference == expected.similarity.max_abs_difference
+
+
+def test_node_of_a_branch_that_was_not_taken_has_no_figures(tmp_path: Path) -> None:
+    twin = NodeTwin(chain=("first",), inputs={("first", 0): ACTIVATION})
+    (batch,) = normal_batches({"x": (5, 16)}, count=1)
+    built = _build(_carrying("If"), [twin], tmp_path)
+    assert run_twins(built, [{**batch, "flag": np.array(False)}], threads=1) == ()

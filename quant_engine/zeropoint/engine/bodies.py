@@ -56,6 +56,12 @@ def iterations(path: Path) -> int | None:
     return total
 
 
+def observable_from(path: Path) -> int:
+    """Return the opset from which on tensors can be carried out of a body of If and Loop."""
+    needed = {"If": _IF_OPSET, "Loop": _LOOP_OPSET}
+    return max((needed[node.op_type] for node, _ in path), default=0)
+
+
 class Bodies:
     """The bodies of one model, as quantization sees them."""
 
@@ -108,7 +114,7 @@ class Bodies:
                 continue
             if node.op_type == "Scan":
                 return Kept("IN_SCAN", f"inside of {name}: what a Scan computes is not observed")
-            needed = _LOOP_OPSET if node.op_type == "Loop" else _IF_OPSET
+            needed = observable_from(((node, body),))
             if opset < needed:
                 return Kept(
                     "OPSET_TOO_LOW",

@@ -2,25 +2,40 @@
 
 import onnx_ir as ir
 
+from zeropoint.engine.bodies import Path, iterations, observable_from, paths
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.twins import InputKey, NodeTwin
 
+# A sequence of many numbers takes time that grows with its square.
+_MOST_TURNS = 1024
 
-def node_twins(graph: ir.Graph, plan: QuantPlan, parameters: Parameters) -> tuple[NodeTwin, ...]:
-    """Return one twin for each quantized node of the main graph, in graph order.
+
+def node_twins(model: ir.Model, plan: QuantPlan, parameters: Parameters) -> tuple[NodeTwin, ...]:
+    """Return one twin for each quantized node, in graph order.
+
+    Without those in bodies that no figure comes out of: those of Scan, and of a Loop that takes
+    very many turns or an unknown number of them.
 
     Args:
-        graph: The prepared float graph.
+        model: The prepared float model.
         plan: What is quantized.
         parameters: Scale and zero point of everything in it.
     """
-    nodes = {node.name for node in graph}
+    opset = model.opset_imports.get("", 0)
+    within = {graph for graph, path in paths(model).items() if _is_open(path, opset)}
+    nodes = {node.name for graph in within for node in graph}
     return tuple(
         _twin(quant, plan, parameters) for name, quant in plan.nodes.items() if name in nodes
     )
+
+
+def _is_open(path: Path, opset: int) -> bool:
+    times = iterations(path)
+    known = times is not None and times <= _MOST_TURNS
+    return known and observable_from(path) <= opset
 
 
 def _twin(quant: NodeQuant, plan: QuantPlan, parameters: Parameters) -> NodeTwin:

@@ -9,8 +9,16 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Return the nodes of a graph and of the graphs inside its nodes."""
     for node in graph.node:
         yield node
-        for inner in _subgraphs(node):
+        for inner in subgraphs(node):
             yield from all_nodes(inner)
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Return a graph and the graphs inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for inner in subgraphs(node):
+            yield from graphs(inner)
 
 
 def drop_unneeded(graph: onnx.GraphProto) -> None:
@@ -35,13 +43,14 @@ def drop_unneeded(graph: onnx.GraphProto) -> None:
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
     """Return what a node and the graphs inside it read, among them names of their own."""
     yield from node.input
-    for inner in _subgraphs(node):
+    for inner in subgraphs(node):
         yield from (output.name for output in inner.output)
         for inside in inner.node:
             yield from _reads(inside)
 
 
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Return the graphs that a node holds."""
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g

@@ -28,7 +28,7 @@ from zeropoint.engine.report import (
 from zeropoint.engine.retain import RetainedBatches
 from zeropoint.engine.save import save_model
 from zeropoint.engine.twins import TwinModel, build_twins
-from zeropoint.engine.verify import VerifyRequest
+from zeropoint.engine.verify import VerifyRequest, explain
 from zeropoint.engine.verify_process import take_verifier, verify_contained
 
 _DIGEST_KEY = "zeropoint.digest"
@@ -156,6 +156,10 @@ class Job(ABC):
         with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
             request = VerifyRequest.of(reference, files[0], twins, kernels)
             verified = verify_contained(request, self._settings.verify_seconds, self._verifier)
+            if missing := len(planned.plan.nodes) - len(twins.nodes):
+                verified = explain(
+                    verified, f"{missing} nodes in bodies of loops have no figures of their own"
+                )
             quality = judge(verified, options, {name: names[name] for name in planned.plan.nodes})
         report = Report(
             versions=versions(),
@@ -213,7 +217,7 @@ class Job(ABC):
     def _build_twins(self, parameters: Parameters) -> TwinModel:
         return build_twins(
             self._planned.prepared.model,
-            node_twins(self._planned.graph, self._planned.plan, parameters),
+            node_twins(self._planned.prepared.model, self._planned.plan, parameters),
             self._settings.workspace / "twins.onnx",
             self._planned.user_name,
         )

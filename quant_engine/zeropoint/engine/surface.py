@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from zeropoint.engine.protos import subgraphs
+
 _Path = tuple[tuple[onnx.NodeProto, onnx.GraphProto], ...]
 
 
@@ -36,22 +38,15 @@ def surface(model: onnx.ModelProto, names: Iterable[str]) -> None:
 
 def has_bodies(model: onnx.ModelProto) -> bool:
     """Whether any node of the main graph has a body."""
-    return any(True for node in model.graph.node for _ in _bodies(node))
+    return any(True for node in model.graph.node for _ in subgraphs(node))
 
 
 def body_infos(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
     """Return what is known of the values in all bodies of a graph."""
     for node in graph.node:
-        for body in _bodies(node):
+        for body in subgraphs(node):
             yield from (*body.input, *body.value_info, *body.output)
             yield from body_infos(body)
-
-
-def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield attribute.g
-        yield from attribute.graphs
 
 
 def _paths(graph: onnx.GraphProto, path: _Path) -> Iterator[tuple[str, _Path]]:
@@ -61,7 +56,7 @@ def _paths(graph: onnx.GraphProto, path: _Path) -> Iterator[tuple[str, _Path]]:
     for node in graph.node:
         if path:
             yield from ((name, path) for name in node.output)
-        for body in _bodies(node):
+        for body in subgraphs(node):
             yield from _paths(body, (*path, (node, body)))
 
 
@@ -88,7 +83,7 @@ class _Surfacer:
     def _pass(self, value: str, path: _Path, name: str) -> None:
         """Carry a tensor through Ifs; in the outermost graph it is called `name`."""
         for depth, (node, body) in reversed(tuple(enumerate(path))):
-            for branch in _bodies(node):
+            for branch in subgraphs(node):
                 given = value if branch is body else self._empty
                 output = self._append(branch, "Identity", [given])
                 branch.output.append(onnx.ValueInfoProto(name=output))
@@ -106,7 +101,7 @@ class _Surfacer:
         """
         (node, body), *rest = path
         if node.op_type == "If":
-            for branch in _bodies(node):
+            for branch in subgraphs(node):
                 given = value if branch is body else self._empty
                 nearer = tuple(rest) if branch is body else ()
                 output = self._take_up(branch, given, nearer, sequence, name)
@@ -155,7 +150,7 @@ def _names(graph: onnx.GraphProto) -> Iterator[str]:
     yield from (tensor.name for tensor in graph.initializer)
     for node in graph.node:
         yield from node.output
-        for body in _bodies(node):
+        for body in subgraphs(node):
             yield from _names(body)
 
 
@@ -167,5 +162,5 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
         for ports in (node.input, node.output):
             if any(name in names for name in ports):
                 ports[:] = [names.get(name, name) for name in ports]
-        for body in _bodies(node):
+        for body in subgraphs(node):
             _rename(body, names)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.edit import taken_names
 from zeropoint.engine.job import Batch
-from zeropoint.engine.protos import drop_unneeded
+from zeropoint.engine.protos import drop_unneeded, graphs
 from zeropoint.engine.qparams import QParams, dequantize, quantize
 from zeropoint.engine.report import NodeFigures
 from zeropoint.engine.sessions import Session
 from zeropoint.engine.similarity import Sums
+from zeropoint.engine.surface import surface
 from zeropoint.engine.weights import INLINE_BYTES
 
 _AXIS_OPSET = 13  # of QuantizeLinear
@@ -56,7 +58,8 @@ class TwinNode:
         name: Name of the node, for the user.
         op_type: Its operator.
         outputs: Outputs of the model, float32 scalars: sum of squares of the float result, of the
-            twin's and of their difference, and the greatest and the least difference.
+            twin's and of their difference, and the greatest and the least difference. For a node of
+            a body empty tensors where it did not run, and sequences where it ran in a loop.
     """
 
     name: str
@@ -87,14 +90,14 @@ def build_twins(
 
     Args:
         model: The prepared float model; it is not changed.
-        twins: The nodes, in graph order; they stand in the main graph.
+        twins: The nodes, in graph order; in the main graph, or in bodies of If and Loop.
         path: Where to write; in the folder that holds the model's external data.
         name_of: Returns the user's name of a node of `model`.
     """
-    nodes = {node.name or "": node for node in model.graph}
+    nodes = {node.name or "": node for node in model.graph.all_nodes()}
     proto = ir.to_proto(model)
     add = _Additions(model.graph)
-    originals = {node.name: node for node in proto.graph.node}
+    originals = {node.name: (node, graph) for graph in graphs(proto.graph) for node in graph.node}
     del proto.graph.output[:]
     del proto.graph.value_info[:]  # ONNX Runtime infers it all
     branches, built = [], []
@@ -103,15 +106,17 @@ def build_twins(
         branch = _Branch(add)
         result = branch.clone(chain, originals, twin)
         numbers = branch.compare(chain[-1].outputs[0], result)
-        proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in numbers)
-        branches.append(branch.nodes)
+        branches.append((originals[twin.chain[0]][1], branch.nodes))
         built.append(TwinNode(name=name_of(chain[0]), op_type=chain[0].op_type, outputs=numbers))
     # ONNX Runtime visits the ends of a graph from the last one in the file to the first, and runs
     # what each needs: written the other way round, each twin runs as soon as it can, and no more
     # float tensors are held than without twins.
-    for branch_nodes in reversed(branches):
-        proto.graph.node.extend(branch_nodes)
+    for graph, branch_nodes in reversed(branches):
+        graph.node.extend(branch_nodes)
     proto.graph.initializer.extend(add.initializers)
+    outputs = [name for node in built for name in node.outputs]
+    surface(proto, outputs)
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     drop_unneeded(proto.graph)
     path.write_bytes(proto.SerializeToString())
     return TwinModel(path=path, nodes=tuple(built))
@@ -139,21 +144,36 @@ def run_twins(
     names = [name for node in twins.nodes for name in node.outputs]
     sums: list[Sums | None] = [None] * len(twins.nodes)
 
-    def run(batch: Batch) -> NDArray[np.float64]:
-        return np.asarray(session.run(batch, names), np.float64).reshape(len(sums), -1)
+    def run(batch: Batch) -> list[NDArray[np.float64]]:
+        return _numbers(session.run(batch, names), len(sums))
 
     with ThreadPoolExecutor(threads if at_once else 1) as pool:
         found = pool.map(run, batches) if at_once else map(run, batches)
         gathered = list(found)
-    for numbers in gathered:
-        for index in np.flatnonzero(np.isfinite(numbers).all(axis=1)):
-            sums[index] = (sums[index] or Sums()) + _sums(*numbers[index].tolist())
+    for nodes in gathered:
+        for index, numbers in enumerate(nodes):
+            for figures_of_run in numbers[np.isfinite(numbers).all(axis=1)].tolist():
+                sums[index] = (sums[index] or Sums()) + _sums(*figures_of_run)
     figures = [
         NodeFigures(name=node.name, op_type=node.op_type, similarity=total.similarity)
         for node, total in zip(twins.nodes, sums, strict=True)
         if total is not None
     ]
     return tuple(sorted(figures, key=lambda node: node.similarity.sqnr_db))
+
+
+def _numbers(outputs: Sequence[Any], nodes: int) -> list[NDArray[np.float64]]:
+    """Return for each node its numbers, a row for each time that it ran: float64 [times, 5]."""
+    columns = [
+        np.concatenate([np.zeros(0), *(np.ravel(part) for part in _parts(output))])
+        for output in outputs
+    ]
+    each = len(columns) // max(1, nodes)
+    return [np.stack(columns[i * each : (i + 1) * each], axis=1) for i in range(nodes)]
+
+
+def _parts(output: Any) -> list[Any]:
+    return output if isinstance(output, list) else [output]
 
 
 def _sums(signal: float, result: float, noise: float, high: float, low: float) -> Sums:
@@ -215,7 +235,7 @@ class _Branch:
     def clone(
         self,
         chain: Sequence[ir.Node],
-        originals: Mapping[str, onnx.NodeProto],
+        originals: Mapping[str, tuple[onnx.NodeProto, onnx.GraphProto]],
         twin: NodeTwin,
     ) -> str:
         """Copy a chain with its quantized inputs and output; return the name of the result."""
@@ -223,7 +243,7 @@ class _Branch:
         result = ""
         for node in chain:
             copy = onnx.NodeProto()
-            copy.CopyFrom(originals[node.name or ""])
+            copy.CopyFrom(originals[node.name or ""][0])
             copy.name = self.add.name(node.op_type)
             copy.input[:] = [
                 self._read(node, index, copied.get(name, name), twin)
