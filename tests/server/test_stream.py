@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
+import grpc
 import pytest
 from support.raw_client import in_loop
 
@@ -41,6 +42,7 @@ class Transport:
         self.taken: list[str | None] = []
         self.incoming: asyncio.Queue[v1.QuantizeStaticRequest] = asyncio.Queue()
         self._busy = False
+        self.broken = False
         self.link = GrpcLink(
             self._requests(),
             cast("Any", self),
@@ -53,6 +55,8 @@ class Transport:
         self._busy = True
         await self.open.wait()
         self._busy = False
+        if self.broken:
+            raise grpc.aio.InternalError("the other end is gone")
         self.taken.append(message.WhichOneof("message"))
 
     async def _requests(self) -> AsyncIterator[v1.QuantizeStaticRequest]:
@@ -84,6 +88,20 @@ async def test_a_client_that_does_not_read_is_stalled() -> None:
     transport.open.clear()
     with pytest.raises(JobError, match="CLIENT_STALLED"):
         await transport.link.send(Credit(size=1))
+    await transport.link.close()
+
+
+@in_loop
+async def test_a_client_that_vanishes_while_it_is_told_ends_the_call_as_cancelled() -> None:
+    """A write fails a moment before gRPC cancels the call."""
+    transport = Transport()
+    transport.broken = True
+    telling = asyncio.create_task(transport.link.send(Credit(size=1)))
+    await asyncio.sleep(0.05)
+    assert not telling.done()
+    telling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
     await transport.link.close()
 
 

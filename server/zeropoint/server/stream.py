@@ -105,7 +105,12 @@ class GrpcLink(Generic[_RequestT]):
                 f"{self._settings.stall_seconds:g} s.",
                 seconds=f"{self._settings.stall_seconds:g}",
             )
-        self._write.result()
+        try:
+            self._write.result()
+        except grpc.aio.InternalError:
+            # The client is gone, and gRPC is about to cancel this call: no failure of ours.
+            await asyncio.sleep(_END_SECONDS)
+            raise
         self._write = None
 
     async def _read(self, seconds: float) -> _RequestT | Chunk | None:
