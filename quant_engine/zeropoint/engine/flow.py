@@ -33,6 +33,26 @@ def only_consumer(value: ir.Value) -> ir.Node | None:
     return node if producer is not None and node.graph is producer.graph else None
 
 
+def bias_add(node: ir.Node) -> tuple[ir.Node, int] | None:
+    """Return the Add of a constant [N] bias behind a MatMul, and which input the bias is.
+
+    ONNX Runtime turns MatMul and Add into a Gemm, which is an integer kernel only with an int32
+    bias.
+    """
+    follower = only_consumer(node.outputs[0])
+    weight = node.inputs[1]
+    if follower is None or follower.op_type != "Add" or weight is None or weight.shape is None:
+        return None
+    for index, value in enumerate(follower.inputs):
+        array = constant(value)
+        if array is None or len(weight.shape) != 2 or array.ndim == 0:
+            continue
+        columns = weight.shape[1]
+        if array.shape[-1] == columns and array.size == columns and array.ndim <= 2:
+            return follower, index
+    return None
+
+
 def integer_flow(model: ir.Model, candidates: Candidates) -> IntegerFlow:
     """Find the nodes to quantize.
 
@@ -53,13 +73,34 @@ def integer_flow(model: ir.Model, candidates: Candidates) -> IntegerFlow:
     return IntegerFlow(frozenset(nodes), points)
 
 
+def _end(node: ir.Node) -> ir.Value:
+    """Return the output of a node, behind the bias that its kernel adds."""
+    known = node.op_type == "MatMul" and constant(node.inputs[1]) is not None
+    found = bias_add(node) if known else None
+    return found[0].outputs[0] if found is not None else node.outputs[0]
+
+
 def _point(node: ir.Node, candidates: Candidates) -> ir.Value:
-    follower = only_consumer(node.outputs[0])
+    end = _end(node)
+    follower = only_consumer(end)
     if follower is not None:
         rule = candidates.rules.get(follower)
         if rule is not None and rule.role is Role.CLAMP:
             return follower.outputs[0]
-    return node.outputs[0]
+    return end
+
+
+def _ends_in_clamp(node: ir.Node) -> bool:
+    """Whether ONNX Runtime takes a Relu or Clip inside the graph for part of this node.
+
+    It then has an integer kernel only if a QuantizeLinear follows.
+    """
+    follower = only_consumer(_end(node))
+    return (
+        follower is not None
+        and follower.op_type in ("Clip", "Relu")
+        and not follower.outputs[0].is_graph_output()
+    )
 
 
 def _produced(candidates: Candidates) -> dict[ir.Node, ir.Value]:
@@ -70,7 +111,7 @@ def _produced(candidates: Candidates) -> dict[ir.Node, ir.Value]:
         if rule.role is Role.CLAMP:
             continue
         if rule.role is Role.COMPUTE:
-            gives = rule.integer_output
+            gives = rule.integer_output or _ends_in_clamp(node)
         else:
             inputs = [node.inputs[i] for i in rule.activation_inputs(node)]
             known = {value for value in inputs if value in integers and value.graph is node.graph}

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from zeropoint.engine.bodies import Bodies
-from zeropoint.engine.flow import IntegerFlow, integer_flow, only_consumer
+from zeropoint.engine.flow import IntegerFlow, bias_add, integer_flow
 from zeropoint.engine.kept import Kept
 from zeropoint.engine.names import NodeName
 from zeropoint.engine.ops import OpRule, Role, constant
@@ -248,7 +248,10 @@ class _Planner:
         if point is None:
             return None, None
         producer = point.producer()
-        clamp = producer.name if producer is not None and producer is not node else None
+        behind = self._candidates.rules.get(producer) if producer is not None else None
+        clamp = None
+        if producer is not None and behind is not None and behind.role is Role.CLAMP:
+            clamp = producer.name
         if clamp is not None:
             self._absorbed[clamp] = node.name or ""
         name = point.name or ""
@@ -266,23 +269,3 @@ class _Planner:
             everywhere=True,
         )
         return name, clamp
-
-
-def bias_add(node: ir.Node) -> tuple[ir.Node, int] | None:
-    """Return the Add of a constant [N] bias behind a MatMul, and which input the bias is.
-
-    ONNX Runtime turns MatMul and Add into a Gemm, which is an integer kernel only with an int32
-    bias.
-    """
-    follower = only_consumer(node.outputs[0])
-    weight = node.inputs[1]
-    if follower is None or follower.op_type != "Add" or weight is None or weight.shape is None:
-        return None
-    for index, value in enumerate(follower.inputs):
-        array = constant(value)
-        if array is None or len(weight.shape) != 2 or array.ndim == 0:
-            continue
-        columns = weight.shape[1]
-        if array.shape[-1] == columns and array.size == columns and array.ndim <= 2:
-            return follower, index
-    return None

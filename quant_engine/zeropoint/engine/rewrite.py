@@ -145,9 +145,10 @@ class _Rewriter:
         if quant.clamp is None or quant.output is None:
             return
         qparams = self._parameters.tensors[quant.output]
-        if not clamp_implied(self._nodes[quant.clamp], qparams):
-            node = self._nodes[quant.node]
-            self._pair(node.outputs[0], qparams, _graph(node), everywhere=True)
+        clamp = self._nodes[quant.clamp]
+        value = clamp.inputs[0]
+        if value is not None and not clamp_implied(clamp, qparams):
+            self._pair(value, qparams, _graph(clamp), everywhere=True)
 
     # Constants
 
