@@ -11,8 +11,9 @@ export ORT_DISABLE_TELEMETRY = 1
 demo: $(VENV)/ready
 	$(BIN)/zeropoint demo --models .cache/models
 
+# Most tests wait for processes of their own: two at once, whatever the machine has.
 test: $(VENV)/ready models
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/ready
 	$(BIN)/ruff format --check .
