@@ -216,7 +216,7 @@ def test_a_bias_shared_by_nodes_without_names(tmp_path: Path, options: Options) 
 
 
 def test_lstm_keeps_its_layout(tmp_path: Path) -> None:
-    """An attribute layout=1, which ONNX Runtime refuses, was dropped and the model ran transposed."""
+    """The layout, which ONNX Runtime refuses, was dropped and the model ran transposed."""
     b = GraphBuilder(opset=14)
     b.input("x", [2, 5, 16])
     weights = [b.weight("w", 1, 32, 16), b.weight("r", 1, 32, 8)]

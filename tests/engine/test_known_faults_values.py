@@ -14,6 +14,7 @@ from support.unverified import quantize_unverified
 
 from zeropoint.engine import (
     DynamicOptions,
+    NodeSelection,
     NodeState,
     NothingToQuantize,
     OptionError,
@@ -129,6 +130,39 @@ def test_an_activation_that_overflows_enters_no_scale(tmp_path: Path) -> None:
     assert math.isclose(float(initializers(result)["e_scale"]), expected, rel_tol=1e-5)
 
 
+def test_a_constant_mask_of_infinities_stays_float(tmp_path: Path) -> None:
+    """No scale fits it; nor a bias of which ONNX Runtime would make a part of a Gemm."""
+    b = GraphBuilder()
+    b.input("x", ["N", 16])
+    b.node("MatMul", ["x", b.weight("w", 16, 4)], "h")
+    mask = b.constant("mask", np.array([0, -np.inf, 0, 0], np.float32))
+    b.node("Softmax", [b.node("Add", ["h", mask], "masked")], "y")
+    b.output("y")
+    selection = NodeSelection(op_types_to_quantize=("MatMul", "Add"))
+    result = agreeing(b.save(tmp_path), ROWS, static(selection=selection), tmp_path)
+    assert result.states() == {
+        "matmul_h": "quantized",
+        "add_masked": "WEIGHT_NOT_FINITE",
+        "softmax_y": "NOT_SELECTED",
+    }
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_an_opset_newer_than_the_quantizing_kernels(tmp_path: Path, kind: str) -> None:
+    """ONNX Runtime runs models of an opset whose QuantizeLinear and Cast it does not have."""
+    b = GraphBuilder(opset=28)
+    b.input("x", ["N", 4, 12, 12])
+    b.conv("x", "y", 4, 4)
+    b.output("y")
+    source = b.save(tmp_path)
+    if kind == "static":
+        result = agreeing(source, IMAGES, static(per_channel=True), tmp_path)
+        assert kernels(result.path, tmp_path)["QLinearConv"] == 1
+    else:
+        with pytest.raises(NothingToQuantize, match="no Cast of opset 28"):
+            agreeing(source, IMAGES, dynamic(), tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["static", "dynamic"])
 def test_half_precision_loads_or_is_refused(tmp_path: Path, kind: str) -> None:
     """DynamicQuantizeLinear takes float32 only; the result did not load."""
@@ -160,3 +194,25 @@ def test_a_type_that_shape_inference_does_not_know(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "model.onnx")
     result = agreeing(tmp_path / "model.onnx", IMAGES, static(), tmp_path)
     assert result.states()["conv_y"] == "quantized"
+
+
+@pytest.mark.parametrize("between", [False, True])
+@pytest.mark.parametrize("activation_type", list(QuantType))
+@pytest.mark.parametrize("attributes", [{"ceil_mode": 1}, {"dilations": [2, 2]}])
+def test_average_pool_that_the_runtime_would_fuse_into_a_wrong_kernel(
+    tmp_path: Path, attributes: dict[str, int], activation_type: QuantType, between: bool
+) -> None:
+    """QLinearAveragePool counts other padding with ceil_mode, and with dilations does not load."""
+    b = GraphBuilder(opset=19)
+    b.input("x", [2, 4, 12, 12])
+    data = b.conv("x", "c", 4, 4)
+    if between:
+        data = b.node("Transpose", [data], "t", perm=[0, 1, 3, 2])
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 0, 0]}
+    b.node("AveragePool", [data], "p", name="pool", count_include_pad=1, **pool, **attributes)
+    b.conv("p", "y", 4, 4)
+    b.output("y")
+    options = static(activation_type=activation_type)
+    result = agreeing(b.save(tmp_path), IMAGES, options, tmp_path)
+    assert result.states()["pool"] == "NO_INTEGER_FORM"
+    assert kernels(result.path, tmp_path)["QLinearConv"] == 2

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.ops import Role, constant
@@ -46,6 +47,8 @@ def bias_add(node: ir.Node) -> tuple[ir.Node, int] | None:
     for index, value in enumerate(follower.inputs):
         array = constant(value)
         if array is None or len(weight.shape) != 2 or array.ndim == 0:
+            continue
+        if not np.isfinite(array).all():
             continue
         columns = weight.shape[1]
         if array.shape[-1] == columns and array.size == columns and array.ndim <= 2:

@@ -112,10 +112,12 @@ def _gemm_axis(node: ir.Node, _rank: int) -> int | None:
     return 0 if node.attributes.get_int("transB", 0) else 1
 
 
-def _pads_with_zero(node: ir.Node) -> str | None:
-    """AveragePool counts padding as zero only where asked; integer kernels then agree."""
+def average_pool_refused(node: ir.Node) -> str | None:
+    """Tell why ONNX Runtime's integer AveragePool would not do as a node does."""
     if node.attributes.get_int("ceil_mode", 0):
         return "ONNX Runtime's integer AveragePool has no ceil_mode"
+    if any(step != 1 for step in node.attributes.get_ints("dilations", ())):
+        return "ONNX Runtime's integer AveragePool has no dilations"
     return None
 
 
@@ -157,7 +159,7 @@ _JOIN = {
     "Add": OpRule(role=Role.JOIN, activations=(0, 1)),
     "Mul": OpRule(role=Role.JOIN, activations=(0, 1)),
     "Concat": OpRule(role=Role.JOIN, activations=None),
-    "AveragePool": OpRule(role=Role.JOIN, condition=_pads_with_zero),
+    "AveragePool": OpRule(role=Role.JOIN, condition=average_pool_refused),
     "GlobalAveragePool": OpRule(role=Role.JOIN),
     "LeakyRelu": OpRule(role=Role.JOIN),
     "Sigmoid": OpRule(role=Role.JOIN, fixed_output=(0.0, 255.0 / 256.0)),

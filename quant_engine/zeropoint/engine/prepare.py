@@ -29,6 +29,8 @@ from zeropoint.engine.simplify import drop_no_ops, remove_unused
 _logger = logging.getLogger(__name__)
 
 _OLDEST_OPSET = 7
+NEWEST_QDQ = 27
+"""Last opset of which ONNX Runtime has QuantizeLinear, DequantizeLinear and Cast."""
 
 # Inputs of these, behind the first, are weights: an exporter that lists one of them as an input
 # lists all initializers as inputs.
@@ -48,8 +50,8 @@ class PreparedModel:
             Loop and Scan included. Large tensors are external and lie in the weights of the
             LoadedModel.
         opset: Version of its default operator set.
-        contrib_qdq: Whether the opset is lower than asked for, so that quantization needs the
-            operators of com.microsoft.
+        contrib_qdq: Whether the opset is lower than asked for, or newer than ONNX Runtime's own
+            kernels, so that quantization needs the operators of com.microsoft.
         path: The model as a file that ONNX Runtime has loaded once.
         warnings: What the user should know.
     """
@@ -138,7 +140,7 @@ def _prepared(
     return PreparedModel(
         model=model,
         opset=opset,
-        contrib_qdq=opset < min_opset,
+        contrib_qdq=not min_opset <= opset <= NEWEST_QDQ,
         path=path,
         warnings=tuple(warnings),
     )

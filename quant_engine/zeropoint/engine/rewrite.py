@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.ops import clamp_bounds, constant
+from zeropoint.engine.ops import average_pool_refused, clamp_bounds, constant
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant
 from zeropoint.engine.qparams import QParams, quantize
@@ -202,12 +202,29 @@ class _Rewriter:
 
     def _guard_float_nodes(self) -> None:
         for node in tuple(self._edit.graph.all_nodes()):
+            if node.op_type == "AveragePool" and average_pool_refused(node):
+                self._keep_apart(node)
             if node.op_type not in _REQUANTIZED or node.name in self._plan.nodes:
                 continue
             data = node.inputs[0]
             producer = data.producer() if data is not None else None
             if producer is not None and producer.op_type == "DequantizeLinear":
                 self._guard(node)
+
+    def _keep_apart(self, node: ir.Node) -> None:
+        """Put max(x, -Inf) = x before a node that ONNX Runtime would fuse with the pairs around it.
+
+        Its QLinearAveragePool counts padding otherwise with ceil_mode, and has no dilations: the
+        result would be wrong or would not load. DequantizeLinear may come near in optimizing only.
+        """
+        value = node.inputs[0]
+        if value is None or value.dtype is not ir.DataType.FLOAT:
+            return
+        lowest = self._edit.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
+        same = self._edit.node("Max", (value, lowest), node.name or "")
+        same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
+        _graph(node).insert_before(node, same)
+        node.replace_input_with(0, same.outputs[0])
 
     def _guard(self, node: ir.Node) -> None:
         """Put the bias behind DequantizeLinear(int32): ONNX Runtime then leaves the node float.

@@ -12,7 +12,7 @@ from zeropoint.engine.kept import Kept
 from zeropoint.engine.names import NodeName, resolve_nodes, resolve_op_types
 from zeropoint.engine.ops import OpRule, Role, constant, rule_of
 from zeropoint.engine.options import NodeSelection
-from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.prepare import NEWEST_QDQ, PreparedModel
 
 _DYNAMIC_OPSET = 11  # of DynamicQuantizeLinear
 
@@ -121,6 +121,11 @@ def _unfit(node: ir.Node, rule: OpRule | None, dynamic: bool, version: int) -> K
             f"{node.op_type} takes integers from opset {needed}, and this model cannot be "
             f"converted from {version}",
         )
+    if dynamic and version > NEWEST_QDQ:
+        return Kept(
+            "OPSET_TOO_HIGH",
+            f"ONNX Runtime has no Cast of opset {version}, which integer results need",
+        )
     refused = rule.condition(node) if rule.condition is not None else None
     if refused is not None:
         return Kept("NO_INTEGER_FORM", refused)
@@ -141,14 +146,14 @@ def _unfit_types(node: ir.Node, rule: OpRule) -> Kept | None:
 
 
 def _unfit_constants(node: ir.Node, rule: OpRule, dynamic: bool) -> Kept | None:
+    if infinite := _not_finite(node, rule):
+        return Kept("WEIGHT_NOT_FINITE", f"the constant {infinite} has NaN/Inf")
     if rule.role is not Role.COMPUTE:
         return None
     weight = node.inputs[rule.weight] if rule.weight is not None else None
     array = constant(weight)
     if array is None and weight is not None and (node.op_type == "Conv" or dynamic):
         return Kept("WEIGHT_NOT_CONSTANT", f"the weight {weight.name} is computed")
-    if array is not None and not np.isfinite(array).all():
-        return Kept("WEIGHT_NOT_FINITE", f"the weight {weight.name if weight else ''} has NaN/Inf")
     if rule.bias is not None and len(node.inputs) > rule.bias:
         bias = node.inputs[rule.bias]
         if bias is not None and constant(bias) is None and not dynamic:
@@ -156,3 +161,13 @@ def _unfit_constants(node: ir.Node, rule: OpRule, dynamic: bool) -> Kept | None:
     if all(constant(node.inputs[i]) is not None for i in rule.activation_inputs(node)):
         return Kept("CONSTANT", "all inputs are constant")
     return None
+
+
+def _not_finite(node: ir.Node, rule: OpRule) -> str:
+    """Return the name of a constant that no scale fits; empty where there is none."""
+    indices = {*rule.activation_inputs(node), rule.weight, rule.bias}
+    for index, value in enumerate(node.inputs):
+        array = constant(value) if index in indices else None
+        if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+            return (value.name if value is not None else None) or ""
+    return ""
