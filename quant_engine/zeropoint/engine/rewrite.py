@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.crossing import pair_crossings
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import average_pool_refused, clamp_bounds, constant
 from zeropoint.engine.parameters import Parameters
@@ -81,6 +82,7 @@ class _Rewriter:
         for quant in self._plan.nodes.values():
             self._keep_clamp(quant)
         self._guard_float_nodes()
+        pair_crossings(self._edit)
         self._edit.remove_unused_constants()
 
     # Activations
