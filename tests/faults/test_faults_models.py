@@ -142,7 +142,7 @@ def test_a_sound_model_for_which_there_is_no_memory(shared: ServerProcess, tmp_p
         if progress.phase is Phase.UPLOAD and progress.done == 0:
             worker = shared.worker_of(shared.events("job_started")[-1]["job"])
             assert eventually(lambda: worker.children())  # it is warm: its verifier runs
-            room = worker.memory_info().vms + (300 << 20)
+            room = worker.memory_info().vms + (220 << 20)  # for one copy of the weight
             worker.rlimit(psutil.RLIMIT_AS, (room, room))
 
     with pytest.raises(WorkerError, match="memory") as caught:
