@@ -88,6 +88,16 @@ def _tensors(
                     parameters.weights.get(name) if parameters else None,
                 )
             )
+        entries.extend(
+            _constant_tensor(
+                f"{name}:{('weight', 'recurrence')[number]}",
+                where.axis,
+                ParameterSource.WEIGHT,
+                options,
+                parameters.stored.get((name, where.index)) if parameters else None,
+            )
+            for number, where in enumerate(node.stored)
+        )
         if node.bias is not None:
             entries.append(
                 _constant_tensor(

@@ -25,6 +25,7 @@ def result_digest(
                 "output": node.output,
                 "weight": _qparams(parameters.weights.get(name)),
                 "bias": _qparams(parameters.biases.get(name)),
+                "stored": [_qparams(parameters.stored[name, where.index]) for where in node.stored],
             }
             for name, node in plan.nodes.items()
         },

@@ -2,7 +2,8 @@
 
     y = x W      becomes   DynamicQuantizeLinear(x) -> MatMulInteger -> Cast -> Mul(s_x s_W)
 
-and likewise Conv with ConvInteger; a Gemm becomes a MatMul with its transposes, factors and bias.
+and likewise Conv with ConvInteger; a Gemm becomes a MatMul with its transposes, factors and bias;
+an LSTM becomes ONNX Runtime's DynamicQuantizeLSTM. What only has constants to store: see `stored`.
 """
 
 from collections.abc import Mapping
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
+from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan
-from zeropoint.engine.qparams import QParams, quantize
+from zeropoint.engine.qparams import quantize
+from zeropoint.engine.stored import StoredConstants
 from zeropoint.engine.weights import WeightFile
 
 
 def rewrite_dynamic(
     model: ir.Model,
     plan: QuantPlan,
-    weights: Mapping[str, QParams],
+    parameters: Parameters,
     store: WeightFile | None = None,
 ) -> None:
     """Replace nodes of `model` by integer operators, in place.
@@ -29,16 +32,17 @@ def rewrite_dynamic(
     Args:
         model: The prepared float model.
         plan: What is quantized.
-        weights: Parameters of each weight, by node name.
+        parameters: Scale and zero point of each constant.
         store: Takes the quantized weights; None: they stay in memory.
     """
-    _Rewriter(GraphEditor(model.graph, weights=store), weights).run(plan)
+    _Rewriter(GraphEditor(model.graph, weights=store), parameters).run(plan)
 
 
 class _Rewriter:
-    def __init__(self, edit: GraphEditor, weights: Mapping[str, QParams]) -> None:
+    def __init__(self, edit: GraphEditor, parameters: Parameters) -> None:
         self._edit = edit
-        self._qparams = weights
+        self._qparams = parameters.weights
+        self._stored = StoredConstants(edit, parameters.stored)
         self._activations: dict[tuple[ir.Value, ir.Graph], tuple[ir.Value, ...]] = {}
         self._weights: dict[tuple[ir.Value, bool, bytes], tuple[ir.Value, ir.Value]] = {}
 
@@ -49,6 +53,12 @@ class _Rewriter:
         self._edit.remove_unused_constants()
 
     def _rewrite(self, node: ir.Node, quant: NodeQuant) -> None:
+        if node.op_type == "LSTM":
+            self._stored.rewrite_lstm(node, quant)
+            return
+        if quant.stored:
+            self._stored.rewrite(node, quant)
+            return
         chain = _Chain(self._edit, node)
         if node.op_type == "Gemm":
             self._gemm(node, quant, chain)

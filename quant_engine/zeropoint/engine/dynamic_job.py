@@ -4,7 +4,7 @@ from concurrent.futures import Future
 
 from zeropoint.engine.dynamic import rewrite_dynamic
 from zeropoint.engine.job import Batch
-from zeropoint.engine.parameters import Parameters, derive_weights
+from zeropoint.engine.parameters import Parameters, derive_stored, derive_weights
 from zeropoint.engine.quantization import Job
 
 
@@ -22,10 +22,14 @@ class DynamicJob(Job):
 
     def _parameters(self) -> Parameters:
         planned = self._planned
-        weights = derive_weights(planned.graph, planned.plan, planned.options.weight)
-        return Parameters(tensors={}, weights=weights, biases={}, ranges={}, warnings=())
+        options = planned.options.weight
+        weights = derive_weights(planned.graph, planned.plan, options)
+        stored = derive_stored(planned.graph, planned.plan, options)
+        return Parameters(
+            tensors={}, weights=weights, biases={}, stored=stored, ranges={}, warnings=()
+        )
 
     def _rewrite(self, parameters: Parameters) -> None:
         planned = self._planned
         model, store = planned.prepared.model, planned.loaded.weights
-        rewrite_dynamic(model, planned.plan, parameters.weights, store)
+        rewrite_dynamic(model, planned.plan, parameters, store)

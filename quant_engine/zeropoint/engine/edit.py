@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.weights import WeightFile
 
+_CONTRIB = "com.microsoft"
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -31,7 +32,7 @@ class GraphEditor:
         """
         self.graph = graph
         self._weights = weights
-        self._qdq_domain = "com.microsoft" if contrib_qdq else ""
+        self._qdq_domain = _CONTRIB if contrib_qdq else ""
         if contrib_qdq:
             graph.opset_imports.setdefault(self._qdq_domain, 1)
         self._taken = taken_names(graph)
@@ -55,14 +56,28 @@ class GraphEditor:
         *,
         outputs: int = 1,
         attributes: Mapping[str, int | Sequence[int]] | None = None,
+        contrib: bool = False,
     ) -> ir.Node:
-        """Return a new node named after `name` and its operator; it is not inserted yet."""
+        """Return a new node named after `name` and its operator; it is not inserted yet.
+
+        Args:
+            op_type: Its operator.
+            inputs: What it reads.
+            name: What its name begins with.
+            outputs: How many there are.
+            attributes: Its attributes.
+            contrib: Take the operator from com.microsoft.
+        """
         base = f"{name}_{op_type}"
+        domain = self._qdq_domain if op_type in _QDQ else ""
+        if contrib:
+            domain = _CONTRIB
+            self.graph.opset_imports.setdefault(domain, 1)
         node = ir.node(
             op_type,
             inputs,
             attributes=attributes,
-            domain=self._qdq_domain if op_type in _QDQ else "",
+            domain=domain,
             num_outputs=outputs,
             name=self.unique(base),
         )

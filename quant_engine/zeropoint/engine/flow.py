@@ -59,17 +59,17 @@ def bias_add(node: ir.Node) -> tuple[ir.Node, int] | None:
 def integer_flow(model: ir.Model, candidates: Candidates) -> IntegerFlow:
     """Find the nodes to quantize.
 
-    Nodes that compute always are. A node that joins or shares is, where all the data that it
-    reads are integers already and an integer kernel reads what it makes, or where the user
-    named it. Integers flow within one graph: what comes from an outer graph is float, and so is
-    what goes out.
+    Nodes that compute, or have constants to store, always are. A node that joins or shares is,
+    where all the data that it reads are integers already and an integer kernel reads what it
+    makes, or where the user named it. Integers flow within one graph: what comes from an outer
+    graph is float, and so is what goes out.
     """
     produced = _produced(candidates)
     wanted = _wanted(model.graph, candidates, produced)
     nodes = {
         node
         for node, rule in candidates.rules.items()
-        if rule.role is Role.COMPUTE
+        if rule.role in (Role.COMPUTE, Role.STORED)
         or (node in produced and (node in candidates.forced or produced[node] in wanted))
     }
     points = {node: value for node, value in produced.items() if node in nodes}
@@ -111,7 +111,7 @@ def _produced(candidates: Candidates) -> dict[ir.Node, ir.Value]:
     produced: dict[ir.Node, ir.Value] = {}
     integers: set[ir.Value] = set()
     for node, rule in candidates.rules.items():
-        if rule.role is Role.CLAMP:
+        if rule.role in (Role.CLAMP, Role.STORED):
             continue
         if rule.role is Role.COMPUTE:
             gives = rule.integer_output or _ends_in_clamp(node)
@@ -133,7 +133,7 @@ def _wanted(
     wanted: set[ir.Value] = set()
     for node in ir.traversal.RecursiveGraphIterator(graph, reverse=True):
         rule = candidates.rules.get(node)
-        if rule is None or rule.role is Role.CLAMP:
+        if rule is None or rule.role in (Role.CLAMP, Role.STORED):
             continue
         if rule.role is Role.COMPUTE or (node in produced and produced[node] in wanted):
             inputs = (node.inputs[i] for i in rule.activation_inputs(node))

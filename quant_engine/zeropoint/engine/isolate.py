@@ -49,6 +49,8 @@ def _twin(quant: NodeQuant, plan: QuantPlan, parameters: Parameters) -> NodeTwin
             inputs[quant.node, index] = parameters.tensors[name]
     if quant.weight is not None:
         inputs[quant.node, quant.weight.index] = parameters.weights[quant.node]
+    for where in quant.stored:
+        inputs[quant.node, where.index] = parameters.stored[quant.node, where.index]
     if quant.bias is not None:
         inputs[quant.bias.node, quant.bias.index] = parameters.biases[quant.node]
         if quant.bias.node != quant.node:

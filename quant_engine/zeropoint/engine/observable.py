@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from zeropoint.engine.bodies import Bodies
-from zeropoint.engine.ops import constant, rule_of
+from zeropoint.engine.ops import Role, constant, rule_of
 
 
 def observable_tensors(model: ir.Model, bodies: Bodies) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ def observable_tensors(model: ir.Model, bodies: Bodies) -> tuple[str, ...]:
 
 def _values(node: ir.Node) -> Iterator[ir.Value]:
     rule = rule_of(node)
-    if rule is None:
+    if rule is None or rule.role is Role.STORED:
         return
     for index in rule.activation_inputs(node):
         value = node.inputs[index]

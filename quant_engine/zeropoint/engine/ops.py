@@ -18,13 +18,15 @@ class Role(StrEnum):
     COMPUTE nodes do the work on integer kernels and are what quantization is for. JOIN and SHARE
     nodes have integer forms that pay only where they keep integer kernels joined: JOIN nodes have
     output parameters of their own, SHARE nodes move or pick values and keep their input's. CLAMP
-    nodes are absorbed where a quantized range already implies them.
+    nodes are absorbed where a quantized range already implies them. STORED nodes have constants
+    that are stored as integers, and compute in float.
     """
 
     COMPUTE = "compute"
     JOIN = "join"
     SHARE = "share"
     CLAMP = "clamp"
+    STORED = "stored"
 
 
 class AxisRule(Protocol):
@@ -32,6 +34,15 @@ class AxisRule(Protocol):
 
     def __call__(self, node: ir.Node, rank: int, /) -> int | None:
         """Return the axis for a weight of `rank` dimensions; None where there is none."""
+
+
+class ScaleRule(Protocol):
+    """Tells along which axes a stored constant has scales of its own."""
+
+    def __call__(
+        self, node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool
+    ) -> tuple[int, ...]:
+        """Return the axes: none for one scale, one axis, or the first ones, taken as one."""
 
 
 class Condition(Protocol):
@@ -51,10 +62,13 @@ class OpRule:
         weight: Input that may hold a constant weight.
         weight_axis: Its output-channel axis.
         bias: Input that holds the bias.
+        stored: Inputs whose constants are stored as integers, for STORED.
+        stored_axes: Axes of their scales.
         integer_output: Whether the integer kernel exists only with a quantized output.
         fixed_output: Range (low, high) of the output, whatever the data.
         condition: Why a particular node has no integer form.
-        dynamic: Whether there is a form whose activations are quantized as the model runs.
+        dynamic: Whether there is a form for dynamic quantization.
+        dynamic_data: Whether that form quantizes the first input as the model runs.
         min_opset: Opset from which the operator takes integers between Q/DQ pairs.
     """
 
@@ -63,10 +77,13 @@ class OpRule:
     weight: int | None = None
     weight_axis: AxisRule | None = None
     bias: int | None = None
+    stored: tuple[int, ...] = ()
+    stored_axes: ScaleRule | None = None
     integer_output: bool = True
     fixed_output: tuple[float, float] | None = None
     condition: Condition | None = None
     dynamic: bool = False
+    dynamic_data: bool = True
     min_opset: int = 1
 
     def activation_inputs(self, node: ir.Node) -> tuple[int, ...]:
@@ -135,6 +152,19 @@ def _constant_bounds(node: ir.Node) -> str | None:
     return f"the bound {computed[0].name} is computed" if computed else None
 
 
+def _time_major(node: ir.Node) -> str | None:
+    if node.attributes.get_int("layout", 0):
+        return f"ONNX Runtime has no {node.op_type} with layout=1"
+    return None
+
+
+def _gates(_node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
+    """Weights of LSTM and GRU are [directions, gates, inputs]."""
+    if per_channel:
+        return (0, 1)
+    return (0,) if shape[0] > 1 else ()
+
+
 _COMPUTE = {
     "Conv": OpRule(role=Role.COMPUTE, weight=1, weight_axis=_first_axis, bias=2, dynamic=True),
     "MatMul": OpRule(
@@ -174,12 +204,31 @@ _SHARE = {
     "Slice": OpRule(role=Role.SHARE),
     "Resize": OpRule(role=Role.SHARE, condition=_nearest, min_opset=11),
 }
+_STORED = {
+    "LSTM": OpRule(
+        role=Role.STORED,
+        activations=(),
+        stored=(1, 2),
+        stored_axes=_gates,
+        condition=_time_major,
+        dynamic=True,
+    ),
+    "GRU": OpRule(
+        role=Role.STORED,
+        activations=(),
+        stored=(1, 2),
+        stored_axes=_gates,
+        condition=_time_major,
+        dynamic=True,
+        dynamic_data=False,
+    ),
+}
 _CLAMP = {
     "Relu": OpRule(role=Role.CLAMP),
     "Clip": OpRule(role=Role.CLAMP, condition=_constant_bounds),
 }
 
-RULES: dict[str, OpRule] = {**_COMPUTE, **_JOIN, **_SHARE, **_CLAMP}
+RULES: dict[str, OpRule] = {**_COMPUTE, **_JOIN, **_SHARE, **_CLAMP, **_STORED}
 
 
 def rule_of(node: ir.Node) -> OpRule | None:

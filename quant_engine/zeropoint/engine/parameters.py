@@ -30,6 +30,7 @@ class Parameters:
         tensors: Of activation tensors, by tensor name.
         weights: Of weights, by node name.
         biases: Of int32 biases, by node name.
+        stored: Of constants that are stored as integers, by node name and input.
         ranges: The ranges behind `tensors`.
         warnings: What the user should know about them.
     """
@@ -37,6 +38,7 @@ class Parameters:
     tensors: Mapping[str, QParams]
     weights: Mapping[str, QParams]
     biases: Mapping[str, QParams]
+    stored: Mapping[tuple[str, int], QParams]
     ranges: Mapping[str, Range]
     warnings: tuple[Warning, ...]
 
@@ -74,7 +76,12 @@ def derive_parameters(
     weights, biases, grown = _constants(graph, plan, tensors, options.weight)
     warnings = _warnings(grown)
     return Parameters(
-        tensors=tensors, weights=weights, biases=biases, ranges=ranges, warnings=warnings
+        tensors=tensors,
+        weights=weights,
+        biases=biases,
+        stored=derive_stored(graph, plan, options.weight),
+        ranges=ranges,
+        warnings=warnings,
     )
 
 
@@ -87,6 +94,20 @@ def derive_weights(graph: ir.Graph, plan: QuantPlan, options: WeightOptions) -> 
         )
         for name, quant in plan.nodes.items()
         if quant.weight is not None
+    }
+
+
+def derive_stored(
+    graph: ir.Graph, plan: QuantPlan, options: WeightOptions
+) -> dict[tuple[str, int], QParams]:
+    """Return scale and zero point of each stored constant, by node name and input."""
+    nodes = {node.name: node for node in graph.all_nodes()}
+    return {
+        (name, where.index): weight_qparams(
+            read_constant(nodes, where), options, where.axis, name=name
+        )
+        for name, quant in plan.nodes.items()
+        for where in quant.stored
     }
 
 
@@ -131,10 +152,10 @@ def _constants(
 
 
 def read_constant(nodes: Mapping[str | None, ir.Node], where: ConstantInput) -> NDArray[np.float32]:
-    """Return the float values of a constant input."""
+    """Return the float values of a constant input, as a matrix where it is taken as one."""
     array = constant(nodes[where.node].inputs[where.index])
     assert array is not None, where
-    return array
+    return array.reshape(-1, array.shape[-1]) if where.rows else array
 
 
 def _warnings(grown: list[str]) -> tuple[Warning, ...]:

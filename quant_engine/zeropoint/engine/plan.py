@@ -25,11 +25,14 @@ class ConstantInput:
         node: Node that reads it; for the bias of a MatMul, the Add behind it.
         index: Which input of that node.
         axis: Axis of per-channel scales; None for one scale.
+        rows: Whether the constant is taken as a matrix, all axes but the last as one: a scale for
+            each gate of each direction.
     """
 
     node: str
     index: int
     axis: int | None = None
+    rows: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class NodeQuant:
         tensors: Names of these tensors, in the same order.
         weight: The weight, where there is one.
         bias: The bias that becomes int32, where there is one.
+        stored: Constants that are stored as integers and computed with as floats.
         output: The tensor at which the output is quantized; None where it stays float. Behind
             a clamp where one follows.
         clamp: Name of the Relu or Clip between the node and `output`.
@@ -52,6 +56,7 @@ class NodeQuant:
     tensors: tuple[str, ...]
     weight: ConstantInput | None = None
     bias: ConstantInput | None = None
+    stored: tuple[ConstantInput, ...] = ()
     output: str | None = None
     clamp: str | None = None
 
@@ -153,8 +158,14 @@ def make_dynamic_plan(
     for node, rule in candidates.rules.items():
         name, data = node.name or "", node.inputs[0]
         weight = constant_weight(node, rule, per_channel=options.weight.per_channel)
+        stored = stored_constants(node, rule, per_channel=options.weight.per_channel)
+        if not rule.dynamic_data:
+            nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), stored=stored)
+            continue
         read = (data.name if data is not None else None) or ""
-        nodes[name] = NodeQuant(node=name, inputs=(0,), tensors=(read,), weight=weight)
+        nodes[name] = NodeQuant(
+            node=name, inputs=(0,), tensors=(read,), weight=weight, stored=stored
+        )
         tensors[read] = TensorQuant(name=read, source=ParameterSource.DYNAMIC)
     return QuantPlan(nodes=nodes, tensors=tensors, absorbed={}, kept=candidates.kept)
 
@@ -168,6 +179,23 @@ def constant_weight(node: ir.Node, rule: OpRule, *, per_channel: bool) -> Consta
     if per_channel and rule.weight_axis is not None and value.shape is not None:
         axis = rule.weight_axis(node, len(value.shape))
     return ConstantInput(node=node.name or "", index=rule.weight, axis=axis)
+
+
+def stored_constants(
+    node: ir.Node, rule: OpRule, *, per_channel: bool
+) -> tuple[ConstantInput, ...]:
+    """Return the constants of a node that are stored as integers, with their axes."""
+    found = []
+    for index in rule.stored:
+        array = constant(node.inputs[index])
+        assert array is not None, node.name
+        assert rule.stored_axes is not None, node.op_type
+        axes = rule.stored_axes(node, array.shape, per_channel=per_channel)
+        axis = axes[0] if axes else None
+        found.append(
+            ConstantInput(node=node.name or "", index=index, axis=axis, rows=len(axes) > 1)
+        )
+    return tuple(found)
 
 
 class _Planner:
@@ -214,6 +242,7 @@ class _Planner:
             tensors=tensors,
             weight=weight,
             bias=self._bias(node, rule, weight),
+            stored=stored_constants(node, rule, per_channel=self._options.weight.per_channel),
             output=output,
             clamp=clamp,
         )

@@ -15,6 +15,7 @@ from zeropoint.engine.isolate import node_twins
 from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase
 from zeropoint.engine.judge import judge
 from zeropoint.engine.memory import collector_paused
+from zeropoint.engine.options import DynamicOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.planned import PlannedModel
 from zeropoint.engine.reference import ReferenceRequest
@@ -224,10 +225,12 @@ class Job(ABC):
 
     def _kernel_nodes(self) -> dict[str, str]:
         """Return the operator types of the nodes that may become integer kernels, by name."""
+        # Integer kernels of LSTM quantize their data themselves.
+        lstm = ("LSTM",) if isinstance(self._planned.options, DynamicOptions) else ()
         return {
             node.name or "": node.op_type
             for node in self._planned.graph.all_nodes()
-            if node.domain == "" and node.op_type in _KERNEL_OPERATORS
+            if node.domain == "" and node.op_type in (*_KERNEL_OPERATORS, *lstm)
         }
 
     def _save(self, digest: bytes) -> tuple[Path, ...]:

@@ -16,6 +16,7 @@ from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant
 from zeropoint.engine.qparams import QParams, quantize
 from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.stored import StoredConstants
 from zeropoint.engine.weights import WeightFile
 
 # Bias inputs of the float operators that ONNX Runtime's WeightBiasQuantization would quantize by
@@ -77,6 +78,9 @@ class _Rewriter:
         for quant in self._plan.nodes.values():
             self._quantize_weight(quant)
             self._quantize_bias(quant)
+        stored = StoredConstants(self._edit, self._parameters.stored)
+        for quant in self._plan.nodes.values():
+            stored.rewrite(self._nodes[quant.node], quant)
         for tensor in self._plan.tensors.values():
             self._quantize_tensor(tensor)
         for quant in self._plan.nodes.values():

@@ -133,7 +133,7 @@ def _unfit(node: ir.Node, rule: OpRule | None, dynamic: bool, version: int) -> K
 
 
 def _unfit_types(node: ir.Node, rule: OpRule) -> Kept | None:
-    for index in rule.activation_inputs(node):
+    for index in (*rule.activation_inputs(node), *rule.stored):
         value = node.inputs[index]
         if value is not None and value.is_graph_input() and value.is_initializer():
             return Kept("OVERRIDABLE", f"{value.name} is an input with a default, not a constant")
@@ -148,6 +148,8 @@ def _unfit_types(node: ir.Node, rule: OpRule) -> Kept | None:
 def _unfit_constants(node: ir.Node, rule: OpRule, dynamic: bool) -> Kept | None:
     if infinite := _not_finite(node, rule):
         return Kept("WEIGHT_NOT_FINITE", f"the constant {infinite} has NaN/Inf")
+    if rule.role is Role.STORED:
+        return _unfit_stored(node, rule)
     if rule.role is not Role.COMPUTE:
         return None
     weight = node.inputs[rule.weight] if rule.weight is not None else None
@@ -171,3 +173,15 @@ def _not_finite(node: ir.Node, rule: OpRule) -> str:
         if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
             return (value.name if value is not None else None) or ""
     return ""
+
+
+def _unfit_stored(node: ir.Node, rule: OpRule) -> Kept | None:
+    for index in rule.stored:
+        value = node.inputs[index]
+        array = constant(value)
+        name = value.name if value is not None else ""
+        if array is None:
+            return Kept("WEIGHT_NOT_CONSTANT", f"the weight {name} is computed")
+        if not np.isfinite(array).all():
+            return Kept("WEIGHT_NOT_FINITE", f"the weight {name} has NaN/Inf")
+    return None

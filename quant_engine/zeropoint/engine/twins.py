@@ -39,7 +39,8 @@ class NodeTwin:
     Attributes:
         chain: Name of the node, then of the nodes behind it that its integer kernel takes in (a
             bias, a clamp); each reads the first output of the one before.
-        inputs: Parameters of the inputs that are quantized; an int32 one is a constant.
+        inputs: Parameters of the inputs that are quantized; an int32 one is a constant. More
+            channels than the first axis has are those of a matrix: all axes but the last as one.
         output: Parameters of the first output of the chain; None where it stays float.
         dynamic: Inputs whose parameters are found as the model runs.
     """
@@ -105,7 +106,7 @@ def build_twins(
         chain = [nodes[name] for name in twin.chain]
         branch = _Branch(add)
         result = branch.clone(chain, originals, twin)
-        numbers = branch.compare(chain[-1].outputs[0], result)
+        numbers = branch.compare(chain[-1].outputs[_first(chain[-1])], result)
         branches.append((originals[twin.chain[0]][1], branch.nodes))
         built.append(TwinNode(name=name_of(chain[0]), op_type=chain[0].op_type, outputs=numbers))
     # ONNX Runtime visits the ends of a graph from the last one in the file to the first, and runs
@@ -253,7 +254,7 @@ class _Branch:
             copied.update(zip(copy.output, outputs, strict=True))
             copy.output[:] = outputs
             self.nodes.append(copy)
-            result = outputs[0]
+            result = outputs[_first(node)]
         return result if twin.output is None else self._through_codes(result, twin.output)
 
     def compare(self, original: ir.Value, twin: str) -> tuple[str, ...]:
@@ -285,6 +286,10 @@ class _Branch:
         if computed_here or (tensor is not None and tensor.nbytes < INLINE_BYTES):
             assert tensor is not None, name
             return self._rounded(tensor.numpy(), qparams)
+        if tensor is not None and _is_matrix(tensor.shape.numpy(), qparams):
+            shape = tensor.shape.numpy()
+            matrix = self._reshape(name, (-1, shape[-1]))
+            return self._reshape(self._through_codes(matrix, qparams), shape)
         return self._through_codes(name, qparams)
 
     def _through_codes(self, name: str, qparams: QParams) -> str:
@@ -299,12 +304,17 @@ class _Branch:
         So it must be where QuantizeLinear cannot do it: int32, and channels before opset 13.
         """
         flat = array.reshape(-1) if qparams.dtype == np.int32 else array  # biases are one row
+        if _is_matrix(array.shape, qparams):
+            flat = array.reshape(-1, array.shape[-1])
         rounded = dequantize(quantize(flat, qparams), qparams)
         return self.add.constant(rounded.reshape(array.shape))
 
     def _through_dynamic_codes(self, name: str) -> str:
         node = self._append("DynamicQuantizeLinear", name, outputs=3)
         return self._node("DequantizeLinear", *node.output)
+
+    def _reshape(self, name: str, shape: Sequence[int]) -> str:
+        return self._node("Reshape", name, self.add.constant(np.array(shape, np.int64)))
 
     def _as_float(self, name: str) -> str:
         return self._node("Cast", name, attributes=[_integer("to", ir.DataType.FLOAT.value)])
@@ -338,3 +348,12 @@ class _Branch:
 
 def _integer(name: str, value: int) -> onnx.AttributeProto:
     return onnx.AttributeProto(name=name, type=onnx.AttributeProto.INT, i=value)
+
+
+def _first(node: ir.Node) -> int:
+    """Return which output of a node is the first that it gives."""
+    return next(index for index, value in enumerate(node.outputs) if value.name)
+
+
+def _is_matrix(shape: Sequence[int], qparams: QParams) -> bool:
+    return qparams.axis == 0 and qparams.scale.size > shape[0] and qparams.dtype != np.int32

@@ -1,0 +1,138 @@
+"""Constants that are stored as integers, for operators that compute with floats.
+
+Weights of LSTM and GRU are read through DequantizeLinear. ONNX Runtime neither folds it nor packs
+what it gives, so each run dequantizes anew.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.ops import constant
+from zeropoint.engine.plan import ConstantInput, NodeQuant
+from zeropoint.engine.qparams import QParams, quantize
+
+_AXIS_OPSET = 13  # of DequantizeLinear
+
+
+class StoredConstants:
+    """Rewrites nodes whose constants are stored as integers, in place."""
+
+    def __init__(self, edit: GraphEditor, qparams: Mapping[tuple[str, int], QParams]) -> None:
+        """Start with nothing stored.
+
+        Args:
+            edit: Adds to the model.
+            qparams: Parameters of each stored constant, by node name and input.
+        """
+        self._edit = edit
+        self._qparams = qparams
+        self._stored: dict[tuple[ir.Value, bytes, bytes, bool], ir.Value] = {}
+
+    def rewrite(self, node: ir.Node, quant: NodeQuant) -> None:
+        """Let a node read its stored constants as floats."""
+        for where in quant.stored:
+            node.replace_input_with(where.index, self._load(node, where))
+
+    def rewrite_lstm(self, node: ir.Node, quant: NodeQuant) -> None:
+        """Put com.microsoft.DynamicQuantizeLSTM in the place of an LSTM.
+
+        It takes weights transposed, [directions, inputs, gates], and scales and zero points
+        [directions], or [directions, gates]; all else as LSTM does.
+        """
+        weights: list[ir.Value] = []
+        parameters: list[ir.Value] = []
+        for where in quant.stored:
+            value, shape = _read(node, where)
+            qparams = self._qparams[quant.node, where.index]
+            axes = shape[:2] if where.rows else shape[:1]
+            weights.append(self._store(value, where, qparams, transposed=True))
+            for kind, array in (("scale", qparams.scale), ("zero_point", qparams.zero_point)):
+                each = np.empty(axes, array.dtype)
+                each[...] = array.reshape(axes if array.ndim else ())
+                parameters.append(self._edit.constant(f"{value.name}_{kind}", each))
+        others = [*node.inputs[3:], *(None,) * (8 - len(node.inputs))]
+        new = self._edit.node(
+            "DynamicQuantizeLSTM",
+            (node.inputs[0], *weights, *others, *parameters),
+            node.name or "",
+            outputs=len(node.outputs),
+            contrib=True,
+        )
+        for attribute in node.attributes.values():
+            if attribute.name != "layout":
+                new.attributes.add(attribute)
+        self._take_place(node, new)
+
+    def _take_place(self, node: ir.Node, new: ir.Node) -> None:
+        graph = _graph(node)
+        graph.insert_before(node, new)
+        for old, output in zip(node.outputs, new.outputs, strict=True):
+            if not old.name:
+                output.name = ""
+                continue
+            output.type, output.shape = old.type, old.shape
+            for reader, index in tuple(old.uses()):
+                reader.replace_input_with(index, output)
+            self._edit.take_output(old, output)
+        graph.remove(node, safe=True)
+
+    def _load(self, node: ir.Node, where: ConstantInput) -> ir.Value:
+        """Return a stored constant as floats."""
+        value, shape = _read(node, where)
+        qparams = self._qparams[node.name or "", where.index]
+        stored = self._store(value, where, qparams)
+        name, graph = value.name or "", _graph(node)
+        attributes = {} if qparams.axis is None else {"axis": qparams.axis}
+        # That of the model's opset knows no axis before 13.
+        old = qparams.axis is not None and self._edit.graph.opset_imports[""] < _AXIS_OPSET
+        dequantize = self._edit.node(
+            "DequantizeLinear",
+            (stored, *self._edit.parameters(name, qparams)),
+            name,
+            attributes=attributes,
+            contrib=old,
+        )
+        nodes = [dequantize]
+        if where.rows:
+            target = self._edit.constant(f"{name}_shape", np.array(shape, np.int64))
+            nodes.append(self._edit.node("Reshape", (dequantize.outputs[0], target), name))
+        self._edit.insert_first(graph, *nodes)
+        result = nodes[-1].outputs[0]
+        result.type, result.shape = value.type, value.shape
+        return result
+
+    def _store(
+        self, value: ir.Value, where: ConstantInput, qparams: QParams, *, transposed: bool = False
+    ) -> ir.Value:
+        """Store a constant once for all nodes that read it with the same parameters."""
+        key = (value, qparams.scale.tobytes(), qparams.zero_point.tobytes(), transposed)
+        if key not in self._stored:
+            array = _array(value)
+            matrix = array.reshape(-1, array.shape[-1]) if where.rows else array
+            codes = quantize(matrix, qparams)
+            if transposed:
+                codes = np.ascontiguousarray(codes.reshape(array.shape).transpose(0, 2, 1))
+            self._stored[key] = self._edit.constant(f"{value.name}_quantized", codes)
+        return self._stored[key]
+
+
+def _read(node: ir.Node, where: ConstantInput) -> tuple[ir.Value, tuple[int, ...]]:
+    value = node.inputs[where.index]
+    assert value is not None, where
+    return value, _array(value).shape
+
+
+def _array(value: ir.Value) -> NDArray[Any]:
+    array = constant(value)
+    assert array is not None, value
+    return array
+
+
+def _graph(node: ir.Node) -> ir.Graph:
+    assert isinstance(node.graph, ir.Graph), node.name
+    return node.graph
