@@ -26,9 +26,11 @@ def node_twins(model: ir.Model, plan: QuantPlan, parameters: Parameters) -> tupl
     """
     opset = model.opset_imports.get("", 0)
     within = {graph for graph, path in paths(model).items() if _is_open(path, opset)}
-    nodes = {node.name for graph in within for node in graph}
+    by_name = {node.name or "": node for graph in within for node in graph}
     return tuple(
-        _twin(quant, plan, parameters) for name, quant in plan.nodes.items() if name in nodes
+        _twin(by_name[name], quant, plan, parameters)
+        for name, quant in plan.nodes.items()
+        if name in by_name
     )
 
 
@@ -38,7 +40,7 @@ def _is_open(path: Path, opset: int) -> bool:
     return known and observable_from(path) <= opset
 
 
-def _twin(quant: NodeQuant, plan: QuantPlan, parameters: Parameters) -> NodeTwin:
+def _twin(node: ir.Node, quant: NodeQuant, plan: QuantPlan, parameters: Parameters) -> NodeTwin:
     chain = [quant.node]
     inputs: dict[InputKey, QParams] = {}
     dynamic: set[InputKey] = set()
@@ -58,4 +60,8 @@ def _twin(quant: NodeQuant, plan: QuantPlan, parameters: Parameters) -> NodeTwin
     if quant.clamp is not None:
         chain.append(quant.clamp)
     output = parameters.tensors[quant.output] if quant.output is not None else None
+    table = inputs.get((quant.node, 0)) if node.op_type == "Gather" and quant.stored else None
+    if table is not None and table.axis is None:
+        # Picking commutes with rounding, and what is picked is less than the table.
+        inputs, output = {}, table
     return NodeTwin(chain=tuple(chain), inputs=inputs, output=output, dynamic=frozenset(dynamic))

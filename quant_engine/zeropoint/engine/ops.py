@@ -11,6 +11,10 @@ from typing import Protocol
 import numpy as np
 import onnx_ir as ir
 
+_DEFAULT = ("", "ai.onnx")
+_LEAST_TABLE = 1024  # bytes; with smaller ones there is nothing to save
+_LEAST_ROW = 16  # elements; scales of shorter rows would take as much as they save
+
 
 class Role(StrEnum):
     """What an operator means for quantization.
@@ -165,6 +169,37 @@ def _gates(_node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> t
     return (0,) if shape[0] > 1 else ()
 
 
+def _is_table(value: ir.Value | None) -> bool:
+    return value is not None and value.dtype is ir.DataType.FLOAT and constant(value) is not None
+
+
+def _table_rows(node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
+    """Return the axis that a Gather picks from."""
+    axis = node.attributes.get_int("axis", 0) % len(shape)
+    row = math.prod(shape) // max(1, shape[axis])
+    return (axis,) if per_channel and row >= _LEAST_ROW else ()
+
+
+def _worthless_table(node: ir.Node) -> str | None:
+    table = node.inputs[0]
+    array = constant(table)
+    if table is None or array is None or array.nbytes < _LEAST_TABLE:
+        return f"a table of less than {_LEAST_TABLE} bytes: there is nothing to save"
+    others = [use.node for use in table.uses() if not _stores(use.node, use.idx)]
+    if others or table.is_graph_output():
+        reader = f"{others[0].op_type} {others[0].name!r}" if others else "the user"
+        return f"the table {table.name} is needed as floats, too, by {reader}"
+    return None
+
+
+def _stores(node: ir.Node, index: int) -> bool:
+    """Whether an input of a node is stored as integers where the node is quantized."""
+    if node.op_type in _TABLES:
+        return index == 0
+    rule = RULES.get(node.op_type)
+    return rule is not None and index == rule.weight
+
+
 _COMPUTE = {
     "Conv": OpRule(role=Role.COMPUTE, weight=1, weight_axis=_first_axis, bias=2, dynamic=True),
     "MatMul": OpRule(
@@ -223,6 +258,18 @@ _STORED = {
         dynamic_data=False,
     ),
 }
+# Rows of Gather on a constant of floats: embeddings.
+_TABLES = {
+    "Gather": OpRule(
+        role=Role.STORED,
+        activations=(),
+        stored=(0,),
+        stored_axes=_table_rows,
+        condition=_worthless_table,
+        dynamic=True,
+        dynamic_data=False,
+    )
+}
 _CLAMP = {
     "Relu": OpRule(role=Role.CLAMP),
     "Clip": OpRule(role=Role.CLAMP, condition=_constant_bounds),
@@ -233,14 +280,17 @@ RULES: dict[str, OpRule] = {**_COMPUTE, **_JOIN, **_SHARE, **_CLAMP, **_STORED}
 
 def rule_of(node: ir.Node) -> OpRule | None:
     """Return the row of a node's operator; None where it has none."""
-    return RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    table = _TABLES.get(node.op_type)
+    if table is not None and _is_table(node.inputs[0]):
+        return table if node.domain in _DEFAULT else None
+    return RULES.get(node.op_type) if node.domain in _DEFAULT else None
 
 
 def static_op_types() -> tuple[str, ...]:
     """Return the operator types that static quantization knows."""
-    return tuple(sorted(RULES))
+    return tuple(sorted(RULES | _TABLES))
 
 
 def dynamic_op_types() -> tuple[str, ...]:
     """Return the operator types that dynamic quantization knows."""
-    return tuple(sorted(name for name, rule in RULES.items() if rule.dynamic))
+    return tuple(sorted(name for name, rule in (RULES | _TABLES).items() if rule.dynamic))

@@ -1,7 +1,10 @@
 """Constants that are stored as integers, for operators that compute with floats.
 
 Weights of LSTM and GRU are read through DequantizeLinear. ONNX Runtime neither folds it nor packs
-what it gives, so each run dequantizes anew.
+what it gives, so each run dequantizes anew. Of a table only what a Gather picks is dequantized:
+
+    Gather(table)   becomes   DequantizeLinear(Gather(codes)), or with scales for rows
+                              Mul(Cast(Gather(codes)), Gather(scales))
 """
 
 from collections.abc import Mapping
@@ -32,10 +35,14 @@ class StoredConstants:
         self._edit = edit
         self._qparams = qparams
         self._stored: dict[tuple[ir.Value, bytes, bytes, bool], ir.Value] = {}
+        self._scales: dict[tuple[str, bytes], ir.Value] = {}
 
     def rewrite(self, node: ir.Node, quant: NodeQuant) -> None:
         """Let a node read its stored constants as floats."""
         for where in quant.stored:
+            if node.op_type == "Gather":
+                self._gather(node, where)
+                continue
             node.replace_input_with(where.index, self._load(node, where))
 
     def rewrite_lstm(self, node: ir.Node, quant: NodeQuant) -> None:
@@ -67,6 +74,47 @@ class StoredConstants:
             if attribute.name != "layout":
                 new.attributes.add(attribute)
         self._take_place(node, new)
+
+    def _gather(self, node: ir.Node, where: ConstantInput) -> None:
+        value, shape = _read(node, where)
+        qparams = self._qparams[node.name or "", where.index]
+        name, result = value.name or "", node.outputs[0]
+        reads = tuple(result.uses())
+        node.replace_input_with(where.index, self._store(value, where, qparams))
+        if qparams.axis is None:
+            inputs = (result, *self._edit.parameters(name, qparams))
+            new = [self._edit.node("DequantizeLinear", inputs, node.name or "")]
+        else:
+            new = self._scale_rows(node, name, qparams, len(shape))
+        _graph(node).insert_after(node, new)
+        last = new[-1].outputs[0]
+        last.type, last.shape = value.type, result.shape
+        result.type = ir.TensorType(ir.DataType.from_numpy(qparams.dtype))
+        for reader, index in reads:
+            reader.replace_input_with(index, last)
+        self._edit.take_output(result, last)
+
+    def _scale_rows(self, node: ir.Node, name: str, qparams: QParams, rank: int) -> list[ir.Node]:
+        """Return the nodes that make floats of picked codes whose rows have scales."""
+        assert qparams.axis is not None, name
+        shape = [1] * rank
+        shape[qparams.axis] = -1
+        key = (name, qparams.scale.tobytes())
+        if key not in self._scales:
+            self._scales[key] = self._edit.constant(f"{name}_scale", qparams.scale.reshape(shape))
+        base = node.name or ""
+        pick = self._edit.node("Gather", (self._scales[key], node.inputs[1]), base)
+        for attribute in node.attributes.values():
+            pick.attributes.add(attribute)
+        to_float = {"to": int(ir.DataType.FLOAT)}
+        cast = self._edit.node("Cast", (node.outputs[0],), base, attributes=to_float)
+        new = [pick, cast]
+        zero_point = int(qparams.zero_point.reshape(-1)[0])  # one for all: rows are symmetric
+        if zero_point:
+            offset = self._edit.constant(f"{base}_zero_point", np.array(zero_point, np.float32))
+            new.append(self._edit.node("Sub", (cast.outputs[0], offset), base))
+        new.append(self._edit.node("Mul", (new[-1].outputs[0], pick.outputs[0]), base))
+        return new
 
     def _take_place(self, node: ir.Node, new: ir.Node) -> None:
         graph = _graph(node)
