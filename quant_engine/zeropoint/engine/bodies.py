@@ -90,7 +90,7 @@ class Bodies:
             return None
         read = [node.inputs[index] for index in rule.activation_inputs(node)]
         why = self._refused[node.graph]
-        for value in (*read, node.outputs[0]):
+        for value in (*read, *rule.data_outputs(node)):
             why = why or self.hides(value)
         return why
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.ops import Role, constant
+from zeropoint.engine.ops import OpRule, Role, constant
 from zeropoint.engine.selection import Candidates
 
 
@@ -16,12 +16,12 @@ class IntegerFlow:
 
     Attributes:
         nodes: Nodes to quantize.
-        points: For nodes whose output is quantized, the value at which: the output itself, or
-            that of the Relu or Clip that alone reads it.
+        points: For nodes whose outputs are quantized, the values at which: the output itself, or
+            that of the Relu or Clip that alone reads it; several only for nodes that share.
     """
 
     nodes: frozenset[ir.Node]
-    points: Mapping[ir.Node, ir.Value]
+    points: Mapping[ir.Node, tuple[ir.Value, ...]]
 
 
 def only_consumer(value: ir.Value) -> ir.Node | None:
@@ -70,9 +70,12 @@ def integer_flow(model: ir.Model, candidates: Candidates) -> IntegerFlow:
         node
         for node, rule in candidates.rules.items()
         if rule.role in (Role.COMPUTE, Role.STORED)
-        or (node in produced and (node in candidates.forced or produced[node] in wanted))
+        or (
+            node in produced
+            and (node in candidates.forced or not wanted.isdisjoint(produced[node]))
+        )
     }
-    points = {node: value for node, value in produced.items() if node in nodes}
+    points = {node: values for node, values in produced.items() if node in nodes}
     return IntegerFlow(frozenset(nodes), points)
 
 
@@ -83,14 +86,16 @@ def _end(node: ir.Node) -> ir.Value:
     return found[0].outputs[0] if found is not None else node.outputs[0]
 
 
-def _point(node: ir.Node, candidates: Candidates) -> ir.Value:
+def _points(node: ir.Node, rule: OpRule, candidates: Candidates) -> tuple[ir.Value, ...]:
+    if rule.every_output:
+        return rule.data_outputs(node)
     end = _end(node)
     follower = only_consumer(end)
     if follower is not None:
-        rule = candidates.rules.get(follower)
-        if rule is not None and rule.role is Role.CLAMP:
-            return follower.outputs[0]
-    return end
+        clamp = candidates.rules.get(follower)
+        if clamp is not None and clamp.role is Role.CLAMP:
+            return (follower.outputs[0],)
+    return (end,)
 
 
 def _ends_in_clamp(node: ir.Node) -> bool:
@@ -106,9 +111,9 @@ def _ends_in_clamp(node: ir.Node) -> bool:
     )
 
 
-def _produced(candidates: Candidates) -> dict[ir.Node, ir.Value]:
-    """Nodes that can give integers, with the value that is one; graph order."""
-    produced: dict[ir.Node, ir.Value] = {}
+def _produced(candidates: Candidates) -> dict[ir.Node, tuple[ir.Value, ...]]:
+    """Nodes that can give integers, with the values that are; graph order."""
+    produced: dict[ir.Node, tuple[ir.Value, ...]] = {}
     integers: set[ir.Value] = set()
     for node, rule in candidates.rules.items():
         if rule.role in (Role.CLAMP, Role.STORED):
@@ -121,13 +126,13 @@ def _produced(candidates: Candidates) -> dict[ir.Node, ir.Value]:
             fed = all(value in known or constant(value) is not None for value in inputs)
             gives = node in candidates.forced or (fed and bool(known))
         if gives:
-            produced[node] = _point(node, candidates)
-            integers.add(produced[node])
+            produced[node] = _points(node, rule, candidates)
+            integers.update(produced[node])
     return produced
 
 
 def _wanted(
-    graph: ir.Graph, candidates: Candidates, produced: Mapping[ir.Node, ir.Value]
+    graph: ir.Graph, candidates: Candidates, produced: Mapping[ir.Node, tuple[ir.Value, ...]]
 ) -> set[ir.Value]:
     """Values that an integer kernel reads, directly or through nodes that pass integers on."""
     wanted: set[ir.Value] = set()
@@ -135,7 +140,7 @@ def _wanted(
         rule = candidates.rules.get(node)
         if rule is None or rule.role in (Role.CLAMP, Role.STORED):
             continue
-        if rule.role is Role.COMPUTE or (node in produced and produced[node] in wanted):
+        if rule.role is Role.COMPUTE or not wanted.isdisjoint(produced.get(node, ())):
             inputs = (node.inputs[i] for i in rule.activation_inputs(node))
             own = (value for value in inputs if value is not None and value.graph is node.graph)
             wanted.update(own)

@@ -29,7 +29,7 @@ def _values(node: ir.Node) -> Iterator[ir.Value]:
         value = node.inputs[index]
         if value is not None:
             yield value
-    yield node.outputs[0]
+    yield from rule.data_outputs(node)
 
 
 def _is_observable(value: ir.Value) -> bool:

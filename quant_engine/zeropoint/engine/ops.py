@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 _DEFAULT = ("", "ai.onnx")
 _LEAST_TABLE = 1024  # bytes; with smaller ones there is nothing to save
+_MASK = 1e4  # magnitude from which a constant stands for "not this one"
 _LEAST_ROW = 16  # elements; scales of shorter rows would take as much as they save
 
 
@@ -69,6 +70,7 @@ class OpRule:
         stored: Inputs whose constants are stored as integers, for STORED.
         stored_axes: Axes of their scales.
         integer_output: Whether the integer kernel exists only with a quantized output.
+        every_output: Whether it has several outputs, all of them data.
         fixed_output: Range (low, high) of the output, whatever the data.
         condition: Why a particular node has no integer form.
         dynamic: Whether there is a form for dynamic quantization.
@@ -84,11 +86,18 @@ class OpRule:
     stored: tuple[int, ...] = ()
     stored_axes: ScaleRule | None = None
     integer_output: bool = True
+    every_output: bool = False
     fixed_output: tuple[float, float] | None = None
     condition: Condition | None = None
     dynamic: bool = False
     dynamic_data: bool = True
     min_opset: int = 1
+
+    def data_outputs(self, node: ir.Node) -> tuple[ir.Value, ...]:
+        """Return the outputs of `node` that carry data."""
+        if not self.every_output:
+            return (node.outputs[0],)
+        return tuple(value for value in node.outputs if value.name)
 
     def activation_inputs(self, node: ir.Node) -> tuple[int, ...]:
         """Return the indices of the inputs of `node` that carry data."""
@@ -149,6 +158,15 @@ def _nearest(node: ir.Node) -> str | None:
 
 def _plain_max_pool(node: ir.Node) -> str | None:
     return "MaxPool also returns indices" if len(node.outputs) > 1 else None
+
+
+def _masks(node: ir.Node) -> str | None:
+    """With the number that masks in its range, all other values would have one code."""
+    for value in node.inputs[1:]:
+        array = constant(value)
+        if array is not None and array.size and float(np.abs(array).max()) >= _MASK:
+            return f"the constant {value.name if value else ''} masks: its range is that of no data"
+    return None
 
 
 def _constant_bounds(node: ir.Node) -> str | None:
@@ -228,6 +246,8 @@ _JOIN = {
     "GlobalAveragePool": OpRule(role=Role.JOIN),
     "LeakyRelu": OpRule(role=Role.JOIN),
     "Sigmoid": OpRule(role=Role.JOIN, fixed_output=(0.0, 255.0 / 256.0)),
+    "Softmax": OpRule(role=Role.JOIN, fixed_output=(0.0, 255.0 / 256.0)),
+    "Where": OpRule(role=Role.JOIN, activations=(1, 2), condition=_masks),
 }
 _SHARE = {
     "MaxPool": OpRule(role=Role.SHARE, condition=_plain_max_pool, min_opset=12),
@@ -238,6 +258,15 @@ _SHARE = {
     "Flatten": OpRule(role=Role.SHARE),
     "Slice": OpRule(role=Role.SHARE),
     "Resize": OpRule(role=Role.SHARE, condition=_nearest, min_opset=11),
+    "Gather": OpRule(role=Role.SHARE),
+    "GatherElements": OpRule(role=Role.SHARE),
+    "Split": OpRule(role=Role.SHARE, every_output=True),
+    "DepthToSpace": OpRule(role=Role.SHARE),
+    "Expand": OpRule(role=Role.SHARE),
+    "Tile": OpRule(role=Role.SHARE),
+    "Identity": OpRule(role=Role.SHARE),
+    "ReduceMax": OpRule(role=Role.SHARE, min_opset=12),
+    "ReduceMin": OpRule(role=Role.SHARE, min_opset=12),
 }
 _STORED = {
     "LSTM": OpRule(

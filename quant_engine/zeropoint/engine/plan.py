@@ -273,9 +273,12 @@ class _Planner:
         return name
 
     def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
-        point = self._flow.points.get(node)
-        if point is None:
+        points = self._flow.points.get(node)
+        if points is None:
             return None, None
+        for value in points[1:]:
+            self._inherit(node, value)
+        point = points[0]
         producer = point.producer()
         behind = self._candidates.rules.get(producer) if producer is not None else None
         clamp = None
@@ -284,17 +287,19 @@ class _Planner:
         if clamp is not None:
             self._absorbed[clamp] = node.name or ""
         name = point.name or ""
-        source, origin = ParameterSource.CALIBRATED, ""
         if rule.role is Role.SHARE and clamp is None:
-            first = node.inputs[0]
-            source, origin = ParameterSource.INHERITED, (first.name or "") if first else ""
-        elif rule.fixed_output is not None and clamp is None:
-            source = ParameterSource.FIXED
+            self._inherit(node, point)
+            return name, clamp
+        fixed = rule.fixed_output if clamp is None else None
+        source = ParameterSource.CALIBRATED if fixed is None else ParameterSource.FIXED
+        self._tensors[name] = TensorQuant(name=name, source=source, fixed=fixed, everywhere=True)
+        return name, clamp
+
+    def _inherit(self, node: ir.Node, value: ir.Value) -> None:
+        data, name = node.inputs[0], value.name or ""
         self._tensors[name] = TensorQuant(
             name=name,
-            source=source,
-            inherited_from=origin,
-            fixed=rule.fixed_output if source is ParameterSource.FIXED else None,
+            source=ParameterSource.INHERITED,
+            inherited_from=(data.name if data is not None else None) or "",
             everywhere=True,
         )
-        return name, clamp

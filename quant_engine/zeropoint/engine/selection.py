@@ -151,7 +151,7 @@ def _unfit_constants(node: ir.Node, rule: OpRule, dynamic: bool) -> Kept | None:
     if rule.role is Role.STORED:
         return _unfit_stored(node, rule)
     if rule.role is not Role.COMPUTE:
-        return None
+        return _unfit_operands(node, rule)
     weight = node.inputs[rule.weight] if rule.weight is not None else None
     array = constant(weight)
     if array is None and weight is not None and (node.op_type == "Conv" or dynamic):
@@ -184,4 +184,13 @@ def _unfit_stored(node: ir.Node, rule: OpRule) -> Kept | None:
             return Kept("WEIGHT_NOT_CONSTANT", f"the weight {name} is computed")
         if not np.isfinite(array).all():
             return Kept("WEIGHT_NOT_FINITE", f"the weight {name} has NaN/Inf")
+    return None
+
+
+def _unfit_operands(node: ir.Node, rule: OpRule) -> Kept | None:
+    for index in rule.activation_inputs(node):
+        array = constant(node.inputs[index])
+        if array is not None and not np.isfinite(array).all():
+            value = node.inputs[index]
+            return Kept("WEIGHT_NOT_FINITE", f"{value.name if value else ''} has NaN/Inf")
     return None
