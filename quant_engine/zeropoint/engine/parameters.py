@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.already import existing_parameters
 from zeropoint.engine.ops import constant
 from zeropoint.engine.options import StaticOptions, WeightOptions
 from zeropoint.engine.plan import ConstantInput, QuantPlan, TensorQuant
@@ -66,8 +67,9 @@ def derive_parameters(
             ranges[tensor.name] = ranges[tensor.inherited_from]
             tensors[tensor.name] = tensors[tensor.inherited_from]
             continue
-        ranges[tensor.name] = _range(tensor, values.get(tensor.name), sketches, options)
-        tensors[tensor.name] = activation_qparams(
+        value = values.get(tensor.name)
+        ranges[tensor.name] = _range(tensor, value, sketches, options)
+        tensors[tensor.name] = existing_parameters(value) or activation_qparams(
             ranges[tensor.name].low,
             ranges[tensor.name].high,
             options.activation_type,

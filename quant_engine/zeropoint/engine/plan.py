@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import onnx_ir as ir
 
+from zeropoint.engine.already import existing_parameters, existing_range
 from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.flow import IntegerFlow, bias_add, integer_flow
 from zeropoint.engine.kept import Kept
@@ -267,9 +268,12 @@ class _Planner:
     def _read(self, value: ir.Value | None) -> str:
         name = (value.name if value is not None else None) or ""
         if name not in self._tensors:
-            known = constant(value) is not None
-            source = ParameterSource.WEIGHT if known else ParameterSource.CALIBRATED
-            self._tensors[name] = TensorQuant(name=name, source=source)
+            source, fixed = ParameterSource.CALIBRATED, None
+            if constant(value) is not None:
+                source = ParameterSource.WEIGHT
+            elif (existing := existing_parameters(value)) is not None:
+                source, fixed = ParameterSource.FIXED, existing_range(existing)
+            self._tensors[name] = TensorQuant(name=name, source=source, fixed=fixed)
         return name
 
     def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from zeropoint.engine import already
 from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.describe import describe_plan
 from zeropoint.engine.errors import NothingToQuantize
@@ -74,6 +75,8 @@ class PlannedModel:
         )
 
     def _advice(self) -> str:
+        if self._already():
+            return "The model is quantized already and need not be quantized again."
         return self._fused() or (
             "Widen op_types_to_quantize and nodes_to_quantize, if they were given."
         )
@@ -90,9 +93,26 @@ class PlannedModel:
             "before that."
         )
 
+    def _already(self) -> list[ir.Node]:
+        """Return the nodes, other than conversions, that are kept as quantized already."""
+        kept = self.plan.kept
+        nodes = ((kept.get(node.name or ""), node) for node in self.graph.all_nodes())
+        return [
+            node
+            for why, node in nodes
+            if why is not None and why.reason == already.REASON and not already.is_conversion(node)
+        ]
+
     def _warnings(self) -> Iterator[Warning]:
         if fused := self._fused():
             yield Warning(code="ALREADY_OPTIMIZED", message=fused)
+        if kept := self._already():
+            yield Warning(
+                code=already.REASON,
+                message=f"The model is quantized in part: {len(kept)} nodes are kept as they are "
+                "because they work on integers, or what they read or give is quantized already.",
+                nodes=tuple(map(self.user_name, kept)),
+            )
         nodes = {node.name or "": node for node in self.graph.all_nodes()}
         slow = [nodes[name] for name in self.plan.nodes if nodes[name].op_type == "Conv"]
         if slow and isinstance(self.options, DynamicOptions):

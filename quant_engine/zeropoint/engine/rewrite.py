@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.already import existing_parameters
 from zeropoint.engine.crossing import pair_crossings
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import average_pool_refused, clamp_bounds, constant
@@ -97,6 +98,8 @@ class _Rewriter:
         Each graph has a pair of its own: runtimes look for the pairs around a node in its graph.
         """
         value = self._values[tensor.name]
+        if existing_parameters(value) is not None:
+            return  # its readers read it through a pair already
         qparams = self._parameters.tensors[tensor.name]
         read: dict[ir.Graph, ir.Value] = {}
         if tensor.source is ParameterSource.WEIGHT:

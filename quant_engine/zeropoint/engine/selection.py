@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import onnx_ir as ir
 
+from zeropoint.engine.already import already_quantized
 from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.kept import Kept
 from zeropoint.engine.names import NodeName, resolve_nodes, resolve_op_types
@@ -63,6 +64,7 @@ def select(
         name = node.name or ""
         rule = rule_of(node)
         why = choice.refuses(node, prepared.origins(node))
+        why = why or already_quantized(node, rule, dynamic=dynamic)
         why = why or _unfit(node, rule, dynamic, prepared.opset)
         if why is None and rule is not None:
             why = bodies.refuses(node, rule) or refused.get(name)
