@@ -1,5 +1,6 @@
 """Computing once what does not depend on the inputs."""
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator
@@ -72,11 +73,12 @@ def _fold(model: ir.Model, graph: ir.Graph, weights: WeightFile) -> None:
     On its own, because what is in a branch that is never taken may fail.
     """
     folded = _foldable(graph)
+    stored: dict[bytes, ir.Value] = {}
     results = [value for node in folded for value in node.outputs if _is_wanted(value, folded)]
     for batch in _batches(results):
         arrays = _evaluate(model, batch, folded, weights.path.with_name("constants.onnx"))
         for value, array in zip(batch, arrays, strict=False):
-            _replace(model.graph, value, array, weights)
+            _replace(model.graph, value, array, weights, stored)
 
 
 def _foldable(graph: ir.Graph) -> dict[ir.Node, None]:
@@ -186,15 +188,32 @@ def _ancestors(values: list[ir.Value], folded: dict[ir.Node, None]) -> set[ir.No
 
 
 def _replace(
-    graph: ir.Graph, value: ir.Value, array: NDArray[np.generic], weights: WeightFile
+    graph: ir.Graph,
+    value: ir.Value,
+    array: NDArray[np.generic],
+    weights: WeightFile,
+    stored: dict[bytes, ir.Value],
 ) -> None:
-    tensor = weights.store(ir.Tensor(array, name=value.name))
+    """Let a constant stand for `value`: one for all that are the same, as tied weights are."""
+    name, value.name = value.name, None
+    key = _content(array) if array.nbytes >= INLINE_BYTES else None
+    if key is not None and key in stored:
+        value.replace_all_uses_with(stored[key])
+        return
+    tensor = weights.store(ir.Tensor(array, name=name))
     constant = ir.Value(
-        name=value.name,
+        name=name,
         shape=ir.Shape(array.shape),
         type=ir.TensorType(tensor.dtype),
         const_value=tensor,
     )
-    value.name = None
     value.replace_all_uses_with(constant)
     graph.register_initializer(constant)
+    if key is not None:
+        stored[key] = constant
+
+
+def _content(array: NDArray[np.generic]) -> bytes:
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()

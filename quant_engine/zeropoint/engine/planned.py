@@ -20,6 +20,7 @@ from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import QuantPlan, make_dynamic_plan, make_plan
 from zeropoint.engine.prepare import PreparedModel, prepare_model
 from zeropoint.engine.report import Inspection, PlanReport, Warning
+from zeropoint.engine.tied import twice_stored
 
 _OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
 
@@ -114,6 +115,16 @@ class PlannedModel:
                 nodes=tuple(map(self.user_name, kept)),
             )
         nodes = {node.name or "": node for node in self.graph.all_nodes()}
+        if twice := twice_stored(nodes, self.plan):
+            size = sum(tensor.nbytes for value in twice if (tensor := value.const_value))
+            readers = (node for floats in twice.values() for node in floats)
+            yield Warning(
+                code="WEIGHTS_STORED_TWICE",
+                message=f"{len(twice)} weights of {size} bytes are stored as floats and as "
+                "integers, because nodes that stay float read them, too. Where size matters, "
+                "leave out with nodes_to_exclude what shares a weight with these.",
+                nodes=tuple(dict.fromkeys(map(self.user_name, readers))),
+            )
         slow = [nodes[name] for name in self.plan.nodes if nodes[name].op_type == "Conv"]
         if slow and isinstance(self.options, DynamicOptions):
             yield Warning(

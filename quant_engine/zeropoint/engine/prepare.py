@@ -18,6 +18,7 @@ from zeropoint.engine.functions import inline_functions
 from zeropoint.engine.fuse import fuse_affine
 from zeropoint.engine.half import widen_halves
 from zeropoint.engine.infer import infer_shapes, learn_types, unknown_values
+from zeropoint.engine.invariant import free_invariants
 from zeropoint.engine.lift import lift_constants
 from zeropoint.engine.load import LoadedModel, reload_graph
 from zeropoint.engine.names import settle_names
@@ -179,6 +180,9 @@ def _is_weight(value: ir.Value) -> bool:
 
 
 def _simplify(model: ir.Model, loaded: LoadedModel) -> None:
+    # A tied weight is one constant only where no Identity of it is computed.
+    drop_no_ops(model.graph)
+    free_invariants(model)
     fold_constants(model, loaded.weights)
     drop_no_ops(model.graph)
     fuse_affine(model.graph, loaded.weights)
