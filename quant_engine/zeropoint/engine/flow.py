@@ -87,7 +87,7 @@ def _end(node: ir.Node) -> ir.Value:
 
 
 def _points(node: ir.Node, rule: OpRule, candidates: Candidates) -> tuple[ir.Value, ...]:
-    if rule.every_output:
+    if rule.every_output or rule.role is Role.FLOAT:
         return rule.data_outputs(node)
     end = _end(node)
     follower = only_consumer(end)

@@ -11,6 +11,7 @@ from zeropoint.engine.ops import Role, constant, rule_of
 def observable_tensors(model: ir.Model, bodies: Bodies) -> tuple[str, ...]:
     """Return the names of the tensors to observe for options that are not known yet; graph order.
 
+    Without those that only operators need which are never quantized unless the user names them.
     These are the computed float32 inputs and the outputs of every node whose operator has a row in
     the table. What one plan leaves out another needs: the tensor between a convolution and its
     Relu once the Relu is excluded; the output of a Reshape, which else inherits its range, once
@@ -23,7 +24,7 @@ def observable_tensors(model: ir.Model, bodies: Bodies) -> tuple[str, ...]:
 
 def _values(node: ir.Node) -> Iterator[ir.Value]:
     rule = rule_of(node)
-    if rule is None or rule.role is Role.STORED:
+    if rule is None or rule.role in (Role.STORED, Role.FLOAT):
         return
     for index in rule.activation_inputs(node):
         value = node.inputs[index]

@@ -24,7 +24,8 @@ class Role(StrEnum):
     nodes have integer forms that pay only where they keep integer kernels joined: JOIN nodes have
     output parameters of their own, SHARE nodes move or pick values and keep their input's. CLAMP
     nodes are absorbed where a quantized range already implies them. STORED nodes have constants
-    that are stored as integers, and compute in float.
+    that are stored as integers, and compute in float. FLOAT nodes run in float on ONNX Runtime
+    and have Q/DQ pairs around them only where the user names them, for other runtimes.
     """
 
     COMPUTE = "compute"
@@ -32,6 +33,7 @@ class Role(StrEnum):
     SHARE = "share"
     CLAMP = "clamp"
     STORED = "stored"
+    FLOAT = "float"
 
 
 class AxisRule(Protocol):
@@ -95,15 +97,20 @@ class OpRule:
 
     def data_outputs(self, node: ir.Node) -> tuple[ir.Value, ...]:
         """Return the outputs of `node` that carry data."""
+        if self.role is Role.FLOAT:
+            return tuple(v for v in node.outputs[:1] if v.dtype is ir.DataType.FLOAT)
         if not self.every_output:
             return (node.outputs[0],)
         return tuple(value for value in node.outputs if value.name)
 
     def activation_inputs(self, node: ir.Node) -> tuple[int, ...]:
         """Return the indices of the inputs of `node` that carry data."""
+        present = len(node.inputs)
+        if self.role is Role.FLOAT:  # axes and indices are among the inputs of some
+            wanted = range(present) if self.activations is None else self.activations
+            return tuple(i for i in wanted if i < present and _is_float(node.inputs[i]))
         if self.activations is None:
             return tuple(i for i, value in enumerate(node.inputs) if value is not None)
-        present = len(node.inputs)
         return tuple(i for i in self.activations if i < present and node.inputs[i] is not None)
 
 
@@ -140,6 +147,11 @@ def _matmul_axis(_node: ir.Node, rank: int) -> int | None:
 
 def _gemm_axis(node: ir.Node, _rank: int) -> int | None:
     return 0 if node.attributes.get_int("transB", 0) else 1
+
+
+def _transposed_axis(node: ir.Node, _rank: int) -> int | None:
+    # With groups the axis has the channels of one group, and the bias those of all.
+    return 1 if node.attributes.get_int("group", 1) == 1 else None
 
 
 def average_pool_refused(node: ir.Node) -> str | None:
@@ -187,8 +199,12 @@ def _gates(_node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> t
     return (0,) if shape[0] > 1 else ()
 
 
+def _is_float(value: ir.Value | None) -> bool:
+    return value is not None and value.dtype is ir.DataType.FLOAT
+
+
 def _is_table(value: ir.Value | None) -> bool:
-    return value is not None and value.dtype is ir.DataType.FLOAT and constant(value) is not None
+    return _is_float(value) and constant(value) is not None
 
 
 def _table_rows(node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
@@ -304,7 +320,28 @@ _CLAMP = {
     "Clip": OpRule(role=Role.CLAMP, condition=_constant_bounds),
 }
 
-RULES: dict[str, OpRule] = {**_COMPUTE, **_JOIN, **_SHARE, **_CLAMP, **_STORED}
+_PLAIN = OpRule(role=Role.FLOAT, activations=None)
+_FIRST = OpRule(role=Role.FLOAT)
+_NORM = OpRule(role=Role.FLOAT, weight=1, bias=2)
+_NO_KERNEL = (
+    "Abs ArgMax ArgMin Cos CumSum Div Einsum Elu Erf Exp Gelu GlobalMaxPool HardSigmoid "
+    "HardSwish Log LogSoftmax LpNormalization Max Mean Min Mish Neg PRelu Reciprocal ReduceL2 "
+    "ReduceMean ReduceSum Selu Sin Softplus SpaceToDepth Sqrt Sub Sum Tanh TopK"
+)
+_FLOAT = {
+    **dict.fromkeys(_NO_KERNEL.split(), _PLAIN),
+    # Their other inputs are constants that no rounding may move: an exponent of 2, a variance.
+    "BatchNormalization": _FIRST,
+    "Pad": _FIRST,
+    "Pow": _FIRST,
+    "InstanceNormalization": _NORM,
+    "LayerNormalization": _NORM,
+    "ConvTranspose": OpRule(
+        role=Role.FLOAT, weight=1, weight_axis=_transposed_axis, bias=2, min_opset=10
+    ),
+}
+
+RULES: dict[str, OpRule] = {**_COMPUTE, **_JOIN, **_SHARE, **_CLAMP, **_STORED, **_FLOAT}
 
 
 def rule_of(node: ir.Node) -> OpRule | None:

@@ -255,7 +255,11 @@ class _Planner:
             return None
         axis = None if weight.axis is None else 0
         if rule.bias is not None:
-            if len(node.inputs) <= rule.bias or node.inputs[rule.bias] is None:
+            bias = node.inputs[rule.bias] if len(node.inputs) > rule.bias else None
+            if bias is None:
+                return None
+            array = constant(bias)
+            if rule.role is Role.FLOAT and (array is None or array.ndim > 1):
                 return None
             return ConstantInput(node=node.name or "", index=rule.bias, axis=axis)
         found = bias_add(node) if node.op_type == "MatMul" else None
@@ -278,7 +282,7 @@ class _Planner:
 
     def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
         points = self._flow.points.get(node)
-        if points is None:
+        if not points:
             return None, None
         for value in points[1:]:
             self._inherit(node, value)

@@ -65,6 +65,8 @@ def select(
         rule = rule_of(node)
         why = choice.refuses(node, prepared.origins(node))
         why = why or already_quantized(node, rule, dynamic=dynamic)
+        if rule is not None and rule.role is Role.FLOAT and not dynamic:
+            why = why or choice.leaves_float(node, prepared.origins(node))
         why = why or _unfit(node, rule, dynamic, prepared.opset)
         if why is None and rule is not None:
             why = bodies.refuses(node, rule) or refused.get(name)
@@ -82,6 +84,7 @@ class _Choice:
     op_types: frozenset[str]
     included: frozenset[str] | None
     excluded: frozenset[str]
+    exact: frozenset[str]
 
     @classmethod
     def of(cls, selection: NodeSelection, users: Sequence[NodeName], dynamic: bool) -> "_Choice":
@@ -92,6 +95,7 @@ class _Choice:
             resolve_op_types(selection.op_types_to_quantize, dynamic=dynamic),
             included,
             resolve_nodes(selection.nodes_to_exclude, users, "nodes_to_exclude"),
+            frozenset(selection.nodes_to_quantize),
         )
 
     def refuses(self, node: ir.Node, origins: tuple[str, ...]) -> Kept | None:
@@ -102,6 +106,16 @@ class _Choice:
         if self.op_types and node.op_type not in self.op_types:
             return Kept("NOT_SELECTED", f"{node.op_type} is not among op_types_to_quantize")
         return None
+
+    def leaves_float(self, node: ir.Node, origins: tuple[str, ...]) -> Kept | None:
+        """Return why a node without integer kernel stays float: a pattern does not name it."""
+        if node.op_type in self.op_types or self.exact.intersection(origins):
+            return None
+        return Kept(
+            "NO_INTEGER_FORM",
+            f"ONNX Runtime has no integer kernel for {node.op_type}; name it in "
+            "op_types_to_quantize to have Q/DQ around it for other runtimes",
+        )
 
     def names(self, node: ir.Node, origins: tuple[str, ...]) -> bool:
         return node.op_type in self.op_types or bool(
@@ -135,6 +149,8 @@ def _unfit(node: ir.Node, rule: OpRule | None, dynamic: bool, version: int) -> K
 
 
 def _unfit_types(node: ir.Node, rule: OpRule) -> Kept | None:
+    if rule.role is Role.FLOAT and not rule.activation_inputs(node):
+        return Kept("TYPE_NOT_SUPPORTED", f"no input of this {node.op_type} is FLOAT")
     for index in (*rule.activation_inputs(node), *rule.stored):
         value = node.inputs[index]
         if value is not None and value.is_graph_input() and value.is_initializer():
@@ -153,7 +169,7 @@ def _unfit_constants(node: ir.Node, rule: OpRule, dynamic: bool) -> Kept | None:
     if rule.role is Role.STORED:
         return _unfit_stored(node, rule)
     if rule.role is not Role.COMPUTE:
-        return _unfit_operands(node, rule)
+        return None
     weight = node.inputs[rule.weight] if rule.weight is not None else None
     array = constant(weight)
     if array is None and weight is not None and (node.op_type == "Conv" or dynamic):
@@ -186,13 +202,4 @@ def _unfit_stored(node: ir.Node, rule: OpRule) -> Kept | None:
             return Kept("WEIGHT_NOT_CONSTANT", f"the weight {name} is computed")
         if not np.isfinite(array).all():
             return Kept("WEIGHT_NOT_FINITE", f"the weight {name} has NaN/Inf")
-    return None
-
-
-def _unfit_operands(node: ir.Node, rule: OpRule) -> Kept | None:
-    for index in rule.activation_inputs(node):
-        array = constant(node.inputs[index])
-        if array is not None and not np.isfinite(array).all():
-            value = node.inputs[index]
-            return Kept("WEIGHT_NOT_FINITE", f"{value.name if value else ''} has NaN/Inf")
     return None
