@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from zeropoint.engine import report
 from zeropoint.engine.errors import ModelError
+from zeropoint.engine.foreign import leave_out_maps
 from zeropoint.engine.functions import check_functions
 from zeropoint.engine.names import NodeName, spoken_name
 from zeropoint.engine.origins import add_origins
@@ -161,11 +162,17 @@ def _left_out(proto: onnx.ModelProto) -> tuple[report.Warning, ...]:
 def _graph_of(proto: onnx.ModelProto, weights: WeightFile) -> ir.Model:
     try:
         make_dense(proto, weights)
+        leave_out_maps(proto.graph)
         model = ir.serde.deserialize_model(proto)
     except ModelError:
         raise
     except Exception as error:
-        raise _invalid(f"The graph cannot be read: {_root(error)}.") from error
+        root = _root(error)
+        if isinstance(root, NotImplementedError):  # its text asks to contribute to a library
+            raise ModelError(
+                "MODEL_UNSUPPORTED", "The model holds a type of value that cannot be taken yet."
+            ) from error
+        raise _invalid(f"The graph cannot be read: {root}.") from error
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         ir.external_data.set_base_dir(graph, weights.path.parent)
     for graph in model.graphs():

@@ -22,6 +22,7 @@ from zeropoint.engine.invariant import free_invariants
 from zeropoint.engine.lift import lift_constants
 from zeropoint.engine.load import LoadedModel, reload_graph
 from zeropoint.engine.names import settle_names
+from zeropoint.engine.ops import rule_of
 from zeropoint.engine.opset import INITIALIZERS_NEED_NO_INPUT, convert_opset, settle_ir_version
 from zeropoint.engine.origins import origins
 from zeropoint.engine.sessions import RuntimeRefusal, Session
@@ -126,7 +127,9 @@ def _prepared(
     if effort > _Effort.AS_IT_IS:
         warnings += _normalize(model)
         warnings += _widen(model, loaded)
-        if effort is _Effort.FULL and loaded.opset < min_opset:
+        # Nothing will be written in it where no operator is known; a tree ensemble may be large.
+        known = any(rule_of(node) for node in model.graph.all_nodes())
+        if effort is _Effort.FULL and loaded.opset < min_opset and known:
             convert_opset(model, min_opset)
             lift_constants(model)
             settle_names(model)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
+from zeropoint.engine.wire_runs import BYTES, FIXED32, FIXED64, VARINT, Runs
+
+_FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
 _MAX_DEPTH = 100
 # TensorProto.data_location = EXTERNAL: what does not contain these bytes has no external data.
 _EXTERNAL = b"\x70\x01"
@@ -59,8 +60,12 @@ _CHILDREN = {
 }
 
 
-def fields(view: memoryview) -> Iterator[Field]:
+def fields(view: memoryview, runs: Runs | None = None) -> Iterator[Field]:
     """Yield the top-level fields of a message in their order.
+
+    Args:
+        view: The message.
+        runs: Lets the first of a run of scalar fields stand for all of them.
 
     Raises:
         WireError: the bytes do not follow the wire format.
@@ -71,9 +76,9 @@ def fields(view: memoryview) -> Iterator[Field]:
         number, kind = tag >> 3, tag & 7
         if number == 0:
             raise WireError(f"field number 0 at byte {at}")
-        if kind == _VARINT:
+        if kind == VARINT:
             _, end = _varint(view, begin)
-        elif kind == _BYTES:
+        elif kind == BYTES:
             length, begin = _varint(view, begin)
             end = begin + length
         elif kind in _FIXED_SIZES:
@@ -82,7 +87,9 @@ def fields(view: memoryview) -> Iterator[Field]:
             raise WireError(f"wire type {kind} at byte {at}")
         if end > size:
             raise WireError(f"field {number} at byte {at} ends {end - size} bytes past the end")
-        yield Field(number, kind == _BYTES, at, begin, end)
+        if runs is not None:
+            end = runs.end(view, number, kind, at, begin, end)
+        yield Field(number, kind == BYTES, at, begin, end)
         at = end
 
 
@@ -108,7 +115,7 @@ def rewrite_tensors(model: memoryview, rewrite: TensorRewrite, *, threshold: int
 
 def bytes_field_head(number: int, size: int) -> bytes:
     """Return what stands before the `size` bytes of a field's payload: its tag and its length."""
-    return _encoded(number << 3 | _BYTES) + _encoded(size)
+    return _encoded(number << 3 | BYTES) + _encoded(size)
 
 
 class _Rewriter:
@@ -134,7 +141,7 @@ class _Rewriter:
         children = _CHILDREN[kind]
         pieces: Pieces = []
         kept = 0
-        for field in fields(view):
+        for field in fields(view, Runs(frozenset(children))):
             if not field.is_bytes or field.number not in children:
                 continue
             child = children[field.number]
