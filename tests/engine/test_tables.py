@@ -161,3 +161,14 @@ def test_a_table_can_be_excluded(tmp_path: Path) -> None:
     assert result.states() == {"embed": "EXCLUDED", "matmul_y": "quantized"}
     tables = [t for t in onnx.load(result.path).graph.initializer if list(t.dims) == [200, 32]]
     assert [t.data_type for t in tables] == [TensorProto.FLOAT]
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_what_is_picked_is_quantized_for_the_next_node(tmp_path: Path, per_channel: bool) -> None:
+    b = embedding()
+    b.node("MatMul", ["e", b.weight("w", WIDTH, 8)], "y")
+    b.output("y")
+    source = b.save(tmp_path)
+    result = quantize(source, TOKENS, static(per_channel=per_channel), tmp_path / "job")
+    assert result.states() == {"embed": "quantized", "matmul_y": "quantized"}
+    check(result, 30)

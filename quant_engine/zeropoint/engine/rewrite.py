@@ -79,13 +79,14 @@ class _Rewriter:
         for quant in self._plan.nodes.values():
             self._quantize_weight(quant)
             self._quantize_bias(quant)
-        stored = StoredConstants(self._edit, self._parameters.stored)
-        for quant in self._plan.nodes.values():
-            stored.rewrite(self._nodes[quant.node], quant)
         for tensor in self._plan.tensors.values():
             self._quantize_tensor(tensor)
         for quant in self._plan.nodes.values():
             self._keep_clamp(quant)
+        # Behind the pairs, which know tensors by the nodes that give them.
+        stored = StoredConstants(self._edit, self._parameters.stored)
+        for quant in self._plan.nodes.values():
+            stored.rewrite(self._nodes[quant.node], quant)
         self._guard_float_nodes()
         pair_crossings(self._edit)
         self._edit.remove_unused_constants()
