@@ -22,7 +22,6 @@ from zeropoint.engine.invariant import free_invariants
 from zeropoint.engine.lift import lift_constants
 from zeropoint.engine.load import LoadedModel, reload_graph
 from zeropoint.engine.names import settle_names
-from zeropoint.engine.ops import rule_of
 from zeropoint.engine.opset import INITIALIZERS_NEED_NO_INPUT, convert_opset, settle_ir_version
 from zeropoint.engine.origins import origins
 from zeropoint.engine.sessions import RuntimeRefusal, Session
@@ -127,9 +126,7 @@ def _prepared(
     if effort > _Effort.AS_IT_IS:
         warnings += _normalize(model)
         warnings += _widen(model, loaded)
-        # Nothing will be written in it where no operator is known; a tree ensemble may be large.
-        known = any(rule_of(node) for node in model.graph.all_nodes())
-        if effort is _Effort.FULL and loaded.opset < min_opset and known:
+        if effort is _Effort.FULL and loaded.opset < min_opset and _has_operators(model):
             convert_opset(model, min_opset)
             lift_constants(model)
             settle_names(model)
@@ -147,6 +144,14 @@ def _prepared(
         contrib_qdq=not min_opset <= opset <= NEWEST_QDQ,
         path=path,
         warnings=tuple(warnings),
+    )
+
+
+def _has_operators(model: ir.Model) -> bool:
+    """Whether there is anything to convert: a tree ensemble has nothing, and may be large."""
+    return any(
+        not node.domain and node.op_type not in ("Cast", "Identity")
+        for node in model.graph.all_nodes()
     )
 
 
