@@ -10,7 +10,7 @@ from onnx import helper
 from support.graphs import residual
 from support.loading import refused, saved_with_external_data
 
-from zeropoint.engine.errors import ModelError
+from zeropoint.engine.errors import ModelError, OptionError
 from zeropoint.engine.load import LoadedModel, load_model
 
 # --- what is refused --------------------------------------------------------------------------
@@ -180,3 +180,13 @@ def test_nothing_is_opened_for_writing_beside_the_model(folder: Path, workspace:
     finally:
         folder.chmod(0o700)
     assert [file.name for file in folder.iterdir()] == ["model.onnx"]
+
+
+def test_the_user_s_own_folder_is_no_workspace(tmp_path: Path) -> None:
+    """The job's model has the name that many models have."""
+    source = residual().save(tmp_path)
+    before = source.read_bytes()
+    with pytest.raises(OptionError, match="would be overwritten") as raised:
+        load_model(source, tmp_path)
+    assert raised.value.metadata["option"] == "workspace"
+    assert source.read_bytes() == before

@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from zeropoint.engine import report
-from zeropoint.engine.errors import ModelError
+from zeropoint.engine.errors import ModelError, OptionError
 from zeropoint.engine.foreign import leave_out_maps
 from zeropoint.engine.functions import check_functions
 from zeropoint.engine.names import NodeName, spoken_name
@@ -24,6 +24,7 @@ from zeropoint.engine.weights import WeightFile, use_stored_tensors
 
 # For models without any operator of the default domain: the first with per-channel scales.
 _SMALLEST_USEFUL_OPSET = 13
+_RUNNABLE, _WEIGHTS = "model.onnx", "weights.data"  # in the workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,18 @@ class LoadedModel:
         return content.digest()
 
 
+def _refuse_own_folder(path: Path, workspace: Path) -> None:
+    """Keep the user's files: those of the job have names that a user's may have, too."""
+    taken = [name for name in (_RUNNABLE, _WEIGHTS) if (workspace / name).exists()]
+    if taken and path.resolve().parent == workspace.resolve():
+        raise OptionError(
+            "OPTION_INVALID",
+            f"The workspace is the folder of the model and holds {taken[0]}, which would be "
+            "overwritten. Give an empty folder.",
+            option="workspace",
+        )
+
+
 def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> LoadedModel:
     """Load a model; the user's files are read only.
 
@@ -82,9 +95,12 @@ def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> Load
     Raises:
         ModelError: MODEL_INVALID, the file is no ONNX model, is damaged, or its external data is;
             MODEL_UNSUPPORTED, the model is sound but outside of what can be taken.
+        OptionError: OPTION_INVALID, the workspace is the model's own folder, and files of it would
+            be overwritten.
     """
-    weights = WeightFile(workspace / "weights.data")
-    runnable = workspace / "model.onnx"
+    _refuse_own_folder(path, workspace)
+    weights = WeightFile(workspace / _WEIGHTS)
+    runnable = workspace / _RUNNABLE
     with ThreadPoolExecutor(1) as pool:
         hashing = pool.submit(_digest, path) if sha256 is None else None
         try:
