@@ -37,17 +37,18 @@ from zeropoint.engine.options import (
     DynamicOptions,
     NodeSelection,
     Options,
+    QatOptions,
     QuantFormat,
     QuantType,
     StaticOptions,
     VerifyOptions,
     WeightOptions,
 )
-from zeropoint.engine.pipeline import open_job, warm
-from zeropoint.engine.planned import inspect_model
+from zeropoint.engine.pipeline import inspect_model, open_job, warm
 from zeropoint.engine.quantization import Job, versions
 from zeropoint.engine.report import (
     CalibrationFigures,
+    Exactness,
     Inspection,
     KernelCount,
     NodeFigures,
@@ -62,6 +63,7 @@ from zeropoint.engine.report import (
     Report,
     Signature,
     Similarity,
+    TensorDifference,
     TensorPlan,
     TensorSpec,
     Verification,
@@ -88,6 +90,7 @@ __all__ = [
     "DynamicOptions",
     "NodeSelection",
     "Options",
+    "QatOptions",
     "QuantFormat",
     "QuantType",
     "StaticOptions",
@@ -95,6 +98,7 @@ __all__ = [
     "WeightOptions",
     # Reports
     "CalibrationFigures",
+    "Exactness",
     "Inspection",
     "KernelCount",
     "NodeFigures",
@@ -109,6 +113,7 @@ __all__ = [
     "Report",
     "Signature",
     "Similarity",
+    "TensorDifference",
     "TensorPlan",
     "TensorSpec",
     "Verification",

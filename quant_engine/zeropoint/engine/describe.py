@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.kept import Kept
 from zeropoint.engine.load import LoadedModel
-from zeropoint.engine.options import Options, StaticOptions
+from zeropoint.engine.options import Options, QatOptions, StaticOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import QuantPlan
 from zeropoint.engine.prepare import PreparedModel
@@ -21,6 +21,8 @@ from zeropoint.engine.report import (
     PlanReport,
     TensorPlan,
 )
+
+_INT32 = int(ir.DataType.INT32)
 
 
 def describe_plan(
@@ -119,12 +121,14 @@ def _activation(
     qparams = parameters.tensors.get(name) if parameters else None
     static = options if isinstance(options, StaticOptions) else None
     signed = static is not None and static.activation_type.signed
+    static_symmetric = static is not None and static.activations_symmetric
     calibrated = tensor.source is ParameterSource.CALIBRATED
+    learned = tensor.source is ParameterSource.LEARNED
     return TensorPlan(
         name=name,
-        element_type=int(ir.DataType.INT8 if signed else ir.DataType.UINT8),
-        axis=None,
-        symmetric=static is not None and static.activations_symmetric,
+        element_type=qparams.element_type if qparams else _eight_bits(signed),
+        axis=qparams.axis if qparams else None,
+        symmetric=_is_symmetric(qparams) if learned else static_symmetric,
         source=tensor.source,
         inherited_from=tensor.inherited_from,
         low=found.low if found else None,
@@ -143,17 +147,29 @@ def _constant_tensor(
     options: Options,
     qparams: QParams | None,
 ) -> TensorPlan:
-    integers = ir.DataType.INT8 if options.weight.quant_type.signed else ir.DataType.UINT8
     bias = source is ParameterSource.BIAS
+    if isinstance(options, QatOptions):
+        source, symmetric, integers = ParameterSource.LEARNED, _is_symmetric(qparams), 0
+    else:
+        symmetric = bias or options.weight.is_symmetric
+        integers = _eight_bits(options.weight.quant_type.signed)
     return TensorPlan(
         name=name,
-        element_type=int(ir.DataType.INT32 if bias else integers),
+        element_type=qparams.element_type if qparams else (_INT32 if bias else integers),
         axis=axis,
-        symmetric=bias or options.weight.is_symmetric,
+        symmetric=symmetric,
         source=source,
         scale=_single(qparams.scale) if qparams else None,
         zero_point=_single(qparams.zero_point) if qparams else None,
     )
+
+
+def _eight_bits(signed: bool) -> int:
+    return int(ir.DataType.INT8 if signed else ir.DataType.UINT8)
+
+
+def _is_symmetric(qparams: QParams | None) -> bool:
+    return qparams is not None and not qparams.zero_point.any() and qparams.dtype.kind == "i"
 
 
 def _single(figures: NDArray[np.generic]) -> Any:

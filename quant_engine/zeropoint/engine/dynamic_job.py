@@ -4,6 +4,7 @@ from concurrent.futures import Future
 
 from zeropoint.engine.dynamic import rewrite_dynamic
 from zeropoint.engine.job import Batch
+from zeropoint.engine.options import DynamicOptions
 from zeropoint.engine.parameters import Parameters, derive_stored, derive_weights
 from zeropoint.engine.quantization import Job
 
@@ -22,6 +23,7 @@ class DynamicJob(Job):
 
     def _parameters(self) -> Parameters:
         planned = self._planned
+        assert isinstance(planned.options, DynamicOptions)
         options = planned.options.weight
         weights = derive_weights(planned.graph, planned.plan, options)
         stored = derive_stored(planned.graph, planned.plan, options)

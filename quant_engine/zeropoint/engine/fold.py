@@ -16,6 +16,7 @@ from zeropoint.engine.simplify import remove_unused
 from zeropoint.engine.weights import INLINE_BYTES, WeightFile
 
 _logger = logging.getLogger(__name__)
+_CONTRIB = "com.microsoft"
 
 # What is larger than this and larger than what it is made from stays in the graph.
 _GROWTH_BYTES = 1 << 20
@@ -55,24 +56,29 @@ _TYPES = frozenset(
 )
 
 
-def fold_constants(model: ir.Model, weights: WeightFile) -> None:
+def fold_constants(model: ir.Model, weights: WeightFile, *, codes: bool = False) -> None:
     """Replace what constants alone determine by its value, in place, in linear time.
 
     Left alone: nodes of other domains or with subgraphs, random ones, quantization itself, results
     whose size is not known beforehand or is out of proportion, and outputs of the graph.
     ONNX Runtime computes the values, so that they are those that it would compute later.
+
+    Args:
+        model: Changed in place.
+        weights: Takes large results.
+        codes: Compute the codes that QuantizeLinear gives for a constant, too.
     """
     for graph in tuple(model.graphs()):
-        _fold(model, graph, weights)
+        _fold(model, graph, weights, codes)
     remove_unused(model.graph)
 
 
-def _fold(model: ir.Model, graph: ir.Graph, weights: WeightFile) -> None:
+def _fold(model: ir.Model, graph: ir.Graph, weights: WeightFile, codes: bool) -> None:
     """Fold in one graph; those around it are done, so that their values are constants.
 
     On its own, because what is in a branch that is never taken may fail.
     """
-    folded = _foldable(graph)
+    folded = _foldable(graph, codes)
     stored: dict[bytes, ir.Value] = {}
     results = [value for node in folded for value in node.outputs if _is_wanted(value, folded)]
     for batch in _batches(results):
@@ -81,20 +87,27 @@ def _fold(model: ir.Model, graph: ir.Graph, weights: WeightFile) -> None:
             _replace(model.graph, value, array, weights, stored)
 
 
-def _foldable(graph: ir.Graph) -> dict[ir.Node, None]:
+def _foldable(graph: ir.Graph, codes: bool) -> dict[ir.Node, None]:
     found: dict[ir.Node, None] = {}
     for node in graph:
         inputs = [value for value in node.inputs if value is not None]
         if (
             inputs
-            and not node.domain
-            and node.op_type not in _KEPT
+            and (_is_plain(node) or (codes and _gives_codes(node)))
             and all(_is_constant(value) or value.producer() in found for value in inputs)
             and not any(_holds_graph(attribute) for attribute in node.attributes.values())
             and _is_moderate(node, inputs)
         ):
             found[node] = None
     return found
+
+
+def _is_plain(node: ir.Node) -> bool:
+    return not node.domain and node.op_type not in _KEPT
+
+
+def _gives_codes(node: ir.Node) -> bool:
+    return node.op_type == "QuantizeLinear" and node.domain in ("", _CONTRIB)
 
 
 def _is_constant(value: ir.Value) -> bool:
@@ -151,6 +164,7 @@ def _evaluate(
     nodes = _ancestors(values, folded)
     proto = onnx.ModelProto(ir_version=model.ir_version)
     proto.opset_import.add(domain="", version=model.opset_imports[""])
+    proto.opset_import.add(domain=_CONTRIB, version=1)
     graph = proto.graph
     graph.name = "constants"
     graph.node.extend(ir.serde.serialize_node(node) for node in folded if node in nodes)

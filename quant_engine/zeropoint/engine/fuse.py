@@ -25,15 +25,15 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class _Affine:
+class Affine:
     """y = factor * x + shift, for each channel; both of shape [channels]."""
 
     factor: Array
     shift: Array
 
-    def after(self, first: "_Affine") -> "_Affine":
+    def after(self, first: "Affine") -> "Affine":
         """Return both in one, `first` first."""
-        return _Affine(self.factor * first.factor, self.factor * first.shift + self.shift)
+        return Affine(self.factor * first.factor, self.factor * first.shift + self.shift)
 
 
 def fuse_affine(graph: ir.Graph, weights: WeightFile) -> None:
@@ -56,7 +56,7 @@ def _fuse_followers(
     layer = _Layer.of(node)
     if layer is None:
         return
-    followers, affine = _affine_followers(layer)
+    followers, affine = affine_followers(node, layer.channels, layer.rank)
     if not followers or not layer.take(affine, editor, weights):
         return
     for follower in followers:
@@ -110,7 +110,7 @@ class _Layer:
         beta = self.node.attributes.get_float("beta", 1.0) if self.node.op_type == "Gemm" else 1.0
         return None if bias is None else beta * bias
 
-    def take(self, affine: _Affine, editor: GraphEditor, weights: WeightFile) -> bool:
+    def take(self, affine: Affine, editor: GraphEditor, weights: WeightFile) -> bool:
         """Take an affine function of the output into the weights, if they stay finite."""
         old = constant(self.weight)
         bias = self.bias()
@@ -152,51 +152,57 @@ class _Layer:
         node.replace_input_with(index, new)
 
 
-def _affine_followers(layer: _Layer) -> tuple[list[ir.Node], _Affine]:
-    """Return the affine nodes that follow one after the other, and what they do together."""
+def affine_followers(node: ir.Node, channels: int, rank: int) -> tuple[list[ir.Node], Affine]:
+    """Return the affine nodes that follow one after the other, and what they do together.
+
+    Args:
+        node: What they follow.
+        channels: Channels of its output, on axis 1.
+        rank: Rank of its output.
+    """
     followers: list[ir.Node] = []
-    total = _Affine(np.ones(layer.channels), np.zeros(layer.channels))
-    value = layer.node.outputs[0]
+    total = Affine(np.ones(channels), np.zeros(channels))
+    value = node.outputs[0]
     while not value.is_graph_output() and len(value.uses()) == 1:
-        ((node, index),) = value.uses()
-        if node.graph is not layer.node.graph or node.domain:
+        ((follower, index),) = value.uses()
+        if follower.graph is not node.graph or follower.domain:
             break
-        affine = _affine(node, index, layer)
+        affine = _affine(follower, index, channels, rank)
         if affine is None:
             break
-        followers.append(node)
+        followers.append(follower)
         total = affine.after(total)
-        value = node.outputs[0]
+        value = follower.outputs[0]
     return followers, total
 
 
-def _affine(node: ir.Node, index: int, layer: _Layer) -> _Affine | None:
+def _affine(node: ir.Node, index: int, channels: int, rank: int) -> Affine | None:
     """Return what a node does to each channel of its input `index`; None if not just that."""
     if node.op_type == "BatchNormalization":
-        return _normalization(node, layer.channels) if index == 0 else None
+        return _normalization(node, channels) if index == 0 else None
     if node.op_type not in _ARITHMETIC:
         return None
     operand = node.inputs[1 - index]
     array = constant(operand) if operand is not None else None
-    other = None if array is None else _per_channel(array, layer.channels, layer.rank - 1)
+    other = None if array is None else _per_channel(array, channels, rank - 1)
     if other is None:
         return None
     one, zero = np.ones_like(other), np.zeros_like(other)
     match node.op_type, index:
         case "Add", _:
-            return _Affine(one, other)
+            return Affine(one, other)
         case "Mul", _:
-            return _Affine(other, zero)
+            return Affine(other, zero)
         case "Sub", 0:
-            return _Affine(one, -other)
+            return Affine(one, -other)
         case "Sub", 1:
-            return _Affine(-one, other)
+            return Affine(-one, other)
         case "Div", 0 if other.all():
-            return _Affine(1.0 / other, zero)
+            return Affine(1.0 / other, zero)
     return None
 
 
-def _normalization(node: ir.Node, channels: int) -> _Affine | None:
+def _normalization(node: ir.Node, channels: int) -> Affine | None:
     """Y = scale * (x - mean) / sqrt(variance + epsilon) + bias, with constant statistics."""
     trains = node.attributes.get_int("training_mode", 0) or not node.attributes.get_int(
         "spatial", 1
@@ -212,7 +218,7 @@ def _normalization(node: ir.Node, channels: int) -> _Affine | None:
     if not deviation.all():
         return None
     factor = scale / deviation
-    return _Affine(factor, bias - factor * mean)
+    return Affine(factor, bias - factor * mean)
 
 
 def _per_channel(array: NDArray[np.generic], channels: int, axis_from_end: int) -> Array | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from zeropoint.engine.errors import VerificationError
-from zeropoint.engine.options import Options
+from zeropoint.engine.options import Options, QatOptions
 from zeropoint.engine.report import (
     NodeFigures,
     Verification,
@@ -83,6 +83,8 @@ def _blame(worst: tuple[NodeFigures, ...]) -> str:
 
 
 def _advice(worst: tuple[NodeFigures, ...], options: Options) -> str:
+    if isinstance(options, QatOptions):
+        return "It should give nearly what the trained model gives: tell us, and set exact=True."
     advice = []
     if not options.weight.per_channel:
         advice.append("set per_channel=True")

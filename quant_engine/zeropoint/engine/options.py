@@ -25,6 +25,8 @@ class QuantFormat(StrEnum):
     """How the result is written."""
 
     QDQ = "QDQ"
+    QOPERATOR = "QOperator"
+    INTEGER_OPS = "IntegerOps"
 
 
 class CalibrationMethod(StrEnum):
@@ -183,10 +185,70 @@ class DynamicOptions:
     verify: VerifyOptions = field(default_factory=VerifyOptions)
 
 
-Options = StaticOptions | DynamicOptions
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QatOptions:
+    """Options for a model that was trained with fake quantization.
+
+    What was learned is kept: an option that says otherwise is refused.
+
+    Attributes:
+        selection: Which nodes may get integer kernels; the others keep the values of their weights
+            as floats.
+        quant_format: Form of the result.
+        activation_type: Type that all learned activations must have; None: as learned. Where
+            batches complete what is missing, the type of what they complete; None: QUInt8.
+        weight_type: Type that all learned weights must have; None: as learned.
+        per_channel: Whether all learned weights must have scales of their own for each channel,
+            or none; None: as learned.
+        quantize_bias: Store biases as int32; None or False: as they were trained.
+        exact: Take only steps that keep the last bit, even where they cost integer kernels.
+        calibrate: Choose parameters from batches for what was not trained with any.
+        verify: How the result is judged.
+    """
+
+    selection: NodeSelection = field(default_factory=NodeSelection)
+    quant_format: QuantFormat = QuantFormat.QDQ
+    activation_type: QuantType | None = None
+    weight_type: QuantType | None = None
+    per_channel: bool | None = None
+    quantize_bias: bool = False
+    exact: bool = False
+    calibrate: bool = False
+    verify: VerifyOptions = field(default_factory=VerifyOptions)
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that contradict each other.
+
+        Raises:
+            OptionError: `exact` with what rounds biases or calibrates.
+        """
+        if not self.exact:
+            return
+        rounding = self.quant_format is not QuantFormat.QDQ
+        for option, given in (
+            ("quantize_bias", self.quantize_bias),
+            ("quant_format", rounding),
+            ("calibration", self.calibrate),
+        ):
+            if given:
+                raise OptionError(
+                    "OPTION_CONFLICT",
+                    f"exact=True keeps every value to the last bit, which {option} does not. "
+                    "Leave one of both out.",
+                    option=option,
+                )
+
+
+Options = StaticOptions | DynamicOptions | QatOptions
 
 
 def canonical(options: Options) -> dict[str, Any]:
     """Return the options as plain JSON values, so that equal options give equal text."""
-    mode = "static" if isinstance(options, StaticOptions) else "dynamic"
-    return {"mode": mode, **dataclasses.asdict(options)}
+    return {"mode": mode_of(options), **dataclasses.asdict(options)}
+
+
+def mode_of(options: Options) -> str:
+    """Return the word for a kind of quantization."""
+    if isinstance(options, QatOptions):
+        return "qat"
+    return "static" if isinstance(options, StaticOptions) else "dynamic"

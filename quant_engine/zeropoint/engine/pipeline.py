@@ -12,10 +12,13 @@ from zeropoint.engine.clock import Clock
 from zeropoint.engine.dynamic_job import DynamicJob
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.job import JobSettings, Phase
-from zeropoint.engine.options import Options, StaticOptions
+from zeropoint.engine.options import Options, QatOptions, StaticOptions
 from zeropoint.engine.planned import plan_model
+from zeropoint.engine.qat.job import TrainedJob
+from zeropoint.engine.qat.trained import plan_trained
 from zeropoint.engine.quantization import Job
 from zeropoint.engine.recall import recalled
+from zeropoint.engine.report import Inspection
 from zeropoint.engine.static_job import RecalledJob, StreamedJob
 from zeropoint.engine.verify_process import start_spare
 from zeropoint.sketch import warm as warm_counting
@@ -37,17 +40,21 @@ def open_job(
         CalibrationError: CALIBRATION_INVALID, CALIBRATION_MISMATCH or CALIBRATION_INCOMPLETE, the
             file is damaged, of another model, or lacks a tensor that these options need.
         ModelError: the model cannot be read, converted or run.
-        OptionError: an option names what the model does not have, or a calibration is given for
-            dynamic quantization.
+        OptionError: an option names what the model does not have, or contradicts what it has
+            learned, or a calibration is given for other than static quantization.
         NothingToQuantize: no node can be quantized with these options.
     """
     if calibration is not None and not isinstance(options, StaticOptions):
         raise OptionError(
             "OPTION_CONFLICT",
-            "Dynamic quantization has no calibration; leave the file out.",
+            "Only static quantization takes a calibration; leave the file out.",
             option="calibration",
         )
     clock = Clock(settings.progress)
+    if isinstance(options, QatOptions):
+        with clock.phase(Phase.PREPARE, "loading and converting"):
+            trained = plan_trained(path, options, settings.workspace, sha256=settings.source_sha256)
+        return TrainedJob(trained, settings, clock)
     with clock.phase(Phase.PREPARE, "loading and planning"):
         planned = plan_model(
             path,
@@ -63,6 +70,30 @@ def open_job(
     if statistics is not None:
         return RecalledJob(planned, options, settings, clock, statistics)
     return StreamedJob(planned, options, settings, clock)
+
+
+def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
+    """Tell what would be done, without data.
+
+    Args:
+        path: The ONNX file.
+        options: What would be asked for.
+        workspace: An empty folder; the caller removes it.
+
+    Raises:
+        ModelError: the model cannot be read or converted.
+        OptionError: an option names what the model does not have.
+    """
+    if isinstance(options, QatOptions):
+        planned = plan_trained(path, options, workspace).planned
+    else:
+        planned = plan_model(path, options, workspace)
+    return Inspection(
+        signature=planned.loaded.signature,
+        plan=planned.describe(),
+        opset=planned.loaded.opset,
+        model_bytes=planned.loaded.model_bytes,
+    )
 
 
 def warm() -> None:

@@ -19,7 +19,7 @@ from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import QuantPlan, make_dynamic_plan, make_plan
 from zeropoint.engine.prepare import PreparedModel, prepare_model
-from zeropoint.engine.report import Inspection, PlanReport, Warning
+from zeropoint.engine.report import PlanReport, Warning
 from zeropoint.engine.tied import twice_stored
 
 _OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
@@ -35,6 +35,7 @@ class PlannedModel:
         plan: What is quantized in it.
         options: What was asked for.
         bodies: What can be quantized in bodies of If, Loop and Scan.
+        parameters: Those that are known before data: what was learned.
     """
 
     loaded: LoadedModel
@@ -42,6 +43,7 @@ class PlannedModel:
     bodies: Bodies
     plan: QuantPlan
     options: Options
+    parameters: Parameters | None = None
 
     @property
     def graph(self) -> ir.Graph:
@@ -50,7 +52,8 @@ class PlannedModel:
 
     def describe(self, parameters: Parameters | None = None) -> PlanReport:
         """Return the plan in the user's own terms, with parameters where they are known."""
-        told = describe_plan(self.loaded, self.prepared, self.plan, self.options, parameters)
+        known = parameters or self.parameters
+        told = describe_plan(self.loaded, self.prepared, self.plan, self.options, known)
         return replace(told, warnings=(*told.warnings, *self._warnings()))
 
     def user_name(self, node: ir.Node) -> str:
@@ -138,7 +141,7 @@ class PlannedModel:
 
 def plan_model(
     path: Path,
-    options: Options,
+    options: StaticOptions | DynamicOptions,
     workspace: Path,
     *,
     sha256: bytes | None = None,
@@ -170,28 +173,7 @@ def plan_model(
     return PlannedModel(loaded=loaded, prepared=prepared, bodies=bodies, plan=plan, options=options)
 
 
-def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
-    """Tell what would be done, without data.
-
-    Args:
-        path: The ONNX file.
-        options: What would be asked for.
-        workspace: An empty folder; the caller removes it.
-
-    Raises:
-        ModelError: the model cannot be read or converted.
-        OptionError: an option names what the model does not have.
-    """
-    planned = plan_model(path, options, workspace)
-    return Inspection(
-        signature=planned.loaded.signature,
-        plan=planned.describe(),
-        opset=planned.loaded.opset,
-        model_bytes=planned.loaded.model_bytes,
-    )
-
-
-def _min_opset(options: Options) -> int:
+def _min_opset(options: StaticOptions | DynamicOptions) -> int:
     """Return the lowest opset that the result can be written in."""
     if isinstance(options, DynamicOptions):
         return 11  # DynamicQuantizeLinear

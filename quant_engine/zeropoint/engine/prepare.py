@@ -30,6 +30,7 @@ from zeropoint.engine.simplify import drop_no_ops, remove_unused
 _logger = logging.getLogger(__name__)
 
 _OLDEST_OPSET = 7
+_OLDEST_QDQ = 10
 NEWEST_QDQ = 27
 """Last opset of which ONNX Runtime has QuantizeLinear, DequantizeLinear and Cast."""
 
@@ -111,6 +112,43 @@ def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> Pr
             "MODEL_NOT_RUNNABLE", f"ONNX Runtime cannot load the model: {refusal}"
         ) from refusal
     raise ModelError("MODEL_UNSUPPORTED", f"The model cannot be taken: {refusal}") from refusal
+
+
+def prepare_trained(loaded: LoadedModel, *, workspace: Path) -> PreparedModel:
+    """Prepare a model that was trained with fake quantization: nothing that changes a value.
+
+    `path` of the result is the model before the codes of its weights are computed.
+
+    Args:
+        loaded: The model; `loaded.model` is used up.
+        workspace: A folder for the job's own files.
+
+    Raises:
+        ModelError: MODEL_NOT_RUNNABLE, ONNX Runtime cannot load the model.
+    """
+    model = loaded.model
+    warnings = [*loaded.warnings, *_normalize(model)]
+    infer_shapes(model)
+    path = workspace / "prepared.onnx"
+    try:
+        _check_loads(model, path)
+    except RuntimeRefusal as refusal:
+        raise ModelError(
+            "MODEL_NOT_RUNNABLE", f"ONNX Runtime cannot load the model: {refusal}"
+        ) from refusal
+    drop_no_ops(model.graph)
+    free_invariants(model)
+    fold_constants(model, loaded.weights, codes=True)
+    drop_no_ops(model.graph)
+    remove_unused(model.graph)
+    opset = model.opset_imports[""]
+    return PreparedModel(
+        model=model,
+        opset=opset,
+        contrib_qdq=not _OLDEST_QDQ <= opset <= NEWEST_QDQ,
+        path=path,
+        warnings=tuple(warnings),
+    )
 
 
 def _efforts(convert: bool) -> tuple[_Effort, ...]:

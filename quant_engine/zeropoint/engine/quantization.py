@@ -15,9 +15,10 @@ from zeropoint.engine.isolate import node_twins
 from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase
 from zeropoint.engine.judge import judge
 from zeropoint.engine.memory import collector_paused
-from zeropoint.engine.options import DynamicOptions
+from zeropoint.engine.options import DynamicOptions, QatOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.planned import PlannedModel
+from zeropoint.engine.qat.proof import ProofRequest
 from zeropoint.engine.reference import ReferenceRequest
 from zeropoint.engine.report import (
     CalibrationFigures,
@@ -25,6 +26,7 @@ from zeropoint.engine.report import (
     Report,
     Signature,
     Versions,
+    Warning,
 )
 from zeropoint.engine.retain import RetainedBatches
 from zeropoint.engine.save import save_model
@@ -39,7 +41,7 @@ _DIGEST_KEY = "zeropoint.digest"
 _AT_ONCE_BYTES = 128 << 20
 _ACTIVATIONS_PER_INPUT = 16  # how much a batch takes while it runs, roughly
 
-_KERNEL_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+KERNEL_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
 def _ignore(_error: BaseException | None) -> None:
@@ -155,9 +157,9 @@ class Job(ABC):
         if self._settings.saved is not None:
             self._settings.saved(files)
         with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
-            request = VerifyRequest.of(reference, files[0], twins, kernels)
+            request = VerifyRequest.of(reference, files[0], twins, kernels, self._proof())
             verified = verify_contained(request, self._settings.verify_seconds, self._verifier)
-            if missing := len(planned.plan.nodes) - len(twins.nodes):
+            if twins is not None and (missing := len(planned.plan.nodes) - len(twins.nodes)):
                 verified = explain(
                     verified, f"{missing} nodes in bodies of loops have no figures of their own"
                 )
@@ -171,7 +173,7 @@ class Job(ABC):
             plan=plan,
             verification=verified.verification,
             calibration=figures,
-            warnings=(*plan.warnings, *parameters.warnings, *quality),
+            warnings=(*plan.warnings, *parameters.warnings, *self._changes(), *quality),
             source_bytes=planned.loaded.model_bytes,
             result_bytes=sum(file.stat().st_size for file in files),
             phases=self._clock.times,
@@ -215,7 +217,15 @@ class Job(ABC):
     def _rewrite(self, parameters: Parameters) -> None:
         """Quantize the prepared model in place."""
 
-    def _build_twins(self, parameters: Parameters) -> TwinModel:
+    def _proof(self) -> ProofRequest | None:
+        """Return what is to be proved beyond the comparison of outputs."""
+        return None
+
+    def _changes(self) -> tuple[Warning, ...]:
+        """Return what the user should know about what was done."""
+        return ()
+
+    def _build_twins(self, parameters: Parameters) -> TwinModel | None:
         return build_twins(
             self._planned.prepared.model,
             node_twins(self._planned.prepared.model, self._planned.plan, parameters),
@@ -230,7 +240,7 @@ class Job(ABC):
         return {
             node.name or "": node.op_type
             for node in self._planned.graph.all_nodes()
-            if node.domain == "" and node.op_type in (*_KERNEL_OPERATORS, *lstm)
+            if node.domain == "" and node.op_type in (*KERNEL_OPERATORS, *lstm)
         }
 
     def _save(self, digest: bytes) -> tuple[Path, ...]:
@@ -245,6 +255,7 @@ class Job(ABC):
         Where memory does not allow for that, it runs when the result is there.
         """
         workspace, loaded = self._settings.workspace, self._planned.loaded
+        trained = isinstance(self._planned.options, QatOptions)
         sample = max((_nbytes(batch) for batch in self._retained.batches), default=0)
         request = ReferenceRequest(
             original=loaded.runnable,
@@ -252,6 +263,7 @@ class Job(ABC):
             batches=self._retained.store(workspace),
             threads=self._settings.threads,
             at_once=loaded.model_bytes + sample * _ACTIVATIONS_PER_INPUT <= _AT_ONCE_BYTES,
+            as_written=trained,  # what ONNX Runtime makes of it is no longer what was trained
         )
         if request.at_once:
             self._verifier.begin(request)

@@ -30,6 +30,7 @@ class ReferenceRequest:
         threads: Threads to use.
         at_once: Whether memory allows for as many batches at once as there are threads, which is
             faster than as many threads for one.
+        as_written: Run the original without optimizations.
     """
 
     original: Path | None
@@ -37,6 +38,7 @@ class ReferenceRequest:
     batches: tuple[StoredBatch, ...] = ()
     threads: int = 1
     at_once: bool = False
+    as_written: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ def run_original(request: ReferenceRequest) -> Reference:
         return Reference(state=VerificationState.NOT_RUN, message="it was only loaded")
     runs = Runs(request.threads, at_once=request.at_once)
     try:
-        session = runs.open(request.original)
+        session = runs.open(request.original, as_written=request.as_written)
     except RuntimeRefusal as refusal:
         return Reference(
             state=VerificationState.NOT_RUN, message=f"the original does not load: {refusal}"
@@ -102,9 +104,11 @@ class Runs:
         self._threads = 1 if at_once else threads
         self._workers = threads if at_once else 1
 
-    def open(self, path: Path, *, optimized: Path | None = None) -> Session:
+    def open(
+        self, path: Path, *, optimized: Path | None = None, as_written: bool = False
+    ) -> Session:
         """Open a model; see `Session`."""
-        return Session(path, threads=self._threads, optimized=optimized)
+        return Session(path, threads=self._threads, optimized=optimized, as_written=as_written)
 
     def outputs(
         self, session: Session, batches: Sequence[StoredBatch], names: Sequence[str] | None = None

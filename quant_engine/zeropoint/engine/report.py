@@ -64,6 +64,7 @@ class ParameterSource(StrEnum):
     BIAS = "bias"
     INHERITED = "inherited"
     FIXED = "fixed"
+    LEARNED = "learned"
     DYNAMIC = "dynamic"
 
 
@@ -222,6 +223,43 @@ class KernelCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TensorDifference:
+    """A quantized tensor whose codes differ, and by how many steps at most."""
+
+    name: str
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exactness:
+    """A model that was trained with fake quantization, against what became of it.
+
+    Both run as they are written, without optimizations. A step is one quantization step, the
+    difference of two neighbouring codes.
+
+    Attributes:
+        tensors: Quantized tensors that were compared, code by code.
+        exact_tensors: Those without any difference, each computed from equal inputs.
+        node_steps: Greatest difference of codes that were computed from equal inputs.
+        end_to_end_steps: Greatest difference of codes where differences add up from the inputs.
+        max_abs_difference: Greatest difference of the model's outputs, end to end.
+        max_ulps: The same for float outputs, in units in the last place of the output's largest
+            value.
+        worst: Tensors that differ, given equal inputs; worst first, at most 16.
+        kernels_before: Integer kernels that ONNX Runtime makes of the model as it was trained.
+    """
+
+    tensors: int
+    exact_tensors: int
+    node_steps: int
+    end_to_end_steps: int
+    max_abs_difference: float
+    max_ulps: float
+    worst: tuple[TensorDifference, ...] = ()
+    kernels_before: tuple[KernelCount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """The proof that the result works.
 
@@ -234,6 +272,7 @@ class Verification:
         outputs: Each output.
         nodes: Quantized nodes, worst first.
         kernels: Integer kernels in ONNX Runtime's optimized graph of the result.
+        exactness: Whether what was learned survived, for a model trained with fake quantization.
     """
 
     state: VerificationState
@@ -243,6 +282,7 @@ class Verification:
     outputs: tuple[OutputFigures, ...] = ()
     nodes: tuple[NodeFigures, ...] = ()
     kernels: tuple[KernelCount, ...] = ()
+    exactness: Exactness | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

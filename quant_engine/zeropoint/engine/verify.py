@@ -13,6 +13,7 @@ from pathlib import Path
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.kernels import count_integer_kernels
 from zeropoint.engine.memory import give_back
+from zeropoint.engine.qat.proof import ProofRequest, prove
 from zeropoint.engine.reference import Reference, ReferenceRequest, Runs, arrays, run_original
 from zeropoint.engine.report import NodeFigures, Verification, VerificationState
 from zeropoint.engine.retain import StoredArray, StoredBatch
@@ -32,6 +33,7 @@ class Stage(StrEnum):
     COMPARE = "compare"
     KERNELS = "kernels"
     TWINS = "twins"
+    PROOF = "proof"
     DONE = "done"
 
 
@@ -50,6 +52,8 @@ class VerifyRequest:
         threads: Threads to use.
         at_once: Whether memory allows for several batches at once, and for the twins beside the
             result. What happens before `Stage.TWINS` may then be the twins' doing.
+        as_written: Run the original without optimizations.
+        proof: What is to be proved of a model trained with fake quantization.
     """
 
     original: Path | None
@@ -60,14 +64,17 @@ class VerifyRequest:
     nodes: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     at_once: bool = False
+    as_written: bool = False
+    proof: ProofRequest | None = None
 
     @classmethod
     def of(
         cls,
         reference: ReferenceRequest,
         shipped: Path,
-        twins: TwinModel,
+        twins: TwinModel | None,
         nodes: Mapping[str, str],
+        proof: ProofRequest | None = None,
     ) -> "VerifyRequest":
         """Return the request that follows one for the original."""
         return cls(
@@ -79,6 +86,8 @@ class VerifyRequest:
             nodes=nodes,
             threads=reference.threads,
             at_once=reference.at_once,
+            as_written=reference.as_written,
+            proof=proof,
         )
 
     @property
@@ -90,6 +99,7 @@ class VerifyRequest:
             batches=self.batches,
             threads=self.threads,
             at_once=self.at_once,
+            as_written=self.as_written,
         )
 
 
@@ -150,6 +160,9 @@ def verify(
         give_back()
     notify(Stage.TWINS, found)
     found = twins.added(found)
+    if request.proof is not None:
+        notify(Stage.PROOF, found)
+        found = _proved(found, request, request.proof, reference)
     notify(Stage.DONE, found)
     return found
 
@@ -254,6 +267,23 @@ def _with_kernels(found: Verified, request: VerifyRequest, optimized: Path) -> V
     return Verified(
         verification=dataclasses.replace(found.verification, kernels=kernels.counts),
         float_nodes=kernels.float_nodes,
+    )
+
+
+def _proved(
+    found: Verified, request: VerifyRequest, proof: ProofRequest, reference: Reference
+) -> Verified:
+    if request.original is None or not reference.batches:
+        return explain(found, "the codes were not compared")
+    batches = [batch.load() for batch in reference.batches]
+    try:
+        exactness = prove(
+            proof, request.original, request.shipped, batches, request.scratch, request.threads
+        )
+    except RuntimeRefusal as refusal:
+        return explain(found, f"the codes were not compared: {refusal}")
+    return dataclasses.replace(
+        found, verification=dataclasses.replace(found.verification, exactness=exactness)
     )
 
 

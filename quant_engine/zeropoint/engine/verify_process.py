@@ -16,6 +16,7 @@ from typing import IO, Self
 
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.plain import NotPlain, from_json, to_json
+from zeropoint.engine.qat.proof import ProofRequest
 from zeropoint.engine.reference import ReferenceRequest
 from zeropoint.engine.verify import Stage, Verified, VerifyRequest, explain, not_run
 from zeropoint.engine.verify_messages import ChildMessage
@@ -32,7 +33,11 @@ _ENVIRONMENT = (
 _START_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
 
-_AFTER_LOADING = (Stage.KERNELS, Stage.TWINS)
+_MISSING = {
+    Stage.KERNELS: "kernel counts are",
+    Stage.TWINS: "figures per node are",
+    Stage.PROOF: "differences of codes are",
+}
 _BESIDE_TWINS = (Stage.LOAD, Stage.COMPARE, Stage.KERNELS)
 
 OnStage = Callable[[Stage], None]
@@ -209,7 +214,9 @@ def verify_contained(
             return _what_is_left(ended)
         how = ended.how
     try:
-        only_loading = dataclasses.replace(request, original=None, batches=(), twins=None)
+        only_loading = dataclasses.replace(
+            request, original=None, batches=(), twins=None, proof=None
+        )
         with VerifyProcess() as running:
             found = running.answer(only_loading, timeout, on_stage)
     except _Ended as ended:
@@ -222,8 +229,8 @@ def verify_contained(
 
 def _what_is_left(ended: _Ended) -> Verified:
     """Return what had been found when the process ended, if that is enough."""
-    if ended.stage in _AFTER_LOADING:
-        missing = "figures per node are" if ended.stage is Stage.TWINS else "kernel counts are"
+    if ended.stage in _MISSING:
+        missing = _MISSING[ended.stage]
         return explain(ended.found, f"{missing} missing: computing them {ended.how}")
     if ended.stage is Stage.COMPARE and ended.late:
         return not_run(f"the quantized model loads, but running it {ended.how}")
@@ -245,7 +252,14 @@ def _absolute(request: VerifyRequest) -> VerifyRequest:
         original=reference.original,
         scratch=reference.scratch,
         shipped=request.shipped.absolute(),
+        proof=_absolute_proof(request.proof),
     )
+
+
+def _absolute_proof(request: ProofRequest | None) -> ProofRequest | None:
+    if request is None:
+        return None
+    return dataclasses.replace(request, trained=request.trained.absolute())
 
 
 def _absolute_reference(request: ReferenceRequest) -> ReferenceRequest:

@@ -1,0 +1,14 @@
+"""Models that were trained with fake quantization: what was learned is kept to the last bit.
+
+foreign      operators of fake quantization that ONNX does not have: refused
+records      pairs of QuantizeLinear and DequantizeLinear, with what lies between them
+weights      stored integers, moved to where they are read
+clips        limits between a pair, dropped where they are proved to do nothing
+propagate    missing pairs, where those of a neighbour are exact
+retype       int8 behind Relu as uint8, which ONNX Runtime fuses
+affine       BatchNormalization behind a layer, into the scales of its weight
+biases       in the form that gets an integer kernel
+convert      all of these, in order
+trained      the converted model as a plan
+proof        the result against the model that was trained, code by code
+"""

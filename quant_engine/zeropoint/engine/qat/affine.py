@@ -1,0 +1,146 @@
+"""BatchNormalization and the like behind a layer, taken into the scales of its weight.
+
+    f * (s (q - z) x + b) + t  =  (f s) (q - z) x + (f b + t)
+
+The codes stay; a negative f turns the sign of those of its channel. Where f is 1 but for rounding,
+as behind PyTorch's fused modules, which divide by what they multiply with again, scales stay, too.
+Figures are computed in float64 and rounded once: not to the last bit what the trained model
+computes, which rounds at every step.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.fuse import Affine, affine_followers
+from zeropoint.engine.ops import constant
+from zeropoint.engine.origins import add_origins, origins
+from zeropoint.engine.qat.records import read_qparams, value_at
+from zeropoint.engine.qparams import QParams
+from zeropoint.engine.simplify import merge_output
+
+_ROUNDING = 1e-6
+_AXIS_SINCE = 13  # opset
+
+
+def fold_affine(editor: GraphEditor, opset: int) -> tuple[str, ...]:
+    """Fold what follows layers with stored weights, in place; return the names of the layers."""
+    return tuple(
+        node.name or ""
+        for graph in (editor.graph, *editor.graph.subgraphs())
+        for node in tuple(graph)
+        if _fold(editor, graph, node, opset)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A layer's weight: codes, parameters, axis of the output channels, and their number."""
+
+    dequantize: ir.Node
+    codes: NDArray[np.integer]
+    qparams: QParams
+    axis: int
+    channels: int
+
+
+def _stored(node: ir.Node) -> _Stored | None:
+    if node.domain or node.op_type not in ("Conv", "Gemm") or len(node.inputs) < 2:
+        return None
+    dequantize = value_at(node, 1).producer()
+    if dequantize is None or dequantize.op_type != "DequantizeLinear":
+        return None
+    codes, qparams = constant(dequantize.inputs[0]), read_qparams(dequantize)
+    axis = 0
+    if node.op_type == "Gemm":
+        axis = 0 if node.attributes.get_int("transB", 0) else 1
+        plain = node.attributes.get_float("alpha", 1.0) == node.attributes.get_float("beta", 1.0)
+        if not plain or node.attributes.get_float("alpha", 1.0) != 1.0:
+            return None
+    if codes is None or qparams is None or qparams.axis not in (None, axis):
+        return None
+    return _Stored(dequantize, codes, qparams, axis, codes.shape[axis])
+
+
+def _fold(editor: GraphEditor, graph: ir.Graph, node: ir.Node, opset: int) -> bool:
+    stored = _stored(node)
+    bias = _bias(node, stored.channels) if stored is not None else None
+    if stored is None or bias is None:
+        return False
+    followers, affine = affine_followers(node, stored.channels, stored.codes.ndim)
+    if not followers:
+        return False
+    weight = _scaled(stored, affine, opset)
+    shift = (affine.factor * bias + affine.shift).astype(np.float32)
+    if weight is None or not np.isfinite(shift).all():
+        return False
+    if weight is not stored:
+        _set_weight(editor, node, weight)
+    _set_bias(editor, node, shift)
+    for follower in followers:
+        merge_output(graph, follower, node.outputs[0], take_name=True)
+        add_origins(node, origins(follower))
+    return True
+
+
+def _bias(node: ir.Node, channels: int) -> NDArray[np.float64] | None:
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    if value is None:
+        return np.zeros(channels)
+    array = constant(value)
+    if array is None or array.size not in (1, channels):
+        return None
+    return np.broadcast_to(array.astype(np.float64).reshape(-1), (channels,))
+
+
+def _scaled(stored: _Stored, affine: Affine, opset: int) -> _Stored | None:
+    """Return the weight with a factor for each channel; None where no scale can hold it."""
+    factor = affine.factor
+    if np.abs(factor - 1.0).max(initial=0.0) < _ROUNDING:
+        return stored
+    qparams, channels = stored.qparams, stored.channels
+    scale = np.broadcast_to(qparams.scale.astype(np.float64), (channels,)) * np.abs(factor)
+    scale = scale.astype(np.float32)
+    single = qparams.axis is None and bool((scale == scale[0]).all())
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        return None
+    if qparams.axis is None and not single and opset < _AXIS_SINCE:
+        return None
+    codes = stored.codes
+    if (factor < 0).any():
+        lowest = np.iinfo(codes.dtype).min
+        if qparams.zero_point.any() or lowest == 0 or (codes == lowest).any():
+            return None
+        sign = np.where(factor < 0, -1, 1).astype(codes.dtype)
+        codes = codes * sign.reshape([-1 if a == stored.axis else 1 for a in range(codes.ndim)])
+    zero_point = np.broadcast_to(qparams.zero_point, (channels,))
+    new = QParams(scale, np.ascontiguousarray(zero_point), stored.axis)
+    if single:
+        new = QParams(np.asarray(scale[0]), qparams.zero_point)
+    return _Stored(stored.dequantize, codes, new, stored.axis, channels)
+
+
+def _set_weight(editor: GraphEditor, node: ir.Node, weight: _Stored) -> None:
+    """Give a layer a weight of its own; others that shared the old one keep it."""
+    old = value_at(node, 1)
+    name = value_at(weight.dequantize, 0).name or ""
+    codes = value_at(weight.dequantize, 0)
+    if weight.codes is not constant(codes):
+        codes = editor.constant(name, weight.codes)
+    attributes = {} if weight.qparams.axis is None else {"axis": weight.qparams.axis}
+    parameters = editor.parameters(name, weight.qparams)
+    new = editor.node("DequantizeLinear", (codes, *parameters), name, attributes=attributes)
+    new.outputs[0].type, new.outputs[0].shape = old.type, old.shape
+    assert isinstance(node.graph, ir.Graph)
+    node.graph.insert_before(node, new)
+    add_origins(new, origins(weight.dequantize))
+    node.replace_input_with(1, new.outputs[0])
+
+
+def _set_bias(editor: GraphEditor, node: ir.Node, bias: NDArray[np.float32]) -> None:
+    if len(node.inputs) < 3:
+        node.resize_inputs(3)
+    node.replace_input_with(2, editor.constant(f"{node.name}_bias", bias))

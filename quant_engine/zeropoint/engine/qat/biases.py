@@ -1,0 +1,247 @@
+"""Biases in the form that gets an integer kernel.
+
+ONNX Runtime takes a float bias into the integer kernel of a node whose output is quantized. Of a
+MatMul or Gemm whose output stays float it makes a float Gemm. Two ways out:
+
+- Sub of the negated bias, which is the same to the last bit and which it does not merge,
+- int32 with the product of the scales, which rounds the bias to half of that product.
+
+An int32 bias that was stored with another scale than that product keeps float kernels; as floats
+it has the same values.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.ops import constant
+from zeropoint.engine.origins import add_origins, origins
+from zeropoint.engine.qat.records import read_qparams, value_at
+from zeropoint.engine.qparams import QParams, bias_qparams, dequantize, quantize
+
+_LAYERS = ("Conv", "ConvTranspose", "Gemm")
+
+
+def release_biases(editor: GraphEditor) -> None:
+    """Write stored biases as floats where their scale is not that of the kernel; exact."""
+    for layer, reader, index in tuple(_biases(editor.graph)):
+        bias = value_at(reader, index).producer()
+        if bias is None or bias.op_type != "DequantizeLinear":
+            continue
+        codes, qparams = constant(bias.inputs[0]), read_qparams(bias)
+        wanted = _wanted(layer)
+        if codes is None or qparams is None:
+            continue
+        if wanted is not None and np.array_equal(wanted.scale, qparams.scale.reshape(-1)):
+            continue
+        if wanted is not None and codes.dtype == np.int32 and _equal(wanted, qparams):
+            continue
+        floats = dequantize(codes, qparams)
+        name = value_at(reader, index).name or ""
+        reader.replace_input_with(index, editor.constant(f"{name}_float", floats))
+
+
+def split_float_outputs(editor: GraphEditor) -> tuple[str, ...]:
+    """Let layers whose output stays float multiply integers, in place; the sum stays the same.
+
+    Only where nothing is quantized behind: a Gemm may add up in another order than a MatMul.
+
+    Returns:
+        Names of the layers.
+    """
+    found = []
+    for node in tuple(editor.graph.all_nodes()):
+        if node.domain or not _has_stored_weight(node) or _is_quantized_behind(node.outputs[0]):
+            continue
+        if node.op_type == "Gemm" and _is_plain_gemm(node):
+            _split_gemm(editor, node)
+            found.append(node.name or "")
+        elif node.op_type == "MatMul" and (add := _bias_add(node)) is not None:
+            _subtract(editor, *add)
+            found.append(node.name or "")
+    return tuple(found)
+
+
+def quantize_biases(editor: GraphEditor) -> tuple[str, ...]:
+    """Store float biases as int32 with the product of the scales; return the layers' names.
+
+    A bias that int32 cannot hold at that scale stays float: the learned scales are not changed.
+    """
+    done = []
+    for layer, reader, index in tuple(_biases(editor.graph)):
+        array, wanted = constant(value_at(reader, index)), _wanted(layer)
+        if array is None or wanted is None or array.dtype != np.float32:
+            continue
+        flat = array.reshape(-1)
+        if wanted.axis is not None and flat.size != wanted.scale.size:
+            continue
+        if np.abs(flat / wanted.scale).max(initial=0.0) > np.iinfo(np.int32).max:
+            continue
+        name = value_at(reader, index).name or ""
+        attributes = {} if wanted.axis is None else {"axis": wanted.axis}
+        codes = editor.constant(f"{name}_quantized", quantize(flat, wanted))
+        node = editor.node(
+            "DequantizeLinear",
+            (codes, *editor.parameters(name, wanted)),
+            name,
+            attributes=attributes,
+        )
+        node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        node.outputs[0].shape = codes.shape
+        assert isinstance(reader.graph, ir.Graph)
+        reader.graph.insert_before(reader, node)
+        reader.replace_input_with(index, node.outputs[0])
+        done.append(layer.name or "")
+    return tuple(done)
+
+
+def _biases(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Node, int]]:
+    """Yield each layer with the node and input that hold its bias."""
+    for node in graph.all_nodes():
+        if node.domain or not _has_stored_weight(node):
+            continue
+        if node.op_type in _LAYERS and len(node.inputs) > 2 and node.inputs[2] is not None:
+            yield node, node, 2
+        elif node.op_type == "MatMul" and (add := _bias_add(node)) is not None:
+            yield node, *add
+
+
+def _bias_add(matmul: ir.Node) -> tuple[ir.Node, int] | None:
+    """Return the Add of a one-dimensional bias behind a MatMul, and which input that is."""
+    uses = tuple(matmul.outputs[0].uses())
+    if len(uses) != 1 or matmul.outputs[0].is_graph_output():
+        return None
+    ((add, index),) = uses
+    if add.op_type != "Add" or add.domain:
+        return None
+    bias = add.inputs[1 - index]
+    floats = constant(bias)
+    stored = bias.producer() if bias is not None else None
+    if floats is None and (stored is None or stored.op_type != "DequantizeLinear"):
+        return None
+    shape = bias.shape if bias is not None else None
+    return (add, 1 - index) if shape is not None and len(shape) == 1 else None
+
+
+def _has_stored_weight(node: ir.Node) -> bool:
+    if node.op_type not in (*_LAYERS, "MatMul") or len(node.inputs) < 2:
+        return False
+    data, weight = (value_at(node, index).producer() for index in (0, 1))
+    if data is None or weight is None:
+        return False
+    pairs = all(producer.op_type == "DequantizeLinear" for producer in (data, weight))
+    return pairs and constant(weight.inputs[0]) is not None
+
+
+def _wanted(layer: ir.Node) -> QParams | None:
+    """Return the parameters of a bias that the integer kernel of a layer adds."""
+    data, weight = (value_at(layer, index).producer() for index in (0, 1))
+    if data is None or weight is None:
+        return None
+    first, second = read_qparams(data), read_qparams(weight)
+    if first is None or second is None or first.axis is not None:
+        return None
+    if layer.op_type == "Gemm":
+        factors = [layer.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
+        if factors != [1.0, 1.0]:
+            return None
+    return bias_qparams(first, second)
+
+
+def _equal(wanted: QParams, qparams: QParams) -> bool:
+    return wanted.axis == qparams.axis and np.array_equal(wanted.scale, qparams.scale)
+
+
+def _is_quantized_behind(value: ir.Value) -> bool:
+    """Whether anything that is computed from a tensor is quantized."""
+    pending, seen = [value], {value}
+    while pending:
+        for node, _ in pending.pop().uses():
+            if node.op_type == "QuantizeLinear":
+                return True
+            for output in node.outputs:
+                if output not in seen:
+                    seen.add(output)
+                    pending.append(output)
+    return False
+
+
+def _is_plain_gemm(node: ir.Node) -> bool:
+    factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
+    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    return (
+        factors == [1.0, 1.0]
+        and not node.attributes.get_int("transA", 0)
+        and bias is not None
+        and bias.dtype == np.float32
+    )
+
+
+def _split_gemm(editor: GraphEditor, node: ir.Node) -> None:
+    """Write a Gemm as MatMul and Sub."""
+    weight = value_at(node, 1).producer()
+    assert weight is not None
+    stored = value_at(node, 1)
+    if node.attributes.get_int("transB", 0):
+        stored = _transposed(editor, weight)
+    matmul = editor.node("MatMul", (node.inputs[0], stored), node.name or "")
+    minus = editor.constant(f"{node.name}_minus_bias", -_array(node.inputs[2]))
+    sub = editor.node("Sub", (matmul.outputs[0], minus), node.name or "")
+    output, new = node.outputs[0], sub.outputs[0]
+    for value in (matmul.outputs[0], new):
+        value.type, value.shape = output.type, output.shape
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    graph.insert_before(node, (matmul, sub))
+    for reader, index in tuple(output.uses()):
+        reader.replace_input_with(index, new)
+    editor.take_output(output, new)
+    for made in (matmul, sub):
+        add_origins(made, origins(node))
+    name, node.name = node.name, None
+    graph.remove(node, safe=True)
+    matmul.name = name
+
+
+def _subtract(editor: GraphEditor, add: ir.Node, index: int) -> None:
+    """Write the Add of a bias as Sub of the negated one."""
+    minus = editor.constant(f"{add.name}_minus_bias", -_array(add.inputs[index]))
+    sub = editor.node("Sub", (add.inputs[1 - index], minus), add.name or "")
+    output, new = add.outputs[0], sub.outputs[0]
+    new.type, new.shape = output.type, output.shape
+    graph = add.graph
+    assert isinstance(graph, ir.Graph)
+    graph.insert_before(add, sub)
+    for reader, position in tuple(output.uses()):
+        reader.replace_input_with(position, new)
+    editor.take_output(output, new)
+    add_origins(sub, origins(add))
+    graph.remove(add, safe=True)
+
+
+def _transposed(editor: GraphEditor, weight: ir.Node) -> ir.Value:
+    codes, qparams = constant(weight.inputs[0]), read_qparams(weight)
+    assert codes is not None
+    assert qparams is not None
+    name = value_at(weight, 0).name or ""
+    attributes = {} if qparams.axis is None else {"axis": 1 - qparams.axis}
+    new = editor.node(
+        "DequantizeLinear",
+        (editor.constant(f"{name}_transposed", np.ascontiguousarray(codes.T)), *weight.inputs[1:]),
+        name,
+        attributes=attributes,
+    )
+    new.domain = weight.domain
+    new.outputs[0].type = weight.outputs[0].type
+    assert isinstance(weight.graph, ir.Graph)
+    weight.graph.insert_after(weight, new)
+    add_origins(new, origins(weight))
+    return new.outputs[0]
+
+
+def _array(value: ir.Value | None) -> np.ndarray:
+    array = constant(value)
+    assert array is not None
+    return array

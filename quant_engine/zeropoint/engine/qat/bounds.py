@@ -1,0 +1,111 @@
+"""Bounds that hold for a tensor whatever the input, by interval arithmetic."""
+
+import math
+from typing import NamedTuple
+
+import onnx_ir as ir
+
+from zeropoint.engine.ops import clamp_bounds, constant
+from zeropoint.engine.qat.records import FakeQuant
+
+# What rounding in float32 may add, also in the mean of many: far less than half a code of eight
+# bits.
+_MARGIN = 1e-3
+
+
+class Bounds(NamedTuple):
+    """Least and greatest value, both inclusive."""
+
+    low: float
+    high: float
+
+    def joined(self, other: "Bounds") -> "Bounds":
+        """Return the bounds of a tensor that holds values of both."""
+        return Bounds(min(self.low, other.low), max(self.high, other.high))
+
+
+UNBOUNDED = Bounds(-math.inf, math.inf)
+
+_FIXED = {
+    "HardSigmoid": Bounds(0.0, 1.0),
+    "Sigmoid": Bounds(0.0, 1.0),
+    "Softmax": Bounds(0.0, 1.0),
+    "Tanh": Bounds(-1.0, 1.0),
+}
+_SAME = frozenset(
+    {"DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GatherElements", "GlobalMaxPool"}
+    | {"Identity", "MaxPool", "ReduceMax", "ReduceMin", "Reshape", "Slice", "SpaceToDepth"}
+    | {"Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
+)
+_MEANS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
+
+
+def tensor_bounds(graph: ir.Graph, pairs: tuple[FakeQuant, ...]) -> dict[ir.Value, Bounds]:
+    """Return the bounds of the tensors that have any, in a graph and the bodies in it.
+
+    Args:
+        graph: The main graph, sorted.
+        pairs: Its pairs, which bound what they give.
+    """
+    known = {pair.result: _codes(pair) for pair in pairs if pair.single}
+    for inner in (graph, *graph.subgraphs()):
+        for node in inner:
+            if node.outputs and node.outputs[0] not in known and not node.domain:
+                bounds = _of(node, known)
+                if bounds != UNBOUNDED:
+                    known.update((value, bounds) for value in node.outputs)
+    return known
+
+
+def _codes(pair: FakeQuant) -> Bounds:
+    qparams = pair.qparams
+    zero, scale = int(qparams.zero_point), float(qparams.scale)
+    limits = qparams.code_limits
+    return Bounds((limits.low - zero) * scale, (limits.high - zero) * scale)
+
+
+def _of(node: ir.Node, known: dict[ir.Value, Bounds]) -> Bounds:
+    kind = node.op_type
+    if kind in _FIXED:
+        return _FIXED[kind]
+    inputs = [_input(value, known) for value in node.inputs if value is not None]
+    if not inputs:
+        return UNBOUNDED
+    first = inputs[0]
+    if kind in _SAME:
+        return first
+    if kind in _MEANS:
+        return _widened(first.joined(Bounds(0.0, 0.0)))
+    if kind in ("Clip", "Relu"):
+        low, high = clamp_bounds(node)
+        return Bounds(min(max(first.low, low), high), max(min(first.high, high), low))
+    if kind == "Concat":
+        for other in inputs[1:]:
+            first = first.joined(other)
+        return first
+    if kind == "Add":
+        return _widened(Bounds(first.low + inputs[1].low, first.high + inputs[1].high))
+    if kind == "Pad" and node.attributes.get_string("mode", "constant") == "constant":
+        value = node.inputs[2] if len(node.inputs) > 2 else None
+        filled = 0.0 if value is None else float(constant(value) or math.nan)
+        return UNBOUNDED if math.isnan(filled) else first.joined(Bounds(filled, filled))
+    if kind == "Resize" and node.attributes.get_string("mode", "nearest") != "cubic":
+        return _widened(first)
+    return UNBOUNDED
+
+
+def _input(value: ir.Value, known: dict[ir.Value, Bounds]) -> Bounds:
+    array = constant(value)
+    if array is not None and array.size and array.dtype.kind == "f":
+        low, high = float(array.min()), float(array.max())
+        return Bounds(low, high) if math.isfinite(low + high) else UNBOUNDED
+    return known.get(value, UNBOUNDED)
+
+
+def _widened(bounds: Bounds) -> Bounds:
+    slack = _MARGIN * max(abs(bounds.low), abs(bounds.high))
+    if not math.isfinite(slack):
+        return bounds if slack == math.inf else UNBOUNDED
+    low = bounds.low if bounds.low == 0.0 else bounds.low - slack
+    high = bounds.high if bounds.high == 0.0 else bounds.high + slack
+    return Bounds(low, high)

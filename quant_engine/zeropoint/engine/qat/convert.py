@@ -1,0 +1,166 @@
+"""The conversion: a fake-quantized graph to one with stored integers, in exact steps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.fold import fold_constants
+from zeropoint.engine.ops import constant
+from zeropoint.engine.options import QatOptions
+from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.qat.affine import fold_affine
+from zeropoint.engine.qat.biases import quantize_biases, release_biases, split_float_outputs
+from zeropoint.engine.qat.clips import settle_clips
+from zeropoint.engine.qat.propagate import complete_pairs
+from zeropoint.engine.qat.records import FakeQuant, fake_quants, read_qparams, value_at
+from zeropoint.engine.qat.retype import retype_activations
+from zeropoint.engine.qat.weights import push_dequantizers
+from zeropoint.engine.qparams import QParams, dequantize
+from zeropoint.engine.report import Warning
+from zeropoint.engine.simplify import remove_unused
+from zeropoint.engine.weights import WeightFile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """The pair of an activation, before and after.
+
+    Attributes:
+        tensor: Name of the tensor that is quantized, in the user's model.
+        trained_codes: Name of its integers in the prepared model.
+        codes: Name of its integers in the result.
+        trained: Parameters as they were learned.
+        written: Parameters in the result: other than `trained` only in the type of the codes.
+    """
+
+    tensor: str
+    trained_codes: str
+    codes: str
+    trained: QParams
+    written: QParams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """What was done to a model.
+
+    Attributes:
+        learned: The pairs of activations.
+        warnings: What the user should know, above all what is not exact.
+    """
+
+    learned: tuple[Learned, ...]
+    warnings: tuple[Warning, ...]
+
+
+def convert_trained(
+    prepared: PreparedModel, options: QatOptions, weights: WeightFile, kept: frozenset[str]
+) -> Conversion:
+    """Convert the graph of a prepared model, in place.
+
+    Args:
+        prepared: From `prepare_trained`.
+        options: Whether biases become int32, and whether only exact steps are taken.
+        weights: Takes large constants.
+        kept: Names of nodes that stay float.
+    """
+    model = prepared.model
+    contrib = any(
+        node.domain for node in model.graph.all_nodes() if node.op_type == "QuantizeLinear"
+    )
+    editor = GraphEditor(model.graph, weights=weights, contrib_qdq=contrib or prepared.contrib_qdq)
+    before = {pair.dequantize: pair for pair in fake_quants(model.graph)}
+    names = {node: (p.source.name or "", p.codes.name or "") for node, p in before.items()}
+    while push_and_fold(editor, model, weights):
+        pass
+    warnings: list[Warning] = []
+    if not options.exact:
+        warnings += _folded(fold_affine(editor, prepared.opset))
+    settle_clips(editor, prepared.opset)
+    complete_pairs(editor)
+    retype_activations(editor, prepared.opset)
+    release_biases(editor)
+    if options.quantize_bias:
+        warnings += _rounded(quantize_biases(editor))
+    if not options.exact:
+        split_float_outputs(editor)
+    keep_float(editor, kept)
+    remove_unused(model.graph)
+    editor.remove_unused_constants()
+    return Conversion(
+        learned=_learned(before, names, fake_quants(model.graph)), warnings=tuple(warnings)
+    )
+
+
+def push_and_fold(editor: GraphEditor, model: ir.Model, weights: WeightFile) -> bool:
+    """Move DequantizeLinear behind what moves elements, and compute that; whether anything did."""
+    moved = push_dequantizers(editor)
+    if moved:
+        fold_constants(model, weights, codes=True)
+    return moved
+
+
+def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
+    """Store the weights of nodes as floats: those that their codes stand for, bit for bit."""
+    for node in tuple(editor.graph.all_nodes()):
+        if node.name not in kept:
+            continue
+        for index, value in enumerate(node.inputs):
+            producer = value.producer() if value is not None else None
+            if producer is None or producer.op_type != "DequantizeLinear":
+                continue
+            if constant(producer.inputs[0]) is not None:
+                node.replace_input_with(index, _as_floats(editor, producer))
+
+
+def _as_floats(editor: GraphEditor, stored: ir.Node) -> ir.Value:
+    codes, qparams = constant(stored.inputs[0]), read_qparams(stored)
+    assert codes is not None
+    assert qparams is not None
+    name = value_at(stored, 0).name or ""
+    return editor.constant(f"{name}_float", dequantize(codes, qparams))
+
+
+def _learned(
+    before: Mapping[ir.Node, FakeQuant],
+    names: Mapping[ir.Node, tuple[str, str]],
+    after: tuple[FakeQuant, ...],
+) -> tuple[Learned, ...]:
+    found = []
+    for pair in after:
+        if pair.dequantize not in before:
+            continue
+        tensor, codes = names[pair.dequantize]
+        trained = before[pair.dequantize].qparams
+        found.append(Learned(tensor, codes, pair.codes.name or "", trained, pair.qparams))
+    return tuple(found)
+
+
+def _folded(layers: tuple[str, ...]) -> list[Warning]:
+    if not layers:
+        return []
+    return [
+        Warning(
+            code="BATCH_NORMALIZATION_FOLDED",
+            message=f"What follows {len(layers)} layers channel by channel (BatchNormalization, "
+            "or the division of a training module) was folded into their scales and biases, or "
+            "they would run with float kernels. This rounds once where training rounds several "
+            "times; exact=True leaves it.",
+            nodes=layers,
+        )
+    ]
+
+
+def _rounded(layers: tuple[str, ...]) -> list[Warning]:
+    if not layers:
+        return []
+    return [
+        Warning(
+            code="BIASES_ROUNDED",
+            message=f"The biases of {len(layers)} layers are int32 now, each rounded to a multiple "
+            "of the product of the scales of input and weight.",
+            nodes=layers,
+        )
+    ]

@@ -1,0 +1,144 @@
+"""Missing pairs, where the parameters of a neighbour make them exact.
+
+Behind an operator that only moves or picks values, whatever was on a grid still is: a pair with the
+same parameters changes nothing. Before one that commutes with rounding, the pair behind it can be
+put before it, too: rounding is monotone, and doing it twice is the same as once.
+"""
+
+import onnx_ir as ir
+
+from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.ops import constant
+from zeropoint.engine.qat.records import FakeQuant, fake_quants
+from zeropoint.engine.qparams import QParams
+
+# What gives only values that its first input has.
+_PICKS = frozenset(
+    {"DepthToSpace", "Flatten", "Gather", "MaxPool", "Relu", "Reshape", "Slice", "SpaceToDepth"}
+    | {"Split", "Squeeze", "Transpose", "Unsqueeze"}
+)
+_COMPUTES = frozenset(
+    {"Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool"}
+    | {"MatMul", "Mul"}
+)
+_PRODUCES = _COMPUTES | {"Clip", "LeakyRelu", "Relu", "Sigmoid", "Softmax", "Sub"}
+_MOST_STEPS = 8
+
+
+def complete_pairs(editor: GraphEditor) -> int:
+    """Insert the pairs that are exact and that let a neighbour compute on integers.
+
+    Returns:
+        How many were inserted.
+    """
+    return _forward(editor) + _backward(editor)
+
+
+def _forward(editor: GraphEditor) -> int:
+    """Behind what picks values, up to where a node computes with them."""
+    pairs = {pair.result: pair for pair in fake_quants(editor.graph) if pair.single}
+    inserted = 0
+    for node in tuple(editor.graph.all_nodes()):
+        if node.domain or node.op_type not in _COMPUTES:
+            continue
+        for value in dict.fromkeys(node.inputs):
+            path, pair = _path_up(value, pairs)
+            if pair is None:
+                continue
+            for picked in reversed(path):
+                new = insert_pair(editor, picked, pair)
+                pairs[new.result] = new
+                inserted += 1
+    return inserted
+
+
+def _path_up(
+    value: ir.Value | None, pairs: dict[ir.Value, FakeQuant]
+) -> tuple[list[ir.Value], FakeQuant | None]:
+    """Return what is picked on the way from a pair to a value, last first, and the pair."""
+    path: list[ir.Value] = []
+    while value is not None and len(path) <= _MOST_STEPS:
+        if value in pairs:
+            return path, pairs[value] if path and _zero_kept(path, pairs[value]) else None
+        node = value.producer()
+        if node is None or node.domain or node.op_type not in _PICKS or value.is_graph_output():
+            break
+        path.append(value)
+        value = node.inputs[0]
+    return [], None
+
+
+def _zero_kept(path: list[ir.Value], pair: FakeQuant) -> bool:
+    """Whether the zero that a Relu gives has a code."""
+    relu = any(node is not None and node.op_type == "Relu" for node in (v.producer() for v in path))
+    limits = pair.qparams.code_limits
+    return not relu or limits.low <= int(pair.qparams.zero_point) <= limits.high
+
+
+def _backward(editor: GraphEditor) -> int:
+    """Before what commutes with rounding, up to what computes."""
+    inserted = 0
+    pairs = fake_quants(editor.graph)
+    results = {pair.result for pair in pairs}
+    for pair in pairs:
+        if not pair.single:
+            continue
+        for value in _values_before(pair.source, results):
+            insert_pair(editor, value, pair)
+            inserted += 1
+    return inserted
+
+
+def _values_before(source: ir.Value, results: set[ir.Value]) -> list[ir.Value]:
+    """Return the tensors that nodes compute only for what is rounded behind."""
+    found: list[ir.Value] = []
+    pending = [source]
+    steps = 0
+    while pending and steps < _MOST_STEPS:
+        value = pending.pop()
+        steps += 1
+        node = value.producer()
+        if node is None or not _commutes(node) or not _is_only_for(value):
+            continue
+        inputs = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+        for given in inputs:
+            if given is None or given in results or constant(given) is not None:
+                continue
+            producer = given.producer()
+            if producer is None or not _is_only_for(given):
+                continue
+            if _commutes(producer):
+                pending.append(given)
+            elif not producer.domain and producer.op_type in _PRODUCES:
+                found.append(given)
+    return found
+
+
+def _commutes(node: ir.Node) -> bool:
+    return not node.domain and (node.op_type in _PICKS - {"Relu"} or node.op_type == "Concat")
+
+
+def _is_only_for(value: ir.Value) -> bool:
+    return len(value.uses()) == 1 and not value.is_graph_output()
+
+
+def insert_pair(editor: GraphEditor, value: ir.Value, like: FakeQuant) -> FakeQuant:
+    """Insert a pair behind a tensor, with the parameters of another; all readers read it."""
+    name = value.name or ""
+    uses = tuple(value.uses())
+    parameters = like.quantize.inputs[1:]
+    quantize = editor.node("QuantizeLinear", (value, *parameters), name)
+    dequantize = editor.node(
+        "DequantizeLinear", (quantize.outputs[0], *like.dequantize.inputs[1:]), name
+    )
+    quantize.domain = dequantize.domain = like.quantize.domain
+    codes, result = quantize.outputs[0], dequantize.outputs[0]
+    codes.type = ir.TensorType(ir.DataType.from_numpy(like.qparams.dtype))
+    codes.shape, result.shape, result.type = value.shape, value.shape, value.type
+    producer = value.producer()
+    assert producer is not None
+    assert isinstance(producer.graph, ir.Graph)
+    producer.graph.insert_after(producer, (quantize, dequantize))
+    for node, index in uses:
+        node.replace_input_with(index, result)
+    return FakeQuant(quantize, (), dequantize, QParams(like.qparams.scale, like.qparams.zero_point))

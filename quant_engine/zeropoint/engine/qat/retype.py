@@ -1,0 +1,112 @@
+"""int8 activations as uint8, where ONNX Runtime would else keep float kernels.
+
+It fuses no MatMul that reads an int8 tensor which others read, too. And behind Conv, MatMul, Gemm or Add it leaves a Relu out only where the zero point is the lowest code,
+and fuses the node only without it. A symmetric int8 tensor has the zero point 0 in the middle.
+uint8 with the same scale holds the same values:
+
+- behind a Relu, codes 0..127 with the zero point 0; a Clip keeps the codes above from being used,
+- elsewhere, all codes and the zero point moved by 128.
+
+ONNX Runtime fuses no node with int8 on one side and uint8 on the other, so it is all or none.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
+from zeropoint.engine.qat.clips import code_of, insert_clip
+from zeropoint.engine.qat.records import FakeQuant, fake_quants
+from zeropoint.engine.qparams import CodeLimits, QParams
+
+_OFFSET = 128
+_CLAMPS = frozenset({"Clip", "Relu"})
+_FUSED = frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"})
+_OPEN = CodeLimits(0, 255)
+
+
+def retype_activations(editor: GraphEditor, opset: int) -> int:
+    """Write the int8 pairs of a model as uint8, where that lets ONNX Runtime fuse a Relu.
+
+    Returns:
+        How many were changed; 0 where none needs it, or not all can be.
+    """
+    pairs = [pair for pair in fake_quants(editor.graph) if pair.qparams.dtype == np.int8]
+    bounds = tensor_bounds(editor.graph, tuple(pairs))
+    if opset < 12 or not any(_is_held_back(pair) or _is_shared(pair) for pair in pairs):
+        return 0
+    if not all(_can_change(pair) for pair in pairs):
+        return 0
+    changed: dict[ir.Node, tuple[ir.Value, ...]] = {}
+    for pair in pairs:
+        _retype(editor, pair, bounds.get(pair.source, UNBOUNDED), changed)
+    return len(pairs)
+
+
+def _is_held_back(pair: FakeQuant) -> bool:
+    """Whether a clamp before a pair keeps the node before that from being fused."""
+    clamp = pair.source.producer()
+    if clamp is None or clamp.domain or clamp.op_type not in _CLAMPS or not pair.single:
+        return False
+    data = clamp.inputs[0]
+    layer = data.producer() if data is not None else None
+    return int(pair.qparams.zero_point) == 0 and layer is not None and layer.op_type in _FUSED
+
+
+def _is_shared(pair: FakeQuant) -> bool:
+    """Whether several matrix multiplications read a tensor."""
+    readers = [node for node, _ in pair.result.uses() if node.op_type in ("Gemm", "MatMul")]
+    return len(readers) > 1
+
+
+def _can_change(pair: FakeQuant) -> bool:
+    codes = (pair.quantize.outputs[0], *(node.outputs[0] for node in pair.between))
+    within = {*pair.between, pair.dequantize}
+    siblings = [
+        node
+        for value in codes
+        for node, _ in value.uses()
+        if node not in within and node.op_type != "DequantizeLinear"
+    ]
+    return (
+        pair.single
+        and not siblings
+        and not any(value.is_graph_output() for value in codes)
+        and all(node.op_type == "Clip" for node in pair.between)
+    )
+
+
+def _retype(
+    editor: GraphEditor,
+    pair: FakeQuant,
+    bounds: Bounds,
+    changed: dict[ir.Node, tuple[ir.Value, ...]],
+) -> None:
+    """Change one pair; pairs that share a QuantizeLinear share what is changed of it."""
+    qparams = pair.qparams
+    zero = int(qparams.zero_point)
+    low, high = qparams.code_limits
+    aside = zero == 0 and code_of(bounds.low, qparams) >= 0
+    shift = 0 if aside else _OFFSET
+    limits = CodeLimits(max(low, 0) if aside else low + shift, high + shift)
+    new = QParams(qparams.scale, np.array(zero + shift, np.uint8))
+    if pair.quantize not in changed:
+        changed[pair.quantize] = (editor.parameters(pair.source.name or "", new)[1],)
+        _set_zero_point(pair.quantize, changed[pair.quantize][0])
+        pair.quantize.attributes.pop("output_dtype", None)
+    _set_zero_point(pair.dequantize, changed[pair.quantize][0])
+    codes = pair.quantize.outputs[0]
+    codes.type = ir.TensorType(ir.DataType.UINT8)
+    standing = codes
+    if (limits != _OPEN and code_of(bounds.high, new) > limits.high) or limits.low > 0:
+        standing = insert_clip(editor, codes, limits, new).outputs[0]
+    pair.dequantize.replace_input_with(0, standing)
+    for node in reversed(pair.between):
+        if not node.outputs[0].uses() and isinstance(node.graph, ir.Graph):
+            node.graph.remove(node, safe=True)
+
+
+def _set_zero_point(node: ir.Node, value: ir.Value) -> None:
+    if len(node.inputs) < 3:
+        node.resize_inputs(3)
+    node.replace_input_with(2, value)

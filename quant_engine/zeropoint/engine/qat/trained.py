@@ -1,0 +1,287 @@
+"""A model that was trained with fake quantization, as a plan: what is learned, and where."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.already import existing_range
+from zeropoint.engine.bodies import Bodies
+from zeropoint.engine.errors import ModelError, OptionError
+from zeropoint.engine.kept import Kept
+from zeropoint.engine.load import LoadedModel, load_model
+from zeropoint.engine.memory import collector_paused
+from zeropoint.engine.names import resolve_nodes, resolve_op_types
+from zeropoint.engine.ops import constant
+from zeropoint.engine.options import NodeSelection, QatOptions, QuantType
+from zeropoint.engine.parameters import Parameters
+from zeropoint.engine.plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
+from zeropoint.engine.planned import PlannedModel
+from zeropoint.engine.prepare import PreparedModel, prepare_trained
+from zeropoint.engine.qat.convert import Conversion, convert_trained
+from zeropoint.engine.qat.foreign import refuse_foreign
+from zeropoint.engine.qat.proof import CodePair
+from zeropoint.engine.qat.records import fake_quants, read_qparams, value_at
+from zeropoint.engine.qparams import QParams
+from zeropoint.engine.ranges import Range
+from zeropoint.engine.report import ParameterSource
+
+COMPUTE = frozenset(
+    {"Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "GRU", "Gemm", "GlobalAveragePool"}
+    | {"LSTM", "MatMul", "Mul"}
+)
+_CONVERSIONS = frozenset({"DequantizeLinear", "QuantizeLinear"})
+_WEIGHTS = {np.dtype(np.int8): QuantType.QINT8, np.dtype(np.uint8): QuantType.QUINT8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedModel:
+    """A converted model.
+
+    Attributes:
+        planned: The model with its plan; `planned.prepared.model` is the converted graph.
+        conversion: What was done.
+        parameters: What was learned.
+    """
+
+    planned: PlannedModel
+    conversion: Conversion
+    parameters: Parameters
+
+    @property
+    def codes(self) -> tuple[CodePair, ...]:
+        """The pairs of the main graph, for the proof."""
+        return tuple(
+            CodePair(
+                tensor=pair.tensor,
+                trained=pair.trained_codes,
+                written=pair.codes,
+                shift=_shift(pair.trained, pair.written),
+                element_type=pair.written.element_type,
+            )
+            for pair in self.conversion.learned
+        )
+
+
+def plan_trained(
+    path: Path, options: QatOptions, workspace: Path, *, sha256: bytes | None = None
+) -> TrainedModel:
+    """Load, prepare and convert.
+
+    Args:
+        path: The ONNX file; its external data lies beside it. Nothing beside it is changed.
+        options: What is asked for.
+        workspace: An empty folder; the caller removes it.
+        sha256: That of the file, where it is known.
+
+    Raises:
+        ModelError: FAKE_QUANT_UNSUPPORTED, other operators than ONNX's; NOT_FAKE_QUANTIZED, nothing
+            was learned; or the model cannot be read or run.
+        OptionError: an option names what the model does not have, or contradicts what was learned.
+    """
+    with collector_paused():
+        loaded = load_model(path, workspace, sha256)
+        refuse_foreign(loaded.model)
+        prepared = prepare_trained(loaded, workspace=workspace)
+        _require_learned(prepared.model.graph)
+        _check_types(prepared.model.graph, options)
+        kept = _kept(prepared, loaded, options.selection)
+        conversion = convert_trained(prepared, options, loaded.weights, frozenset(kept))
+        plan, parameters = _describe(prepared.model.graph, kept, conversion)
+    planned = PlannedModel(
+        loaded=loaded,
+        prepared=prepared,
+        bodies=Bodies.unobserved(prepared.model, prepared.opset),
+        plan=plan,
+        options=options,
+        parameters=parameters,
+    )
+    return TrainedModel(planned=planned, conversion=conversion, parameters=parameters)
+
+
+def stored_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, QParams]]:
+    """Yield each DequantizeLinear of 8-bit constants, with its parameters."""
+    for node in graph.all_nodes():
+        if node.op_type != "DequantizeLinear":
+            continue
+        codes, qparams = constant(node.inputs[0]), read_qparams(node)
+        if codes is not None and qparams is not None and codes.dtype in _WEIGHTS:
+            yield node, qparams
+
+
+def _shift(trained: QParams, written: QParams) -> int:
+    return int(np.ravel(written.zero_point)[0]) - int(np.ravel(trained.zero_point)[0])
+
+
+def _require_learned(graph: ir.Graph) -> None:
+    found = any(node.op_type in _CONVERSIONS for node in graph.all_nodes())
+    if not found:
+        raise ModelError(
+            "NOT_FAKE_QUANTIZED",
+            "The model has no QuantizeLinear or DequantizeLinear: nothing was learned that could "
+            "be kept. Use quantize_static or quantize_dynamic, or export the model with its fake "
+            "quantization.",
+        )
+
+
+def _check_types(graph: ir.Graph, options: QatOptions) -> None:
+    """Refuse options that say otherwise than what was learned."""
+    for pair in fake_quants(graph):
+        kind = _WEIGHTS.get(pair.qparams.dtype)
+        if options.activation_type not in (None, kind) and not options.calibrate:
+            raise _contradiction(
+                "activation_type", options.activation_type, pair.source, pair.qparams.dtype
+            )
+    for node, qparams in stored_weights(graph):
+        kind, codes = _WEIGHTS[qparams.dtype], value_at(node, 0)
+        if options.weight_type not in (None, kind):
+            raise _contradiction("weight_type", options.weight_type, codes, qparams.dtype)
+        is_matrix = codes.shape is not None and len(codes.shape) > 1
+        if is_matrix and options.per_channel not in (None, qparams.axis is not None):
+            learned = "one scale" if qparams.axis is None else "a scale for each channel"
+            raise _contradiction("per_channel", options.per_channel, codes, learned)
+
+
+def _contradiction(option: str, value: object, tensor: ir.Value, learned: object) -> OptionError:
+    return OptionError(
+        "OPTION_CONFLICT",
+        f"{option}={value} contradicts what was learned: {tensor.name!r} was trained with "
+        f"{learned}. Leave {option} out to keep it, or train the model otherwise.",
+        option=option,
+        tensor=tensor.name or "",
+    )
+
+
+def _kept(
+    prepared: PreparedModel, loaded: LoadedModel, selection: NodeSelection
+) -> dict[str, Kept]:
+    """Return why nodes that could compute on integers shall not, by name."""
+    excluded = resolve_nodes(selection.nodes_to_exclude, loaded.nodes, "nodes_to_exclude")
+    included = resolve_nodes(selection.nodes_to_quantize, loaded.nodes, "nodes_to_quantize")
+    op_types = resolve_op_types(selection.op_types_to_quantize)
+    kept = {}
+    for node in prepared.model.graph.all_nodes():
+        if node.domain or node.op_type not in COMPUTE:
+            continue
+        names = prepared.origins(node)
+        if excluded.intersection(names):
+            why = Kept("EXCLUDED", "excluded by nodes_to_exclude; what was learned stays")
+        elif selection.nodes_to_quantize and not included.intersection(names):
+            why = Kept("NOT_SELECTED", "not among nodes_to_quantize")
+        elif op_types and node.op_type not in op_types:
+            why = Kept("NOT_SELECTED", f"{node.op_type} is not among op_types_to_quantize")
+        else:
+            continue
+        kept[node.name or ""] = why
+    return kept
+
+
+def _describe(
+    graph: ir.Graph, kept: Mapping[str, Kept], conversion: Conversion
+) -> tuple[QuantPlan, Parameters]:
+    """Return what is quantized, with what was learned."""
+    pairs = {pair.result: pair for pair in fake_quants(graph)}
+    names = {pair.codes: pair.tensor for pair in conversion.learned}
+    tensors: dict[str, TensorQuant] = {}
+    qparams: dict[str, QParams] = {}
+    tensor_of: dict[ir.Value, str] = {}
+    for value, pair in pairs.items():
+        name = names.get(pair.codes.name or "", pair.source.name or "")
+        tensor_of[value] = name
+        tensors[name] = TensorQuant(name=name, source=ParameterSource.LEARNED, everywhere=True)
+        qparams[name] = pair.qparams
+    nodes: dict[str, NodeQuant] = {}
+    weights: dict[str, QParams] = {}
+    left: dict[str, Kept] = {}
+    absorbed = {}
+    for node in graph.all_nodes():
+        name = node.name or ""
+        if node.op_type in _CONVERSIONS or _is_between(node):
+            absorbed[name] = name
+        elif (why := kept.get(name) or _float_reason(node, tensor_of)) is not None:
+            left[name] = why
+        else:
+            nodes[name] = _node(node, tensor_of)
+            weight = nodes[name].weight
+            if weight is not None:
+                weights[name] = _weight_of(node, weight.index)
+    ranges = {name: Range(*_range(found)) for name, found in qparams.items()}
+    return (
+        QuantPlan(nodes=nodes, tensors=tensors, absorbed=absorbed, kept=left),
+        Parameters(
+            tensors=qparams, weights=weights, biases={}, stored={}, ranges=ranges, warnings=()
+        ),
+    )
+
+
+def _is_between(node: ir.Node) -> bool:
+    data = node.inputs[0] if node.inputs else None
+    producer = data.producer() if data is not None else None
+    return producer is not None and producer.op_type == "QuantizeLinear"
+
+
+def _float_reason(node: ir.Node, pairs: Mapping[ir.Value, str]) -> Kept | None:
+    """Return why a node computes with floats that are on no grid; None where it does not."""
+    if node.domain or node.op_type not in COMPUTE:
+        return Kept("NOT_TRAINED", f"{node.op_type} was not trained with quantization")
+    data = [value for value in node.inputs if value is not None and constant(value) is None]
+    for index, value in enumerate(node.inputs[:2]):
+        if value is None or value in pairs or _is_stored(value):
+            continue
+        if constant(value) is not None:
+            return Kept("WEIGHT_NOT_TRAINED", f"its weight {value.name} has no trained parameters")
+        return Kept(
+            "INPUT_NOT_TRAINED", f"its input {index}, {value.name}, has no trained parameters"
+        )
+    return None if data else Kept("CONSTANT", "all inputs are constant")
+
+
+def _is_stored(value: ir.Value) -> bool:
+    producer = value.producer()
+    return (
+        producer is not None
+        and producer.op_type == "DequantizeLinear"
+        and constant(producer.inputs[0]) is not None
+    )
+
+
+def _node(node: ir.Node, pairs: Mapping[ir.Value, str]) -> NodeQuant:
+    read = [
+        (index, pairs[value])
+        for index, value in enumerate(node.inputs)
+        if value is not None and value in pairs
+    ]
+    stored = [
+        index
+        for index, value in enumerate(node.inputs[:2])
+        if value is not None and _is_stored(value)
+    ]
+    weight = None
+    if stored:
+        axis = _weight_of(node, stored[0]).axis
+        weight = ConstantInput(node=node.name or "", index=stored[0], axis=axis)
+    return NodeQuant(
+        node=node.name or "",
+        inputs=tuple(index for index, _ in read),
+        tensors=tuple(name for _, name in read),
+        weight=weight,
+    )
+
+
+def _weight_of(node: ir.Node, index: int) -> QParams:
+    producer = value_at(node, index).producer()
+    assert producer is not None
+    qparams = read_qparams(producer)
+    assert qparams is not None, producer.name
+    return qparams
+
+
+def _range(qparams: QParams) -> tuple[float, float]:
+    if qparams.axis is None:
+        return existing_range(qparams)
+    limits = qparams.code_limits
+    low = qparams.scale * (limits.low - qparams.zero_point.astype(np.int64))
+    high = qparams.scale * (limits.high - qparams.zero_point.astype(np.int64))
+    return float(low.min()), float(high.max())

@@ -1,0 +1,109 @@
+"""Stored integers, read through a DequantizeLinear that stands where the floats are used.
+
+    codes -> DequantizeLinear -> Transpose -> MatMul
+    becomes
+    Transpose(codes) -> DequantizeLinear -> MatMul
+
+Moving elements and dequantizing each commute exactly.
+"""
+
+import math
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.ops import constant
+from zeropoint.engine.origins import add_origins, origins
+from zeropoint.engine.qat.records import SHAPES, value_at
+
+
+def push_dequantizers(editor: GraphEditor) -> bool:
+    """Move each DequantizeLinear of a constant behind the operators that only move elements.
+
+    The operators then have constant inputs and can be computed. A table that a Gather picks rows
+    from is picked from as integers.
+
+    Returns:
+        Whether anything moved.
+    """
+    pending = [
+        node
+        for node in editor.graph.all_nodes()
+        if node.op_type == "DequantizeLinear" and constant(node.inputs[0]) is not None
+    ]
+    moved = False
+    while pending:
+        node = pending.pop()
+        for reader, index in tuple(node.outputs[0].uses()):
+            if index == 0 and (new := _push(editor, node, reader)) is not None:
+                moved = True
+                pending.append(new)
+    return moved
+
+
+def _push(editor: GraphEditor, dequantize: ir.Node, mover: ir.Node) -> ir.Node | None:
+    """Swap both, for this reader; return the new DequantizeLinear."""
+    output = mover.outputs[0]
+    if mover.domain or output.is_graph_output() or _is_blocked(dequantize):
+        return None
+    axis = _axis_behind(dequantize, mover)
+    if axis is None:
+        return None
+    graph = mover.graph
+    assert isinstance(graph, ir.Graph)
+    mover.replace_input_with(0, value_at(dequantize, 0))
+    codes = value_at(dequantize, 0)
+    new = editor.node(
+        "DequantizeLinear",
+        (output, *dequantize.inputs[1:]),
+        output.name or "",
+        attributes={} if axis == _NO_AXIS else {"axis": axis},
+    )
+    new.domain = dequantize.domain
+    new.outputs[0].type, new.outputs[0].shape = output.type, output.shape
+    output.type = codes.type
+    readers = [(node, index) for node, index in output.uses() if node is not new]
+    for node, index in readers:
+        node.replace_input_with(index, new.outputs[0])
+    graph.insert_after(mover, new)
+    add_origins(new, origins(dequantize))
+    return new
+
+
+def _is_blocked(dequantize: ir.Node) -> bool:
+    return dequantize.attributes.get_int("block_size", 0) != 0
+
+
+_NO_AXIS = -1
+
+
+def _axis_behind(dequantize: ir.Node, mover: ir.Node) -> int | None:
+    """Return the axis of the channels behind a mover; `_NO_AXIS` for one scale, None: not known."""
+    scale = constant(dequantize.inputs[1])
+    if scale is None:
+        return None
+    if mover.op_type == "Gather":
+        return _NO_AXIS if scale.size == 1 and constant(mover.inputs[1]) is None else None
+    if mover.op_type not in SHAPES:
+        return None
+    if scale.size == 1:
+        return _NO_AXIS
+    before, after = value_at(dequantize, 0).shape, mover.outputs[0].shape
+    if before is None or after is None or not (before.is_static() and after.is_static()):
+        return None
+    axis = dequantize.attributes.get_int("axis", 1) % len(before)
+    if mover.op_type == "Transpose":
+        rank = len(before)
+        order = mover.attributes.get_ints("perm", tuple(range(rank))[::-1])
+        return list(order).index(axis)
+    return _same_axis(before.numpy(), axis, after.numpy())
+
+
+def _same_axis(before: Sequence[int], axis: int, after: Sequence[int]) -> int | None:
+    """Return where an axis is after a change of shape that keeps it apart from the others."""
+    for candidate, size in enumerate(after):
+        leading = math.prod(after[:candidate]) == math.prod(before[:axis])
+        if size == before[axis] and leading:
+            return candidate
+    return None
