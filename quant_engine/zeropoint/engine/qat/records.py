@@ -6,6 +6,7 @@ x -> QuantizeLinear -> (Clip | Min | Max | Cast | a change of shape)* -> Dequant
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -19,7 +20,7 @@ SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "U
 
 _BOUNDS = frozenset({"Clip", "Max", "Min"})
 _BETWEEN = SHAPES | _BOUNDS | {"Cast"}
-_CODES = {
+_CODES: dict[ir.DataType, np.dtype[Any]] = {
     ir.DataType.INT8: np.dtype(np.int8),
     ir.DataType.UINT8: np.dtype(np.uint8),
     ir.DataType.INT16: np.dtype(np.int16),

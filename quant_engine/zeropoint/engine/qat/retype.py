@@ -1,7 +1,8 @@
 """int8 activations as uint8, where ONNX Runtime would else keep float kernels.
 
-It fuses no MatMul that reads an int8 tensor which others read, too. And behind Conv, MatMul, Gemm or Add it leaves a Relu out only where the zero point is the lowest code,
-and fuses the node only without it. A symmetric int8 tensor has the zero point 0 in the middle.
+It fuses no MatMul that reads an int8 tensor which others read, too. And behind Conv, MatMul, Gemm
+or Add it leaves a Relu out only where the zero point is the lowest code, and fuses the node only
+without it; a symmetric int8 tensor has its zero point in the middle.
 uint8 with the same scale holds the same values:
 
 - behind a Relu, codes 0..127 with the zero point 0; a Clip keeps the codes above from being used,
