@@ -59,7 +59,7 @@ class _Rewriter:
         if quant.stored:
             self._stored.rewrite(node, quant)
             return
-        chain = _Chain(self._edit, node)
+        chain = Chain(self._edit, node)
         if node.op_type == "Gemm":
             self._gemm(node, quant, chain)
         elif node.op_type == "Conv":
@@ -68,7 +68,7 @@ class _Rewriter:
             self._multiply(node, quant, chain, node.inputs[0], transposed=False)
         chain.replace()
 
-    def _conv(self, node: ir.Node, quant: NodeQuant, chain: "_Chain") -> None:
+    def _conv(self, node: ir.Node, quant: NodeQuant, chain: "Chain") -> None:
         codes, scale, zero_point = self._activation(node.inputs[0], chain.graph)
         weight, weight_zero = self._weight(node, quant, transposed=False)
         integer = chain.add("ConvInteger", codes, weight, zero_point, weight_zero)
@@ -91,7 +91,7 @@ class _Rewriter:
                 reshaped = chain.side("Reshape", bias, row)
                 chain.add("Add", chain.value, reshaped)
 
-    def _gemm(self, node: ir.Node, quant: NodeQuant, chain: "_Chain") -> None:
+    def _gemm(self, node: ir.Node, quant: NodeQuant, chain: "Chain") -> None:
         data = node.inputs[0]
         assert data is not None
         if node.attributes.get_int("transA", 0):
@@ -109,7 +109,7 @@ class _Rewriter:
         self,
         node: ir.Node,
         quant: NodeQuant,
-        chain: "_Chain",
+        chain: "Chain",
         data: ir.Value | None,
         *,
         transposed: bool,
@@ -120,7 +120,7 @@ class _Rewriter:
         alpha = node.attributes.get_float("alpha", 1.0) if node.op_type == "Gemm" else 1.0
         self._rescale(chain, scale, self._qparams[quant.node].scale * np.float32(alpha))
 
-    def _rescale(self, chain: "_Chain", scale: ir.Value, weight_scale: NDArray[np.generic]) -> None:
+    def _rescale(self, chain: "Chain", scale: ir.Value, weight_scale: NDArray[np.generic]) -> None:
         chain.add("Cast", chain.value, attributes={"to": int(ir.DataType.FLOAT)})
         factor = self._constant(f"{chain.name}_weight_scale", np.asarray(weight_scale, np.float32))
         chain.add("Mul", chain.value, chain.side("Mul", scale, factor))
@@ -161,7 +161,7 @@ class _Rewriter:
         return self._edit.constant(name, np.asarray(array))
 
 
-class _Chain:
+class Chain:
     """The nodes that take the place of one."""
 
     def __init__(self, edit: GraphEditor, node: ir.Node) -> None:

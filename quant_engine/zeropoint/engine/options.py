@@ -195,8 +195,8 @@ class QatOptions:
         selection: Which nodes may get integer kernels; the others keep the values of their weights
             as floats.
         quant_format: Form of the result.
-        activation_type: Type that all learned activations must have; None: as learned. Where
-            batches complete what is missing, the type of what they complete; None: QUInt8.
+        activation_type: Type that all learned activations must have, and that those have which
+            batches complete; None: as learned.
         weight_type: Type that all learned weights must have; None: as learned.
         per_channel: Whether all learned weights must have scales of their own for each channel,
             or none; None: as learned.

@@ -14,6 +14,8 @@ from zeropoint.engine.errors import OptionError
 from zeropoint.engine.job import JobSettings, Phase
 from zeropoint.engine.options import Options, QatOptions, StaticOptions
 from zeropoint.engine.planned import plan_model
+from zeropoint.engine.qat.complete import plan_completion, static_options
+from zeropoint.engine.qat.completed_job import CompletedJob
 from zeropoint.engine.qat.job import TrainedJob
 from zeropoint.engine.qat.trained import plan_trained
 from zeropoint.engine.quantization import Job
@@ -54,6 +56,10 @@ def open_job(
     if isinstance(options, QatOptions):
         with clock.phase(Phase.PREPARE, "loading and converting"):
             trained = plan_trained(path, options, settings.workspace, sha256=settings.source_sha256)
+            if options.calibrate:
+                chosen = static_options(options, trained.planned.graph)
+                completion = plan_completion(trained.planned, chosen, settings.observe_bytes)
+                return CompletedJob(trained, completion, chosen, settings, clock)
         return TrainedJob(trained, settings, clock)
     with clock.phase(Phase.PREPARE, "loading and planning"):
         planned = plan_model(

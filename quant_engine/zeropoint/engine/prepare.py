@@ -39,6 +39,7 @@ NEWEST_QDQ = 27
 _LAYERS = frozenset(
     {"BatchNormalization", "Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul"}
 )
+_CONVERSIONS = frozenset({"DequantizeLinear", "QuantizeLinear"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +223,10 @@ def _widen(model: ir.Model, loaded: LoadedModel) -> Iterator[report.Warning]:
 
 
 def _is_weight(value: ir.Value) -> bool:
-    return any(use.node.op_type in _LAYERS and use.idx for use in value.uses())
+    return any(
+        (use.node.op_type in _LAYERS and use.idx) or use.node.op_type in _CONVERSIONS
+        for use in value.uses()
+    )
 
 
 def _simplify(model: ir.Model, loaded: LoadedModel) -> None:

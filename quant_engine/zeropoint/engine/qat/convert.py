@@ -8,7 +8,7 @@ import onnx_ir as ir
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.fold import fold_constants
 from zeropoint.engine.ops import constant
-from zeropoint.engine.options import QatOptions
+from zeropoint.engine.options import QatOptions, QuantFormat
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.qat.affine import fold_affine
 from zeropoint.engine.qat.biases import quantize_biases, release_biases, split_float_outputs
@@ -16,7 +16,7 @@ from zeropoint.engine.qat.clips import settle_clips
 from zeropoint.engine.qat.propagate import complete_pairs
 from zeropoint.engine.qat.records import FakeQuant, fake_quants, read_qparams, value_at
 from zeropoint.engine.qat.retype import retype_activations
-from zeropoint.engine.qat.weights import push_dequantizers
+from zeropoint.engine.qat.weights import push_dequantizers, settle_parameters
 from zeropoint.engine.qparams import QParams, dequantize
 from zeropoint.engine.report import Warning
 from zeropoint.engine.simplify import remove_unused
@@ -73,6 +73,7 @@ def convert_trained(
     editor = GraphEditor(model.graph, weights=weights, contrib_qdq=contrib or prepared.contrib_qdq)
     before = {pair.dequantize: pair for pair in fake_quants(model.graph)}
     names = {node: (p.source.name or "", p.codes.name or "") for node, p in before.items()}
+    settle_parameters(editor)
     while push_and_fold(editor, model, weights):
         pass
     warnings: list[Warning] = []
@@ -80,7 +81,9 @@ def convert_trained(
         warnings += _folded(fold_affine(editor, prepared.opset))
     settle_clips(editor, prepared.opset)
     complete_pairs(editor)
-    retype_activations(editor, prepared.opset)
+    retype_activations(
+        editor, prepared.opset, uniform=options.quant_format is QuantFormat.QOPERATOR
+    )
     release_biases(editor)
     if options.quantize_bias:
         warnings += _rounded(quantize_biases(editor))

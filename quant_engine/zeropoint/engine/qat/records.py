@@ -86,7 +86,7 @@ def read_qparams(node: ir.Node) -> QParams | None:
     None where they are computed, blocked, or of a type that numpy does not have.
     """
     scale = constant(node.inputs[1])
-    if scale is None or node.attributes.get_int("block_size", 0):
+    if scale is None or node.attributes.get_int("block_size", 0) != 0:
         return None
     zero_point = _zero_point(node, scale)
     if zero_point is None:

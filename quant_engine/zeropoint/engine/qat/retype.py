@@ -1,6 +1,7 @@
 """int8 activations as uint8, where ONNX Runtime would else keep float kernels.
 
-It fuses no MatMul that reads an int8 tensor which others read, too. And behind Conv, MatMul, Gemm
+It fuses no MatMul that reads an int8 tensor which others read, too, and nothing with int8 behind a
+Clip on one side and uint8 on the other. And behind Conv, MatMul, Gemm
 or Add it leaves a Relu out only where the zero point is the lowest code, and fuses the node only
 without it; a symmetric int8 tensor has its zero point in the middle.
 uint8 with the same scale holds the same values:
@@ -20,21 +21,32 @@ from zeropoint.engine.qat.clips import code_of, insert_clip
 from zeropoint.engine.qat.records import FakeQuant, fake_quants
 from zeropoint.engine.qparams import CodeLimits, QParams
 
+_INTEGER_CLIP = 12  # opset
 _OFFSET = 128
 _CLAMPS = frozenset({"Clip", "Relu"})
 _FUSED = frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"})
 _OPEN = CodeLimits(0, 255)
 
 
-def retype_activations(editor: GraphEditor, opset: int) -> int:
-    """Write the int8 pairs of a model as uint8, where that lets ONNX Runtime fuse a Relu.
+def retype_activations(editor: GraphEditor, opset: int, *, uniform: bool = False) -> int:
+    """Write the int8 pairs of a model as uint8, where that lets ONNX Runtime fuse more.
+
+    Args:
+        editor: Of the graph.
+        opset: Its version.
+        uniform: Do so wherever there are both types: QLinear operators take one.
 
     Returns:
         How many were changed; 0 where none needs it, or not all can be.
     """
-    pairs = [pair for pair in fake_quants(editor.graph) if pair.qparams.dtype == np.int8]
+    found = fake_quants(editor.graph)
+    pairs = [pair for pair in found if pair.qparams.dtype == np.int8]
+    mixed = any(pair.qparams.dtype == np.uint8 for pair in found)
     bounds = tensor_bounds(editor.graph, tuple(pairs))
-    if opset < 12 or not any(_is_held_back(pair) or _is_shared(pair) for pair in pairs):
+    if opset < _INTEGER_CLIP or not any(
+        _is_held_back(pair) or _is_shared(pair) or (mixed and (uniform or pair.between))
+        for pair in pairs
+    ):
         return 0
     if not all(_can_change(pair) for pair in pairs):
         return 0

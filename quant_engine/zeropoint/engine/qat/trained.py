@@ -44,11 +44,13 @@ class TrainedModel:
         planned: The model with its plan; `planned.prepared.model` is the converted graph.
         conversion: What was done.
         parameters: What was learned.
+        described: Whether the user's model says the types of what its nodes compute.
     """
 
     planned: PlannedModel
     conversion: Conversion
     parameters: Parameters
+    described: bool
 
     @property
     def codes(self) -> tuple[CodePair, ...]:
@@ -84,6 +86,7 @@ def plan_trained(
     with collector_paused():
         loaded = load_model(path, workspace, sha256)
         refuse_foreign(loaded.model)
+        described = any(True for _ in _described(loaded.model.graph))
         prepared = prepare_trained(loaded, workspace=workspace)
         _require_learned(prepared.model.graph)
         _check_types(prepared.model.graph, options)
@@ -98,7 +101,22 @@ def plan_trained(
         options=options,
         parameters=parameters,
     )
-    return TrainedModel(planned=planned, conversion=conversion, parameters=parameters)
+    return TrainedModel(
+        planned=planned, conversion=conversion, parameters=parameters, described=described
+    )
+
+
+def forget_types(graph: ir.Graph) -> None:
+    """Leave out of the file what types and shapes were found, in place."""
+    for value in tuple(_described(graph)):
+        value.type, value.shape = None, None
+
+
+def _described(graph: ir.Graph) -> Iterator[ir.Value]:
+    for node in graph.all_nodes():
+        for value in node.outputs:
+            if not value.is_graph_output() and (value.type or value.shape) is not None:
+                yield value
 
 
 def stored_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, QParams]]:
@@ -130,7 +148,7 @@ def _check_types(graph: ir.Graph, options: QatOptions) -> None:
     """Refuse options that say otherwise than what was learned."""
     for pair in fake_quants(graph):
         kind = _WEIGHTS.get(pair.qparams.dtype)
-        if options.activation_type not in (None, kind) and not options.calibrate:
+        if options.activation_type not in (None, kind):
             raise _contradiction(
                 "activation_type", options.activation_type, pair.source, pair.qparams.dtype
             )

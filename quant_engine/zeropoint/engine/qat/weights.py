@@ -18,6 +18,21 @@ from zeropoint.engine.origins import add_origins, origins
 from zeropoint.engine.qat.records import SHAPES, value_at
 
 
+def settle_parameters(editor: GraphEditor) -> None:
+    """Write each single scale or zero point as a scalar: some operators take no array of one."""
+    scalars: dict[ir.Value, ir.Value] = {}
+    for node in editor.graph.all_nodes():
+        if node.op_type not in ("DequantizeLinear", "QuantizeLinear") or _is_blocked(node):
+            continue
+        for index, value in enumerate(node.inputs[1:3], start=1):
+            array = constant(value)
+            if value is None or array is None or array.size != 1 or not array.ndim:
+                continue
+            if value not in scalars:
+                scalars[value] = editor.constant(value.name or "", array.reshape(()))
+            node.replace_input_with(index, scalars[value])
+
+
 def push_dequantizers(editor: GraphEditor) -> bool:
     """Move each DequantizeLinear of a constant behind the operators that only move elements.
 

@@ -1,0 +1,161 @@
+"""What was not trained with quantization, completed from batches.
+
+- Layers with float weights: as static quantization does it, with the pairs that are there kept.
+- Layers with trained weights whose input has no pair, and Add or Concat that join a quantized
+  tensor with one that is not: that tensor gets a pair. Where a pair on the same tensor was trained
+  for another reader, it serves.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import onnx_ir as ir
+
+from zeropoint.engine.bodies import Bodies
+from zeropoint.engine.job import OBSERVE_BYTES
+from zeropoint.engine.ops import constant
+from zeropoint.engine.options import QatOptions, QuantType, StaticOptions, WeightOptions
+from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant, make_plan
+from zeropoint.engine.planned import PlannedModel
+from zeropoint.engine.qat.records import FakeQuant, fake_quants
+from zeropoint.engine.report import ParameterSource
+
+_LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_JOINS = frozenset({"Add", "Concat"})
+_CLAMPS = frozenset({"Clip", "Relu"})
+
+
+def static_options(options: QatOptions, graph: ir.Graph) -> StaticOptions:
+    """Return the options for what is completed: of the kind of what was learned, unless told."""
+    pairs = fake_quants(graph)
+    signed = bool(pairs) and all(pair.qparams.dtype.kind == "i" for pair in pairs)
+    activations = options.activation_type or (QuantType.QINT8 if signed else QuantType.QUINT8)
+    return StaticOptions(
+        selection=options.selection,
+        activation_type=activations,
+        weight=WeightOptions(
+            quant_type=options.weight_type or QuantType.QINT8,
+            per_channel=options.per_channel is not False,
+        ),
+        verify=options.verify,
+    )
+
+
+def plan_completion(
+    planned: PlannedModel, options: StaticOptions, observe_bytes: int = OBSERVE_BYTES
+) -> PlannedModel:
+    """Return a converted model with the plan of what is still to be quantized.
+
+    Readers of a tensor that has a trained pair are led to it, in place.
+
+    Args:
+        planned: The converted model, with the plan of what was learned.
+        options: Those of `static_options`.
+        observe_bytes: Budget for the activations held at once while observing.
+    """
+    graph = planned.graph
+    _share_pairs(graph)
+    bodies = Bodies(planned.prepared.model, planned.prepared.opset, observe_bytes)
+    plan = make_plan(planned.prepared, options, planned.loaded.nodes, bodies)
+    nodes, tensors = dict(plan.nodes), dict(plan.tensors)
+    for node, index, value in _open_inputs(graph, planned.plan):
+        name, tensor = node.name or "", value.name or ""
+        if name in nodes or bodies.hides(value) is not None:
+            continue
+        tensors.setdefault(
+            tensor, TensorQuant(name=tensor, source=ParameterSource.CALIBRATED, everywhere=False)
+        )
+        nodes[name] = NodeQuant(node=name, inputs=(index,), tensors=(tensor,))
+    return replace(planned, plan=replace(plan, nodes=nodes, tensors=tensors), bodies=bodies)
+
+
+def without_unseen(plan: QuantPlan, seen: frozenset[str]) -> QuantPlan:
+    """Leave out the nodes that read or give a tensor that no batch reached."""
+    lost = {
+        tensor.name
+        for tensor in plan.tensors.values()
+        if tensor.source is ParameterSource.CALIBRATED and tensor.name not in seen
+    }
+    lost |= {t.name for t in plan.tensors.values() if t.inherited_from in lost}
+    nodes = {
+        name: quant
+        for name, quant in plan.nodes.items()
+        if not lost.intersection((*quant.tensors, quant.output or ""))
+    }
+    used = {name for quant in nodes.values() for name in (*quant.tensors, quant.output or "")}
+    tensors = {name: tensor for name, tensor in plan.tensors.items() if name in used}
+    return replace(plan, nodes=nodes, tensors=tensors)
+
+
+def merged(learned: QuantPlan, completed: QuantPlan) -> QuantPlan:
+    """Return both plans in one, for the report."""
+    nodes = {**learned.nodes, **completed.nodes}
+    kept = {name: why for name, why in learned.kept.items() if name not in completed.nodes}
+    return QuantPlan(
+        nodes=nodes,
+        tensors={**completed.tensors, **learned.tensors},
+        absorbed={**completed.absorbed, **learned.absorbed},
+        kept={name: why for name, why in kept.items() if name not in completed.absorbed},
+    )
+
+
+def _share_pairs(graph: ir.Graph) -> None:
+    """Let nodes that read a tensor as floats read it through the pair of another reader."""
+    pairs: dict[ir.Value, FakeQuant] = {}
+    for pair in fake_quants(graph):
+        if pair.single and pair.dequantize.graph is pair.quantize.graph:
+            pairs.setdefault(pair.source, pair)
+    results = {pair.result for pair in pairs.values()}
+    order = {node: position for position, node in enumerate(graph)}
+    for node in graph:
+        if node.domain or node.op_type not in _LAYERS | _JOINS:
+            continue
+        if not _is_ready(node, results | set(pairs)):
+            continue
+        for index, value in enumerate(node.inputs):
+            found = pairs.get(value) if value is not None else None
+            if found is not None and order.get(found.dequantize, 0) < order[node]:
+                node.replace_input_with(index, found.result)
+
+
+def _open_inputs(graph: ir.Graph, learned: QuantPlan) -> Iterator[tuple[ir.Node, int, ir.Value]]:
+    """Yield what has no pair and keeps a node with trained weights or inputs from integers."""
+    results = {pair.result for pair in fake_quants(graph)}
+    for node in graph.all_nodes():
+        if node.domain or node.name in learned.nodes or not _is_ready(node, results):
+            continue
+        left = [
+            (index, value)
+            for index, value in enumerate(node.inputs[: None if node.op_type == "Concat" else 2])
+            if value is not None and value not in results and not _is_stored(value)
+        ]
+        if len(left) == 1 and left[0][1].dtype is ir.DataType.FLOAT:
+            yield node, *left[0]
+
+
+def _is_ready(node: ir.Node, results: set[ir.Value]) -> bool:
+    """Whether a node would compute on integers but for what is not quantized yet."""
+    if node.op_type in _LAYERS:
+        weight = node.inputs[1] if len(node.inputs) > 1 else None
+        return weight is not None and _is_stored(weight)
+    if node.op_type not in _JOINS:
+        return False
+    return any(value in results for value in node.inputs) and all(
+        value in results or _is_of_layer(value) for value in node.inputs if value is not None
+    )
+
+
+def _is_of_layer(value: ir.Value) -> bool:
+    node = value.producer()
+    if node is not None and node.op_type in _CLAMPS and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
+    return node is not None and node.op_type in _LAYERS | _JOINS
+
+
+def _is_stored(value: ir.Value) -> bool:
+    producer = value.producer()
+    return (
+        producer is not None
+        and producer.op_type == "DequantizeLinear"
+        and constant(producer.inputs[0]) is not None
+    )
