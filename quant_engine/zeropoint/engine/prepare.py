@@ -31,6 +31,8 @@ _logger = logging.getLogger(__name__)
 
 _OLDEST_OPSET = 7
 _OLDEST_QDQ = 10
+# From 12 on, Clip takes integers. Before 11, ONNX Runtime's optimizer cannot round biases.
+_OLDEST_TRAINED, _RAISED_TRAINED = 12, 13
 NEWEST_QDQ = 27
 """Last opset of which ONNX Runtime has QuantizeLinear, DequantizeLinear and Cast."""
 
@@ -115,14 +117,17 @@ def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> Pr
     raise ModelError("MODEL_UNSUPPORTED", f"The model cannot be taken: {refusal}") from refusal
 
 
-def prepare_trained(loaded: LoadedModel, *, workspace: Path) -> PreparedModel:
-    """Prepare a model that was trained with fake quantization: nothing that changes a value.
+def prepare_trained(loaded: LoadedModel, *, workspace: Path, exact: bool) -> PreparedModel:
+    """Prepare a model that was trained with fake quantization.
 
-    `path` of the result is the model before the codes of its weights are computed.
+    `path` of the result is the model as it was trained, with the names that the result has. The
+    codes of its weights are computed. Nothing changes a value, but that float16 is widened, where
+    not told otherwise, and with it rounded less often.
 
     Args:
         loaded: The model; `loaded.model` is used up.
         workspace: A folder for the job's own files.
+        exact: Leave float16 as it is.
 
     Raises:
         ModelError: MODEL_NOT_RUNNABLE, ONNX Runtime cannot load the model.
@@ -137,6 +142,10 @@ def prepare_trained(loaded: LoadedModel, *, workspace: Path) -> PreparedModel:
         raise ModelError(
             "MODEL_NOT_RUNNABLE", f"ONNX Runtime cannot load the model: {refusal}"
         ) from refusal
+    if loaded.opset < _OLDEST_TRAINED:
+        model = _raised(model, loaded)
+    if not exact:
+        warnings += _widen(model, loaded)
     drop_no_ops(model.graph)
     free_invariants(model)
     fold_constants(model, loaded.weights, codes=True)
@@ -150,6 +159,21 @@ def prepare_trained(loaded: LoadedModel, *, workspace: Path) -> PreparedModel:
         path=path,
         warnings=tuple(warnings),
     )
+
+
+def _raised(model: ir.Model, loaded: LoadedModel) -> ir.Model:
+    """Return a model with an opset in which codes can be clipped, or as it was."""
+    try:
+        convert_opset(model, _RAISED_TRAINED)
+        lift_constants(model)
+        settle_names(model)
+    except Exception:
+        _logger.info("the opset of a trained model cannot be raised", exc_info=True)
+        model = reload_graph(loaded)
+        for _ in _normalize(model):
+            pass
+    infer_shapes(model)
+    return model
 
 
 def _efforts(convert: bool) -> tuple[_Effort, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.ops import constant
@@ -66,7 +67,7 @@ def operand(node: ir.Node, index: int) -> Operand | None:
     if producer is None or producer.op_type != "DequantizeLinear":
         return None
     qparams = read_qparams(producer)
-    if qparams is None:
+    if qparams is None or not _is_taken(qparams):
         return None
     zero_point = producer.inputs[2] if len(producer.inputs) > 2 else None
     return Operand(value_at(producer, 0), value_at(producer, 1), zero_point, qparams)
@@ -90,8 +91,15 @@ def output(node: ir.Node) -> Output | None:
         between.append(reader)
         value = reader.outputs[0]
     qparams = read_qparams(reader)
-    if qparams is None or qparams.axis is not None or len(reader.inputs) < 3:
+    if qparams is None or not _is_taken(qparams) or len(reader.inputs) < 3:
+        return None
+    if qparams.axis is not None:
         return None
     if not all(clamp_implied(clamp, qparams) for clamp in between):
         return None
     return Output(reader, tuple(between), qparams)
+
+
+def _is_taken(qparams: QParams) -> bool:
+    """Whether integer operators take codes of this type; int32 is that of biases."""
+    return qparams.scale.dtype == np.float32 and qparams.dtype in (np.int8, np.uint8, np.int32)

@@ -87,7 +87,7 @@ def plan_trained(
         loaded = load_model(path, workspace, sha256)
         refuse_foreign(loaded.model)
         described = any(True for _ in _described(loaded.model.graph))
-        prepared = prepare_trained(loaded, workspace=workspace)
+        prepared = prepare_trained(loaded, workspace=workspace, exact=options.exact)
         _require_learned(prepared.model.graph)
         _check_types(prepared.model.graph, options)
         kept = _kept(prepared, loaded, options.selection)
@@ -223,9 +223,9 @@ def _describe(
         else:
             nodes[name] = _node(node, tensor_of)
             weight = nodes[name].weight
-            if weight is not None:
-                weights[name] = _weight_of(node, weight.index)
-    ranges = {name: Range(*_range(found)) for name, found in qparams.items()}
+            if weight is not None and (found := _weight_of(node, weight.index)) is not None:
+                weights[name] = found
+    ranges = {name: Range(*_range(known)) for name, known in qparams.items()}
     return (
         QuantPlan(nodes=nodes, tensors=tensors, absorbed=absorbed, kept=left),
         Parameters(
@@ -277,9 +277,8 @@ def _node(node: ir.Node, pairs: Mapping[ir.Value, str]) -> NodeQuant:
         if value is not None and _is_stored(value)
     ]
     weight = None
-    if stored:
-        axis = _weight_of(node, stored[0]).axis
-        weight = ConstantInput(node=node.name or "", index=stored[0], axis=axis)
+    if stored and (qparams := _weight_of(node, stored[0])) is not None:
+        weight = ConstantInput(node=node.name or "", index=stored[0], axis=qparams.axis)
     return NodeQuant(
         node=node.name or "",
         inputs=tuple(index for index, _ in read),
@@ -288,12 +287,11 @@ def _node(node: ir.Node, pairs: Mapping[ir.Value, str]) -> NodeQuant:
     )
 
 
-def _weight_of(node: ir.Node, index: int) -> QParams:
+def _weight_of(node: ir.Node, index: int) -> QParams | None:
+    """Return the parameters of a stored weight; None where they are those of blocks."""
     producer = value_at(node, index).producer()
     assert producer is not None
-    qparams = read_qparams(producer)
-    assert qparams is not None, producer.name
-    return qparams
+    return read_qparams(producer)
 
 
 def _range(qparams: QParams) -> tuple[float, float]:

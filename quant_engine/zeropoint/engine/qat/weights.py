@@ -10,20 +10,29 @@ Moving elements and dequantizing each commute exactly.
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
 from zeropoint.engine.origins import add_origins, origins
-from zeropoint.engine.qat.records import SHAPES, value_at
+from zeropoint.engine.qat.records import SHAPES, read_qparams, value_at
+
+_LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_NIBBLES = {ir.DataType.INT4: np.int8, ir.DataType.UINT4: np.uint8}
 
 
 def settle_parameters(editor: GraphEditor) -> None:
-    """Write each single scale or zero point as a scalar: some operators take no array of one."""
+    """Write all parameters out, each single one as a scalar: not all operators take less.
+
+    Weights of 4 bits become 8 bits with the same values where an operator could then compute on
+    integers.
+    """
     scalars: dict[ir.Value, ir.Value] = {}
-    for node in editor.graph.all_nodes():
+    for node in tuple(editor.graph.all_nodes()):
         if node.op_type not in ("DequantizeLinear", "QuantizeLinear") or _is_blocked(node):
             continue
+        _add_zero_point(editor, node)
         for index, value in enumerate(node.inputs[1:3], start=1):
             array = constant(value)
             if value is None or array is None or array.size != 1 or not array.ndim:
@@ -31,6 +40,34 @@ def settle_parameters(editor: GraphEditor) -> None:
             if value not in scalars:
                 scalars[value] = editor.constant(value.name or "", array.reshape(()))
             node.replace_input_with(index, scalars[value])
+        _widen_nibbles(editor, node)
+
+
+def _add_zero_point(editor: GraphEditor, node: ir.Node) -> None:
+    """Write the zero point that is left out: zero, of the type that is then meant."""
+    scale = constant(node.inputs[1])
+    given = node.inputs[2] if len(node.inputs) > 2 else None
+    qparams = read_qparams(node) if given is None else None
+    if scale is None or qparams is None:
+        return
+    node.resize_inputs(3)
+    zero_point = np.zeros(scale.shape, qparams.dtype)
+    name = value_at(node, 1).name or ""
+    node.replace_input_with(2, editor.constant(f"{name}_zero_point", zero_point))
+
+
+def _widen_nibbles(editor: GraphEditor, node: ir.Node) -> None:
+    codes = node.inputs[0]
+    if codes is None or codes.dtype not in _NIBBLES or node.op_type != "DequantizeLinear":
+        return
+    readers = {reader.op_type for reader, _ in node.outputs[0].uses()}
+    array, zeros = constant(codes), constant(node.inputs[2])
+    if array is None or zeros is None or not readers <= _LAYERS | SHAPES:
+        return
+    wide = _NIBBLES[codes.dtype]
+    node.replace_input_with(0, editor.constant(f"{codes.name}_wide", array.astype(wide)))
+    name = value_at(node, 1).name or ""
+    node.replace_input_with(2, editor.constant(f"{name}_zero_point", zeros.astype(wide)))
 
 
 def push_dequantizers(editor: GraphEditor) -> bool:
