@@ -30,7 +30,6 @@ _KEPT = frozenset(
         "DequantizeLinear",
         "DynamicQuantizeLinear",
         "Multinomial",
-        "QuantizeLinear",
         "RandomNormal",
         "RandomNormalLike",
         "RandomUniform",
@@ -56,29 +55,24 @@ _TYPES = frozenset(
 )
 
 
-def fold_constants(model: ir.Model, weights: WeightFile, *, codes: bool = False) -> None:
+def fold_constants(model: ir.Model, weights: WeightFile) -> None:
     """Replace what constants alone determine by its value, in place, in linear time.
 
-    Left alone: nodes of other domains or with subgraphs, random ones, quantization itself, results
+    Left alone: nodes of other domains or with subgraphs, random ones, DequantizeLinear, results
     whose size is not known beforehand or is out of proportion, and outputs of the graph.
     ONNX Runtime computes the values, so that they are those that it would compute later.
-
-    Args:
-        model: Changed in place.
-        weights: Takes large results.
-        codes: Compute the codes that QuantizeLinear gives for a constant, too.
     """
     for graph in tuple(model.graphs()):
-        _fold(model, graph, weights, codes)
+        _fold(model, graph, weights)
     remove_unused(model.graph)
 
 
-def _fold(model: ir.Model, graph: ir.Graph, weights: WeightFile, codes: bool) -> None:
+def _fold(model: ir.Model, graph: ir.Graph, weights: WeightFile) -> None:
     """Fold in one graph; those around it are done, so that their values are constants.
 
     On its own, because what is in a branch that is never taken may fail.
     """
-    folded = _foldable(graph, codes)
+    folded = _foldable(graph)
     stored: dict[bytes, ir.Value] = {}
     results = [value for node in folded for value in node.outputs if _is_wanted(value, folded)]
     for batch in _batches(results):
@@ -87,13 +81,13 @@ def _fold(model: ir.Model, graph: ir.Graph, weights: WeightFile, codes: bool) ->
             _replace(model.graph, value, array, weights, stored)
 
 
-def _foldable(graph: ir.Graph, codes: bool) -> dict[ir.Node, None]:
+def _foldable(graph: ir.Graph) -> dict[ir.Node, None]:
     found: dict[ir.Node, None] = {}
     for node in graph:
         inputs = [value for value in node.inputs if value is not None]
         if (
             inputs
-            and (_is_plain(node) or (codes and _gives_codes(node)))
+            and (_is_plain(node) or _gives_codes(node))
             and all(_is_constant(value) or value.producer() in found for value in inputs)
             and not any(_holds_graph(attribute) for attribute in node.attributes.values())
             and _is_moderate(node, inputs)

@@ -19,6 +19,7 @@ from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import QuantPlan, make_dynamic_plan, make_plan
 from zeropoint.engine.prepare import PreparedModel, prepare_model
+from zeropoint.engine.qat.foreign import refuse_foreign
 from zeropoint.engine.report import PlanReport, Warning
 from zeropoint.engine.tied import twice_stored
 
@@ -80,7 +81,11 @@ class PlannedModel:
 
     def _advice(self) -> str:
         if self._already():
-            return "The model is quantized already and need not be quantized again."
+            return (
+                "The model is quantized already, or was trained with fake quantization. "
+                "quantize_qat keeps what was learned, to the last bit, stores its weights as "
+                "integers and brings it into the form that gets integer kernels."
+            )
         return self._fused() or (
             "Widen op_types_to_quantize and nodes_to_quantize, if they were given."
         )
@@ -114,7 +119,8 @@ class PlannedModel:
             yield Warning(
                 code=already.REASON,
                 message=f"The model is quantized in part: {len(kept)} nodes are kept as they are "
-                "because they work on integers, or what they read or give is quantized already.",
+                "because they work on integers, or what they read or give is quantized already. "
+                "If that was learned in training, quantize_qat makes the most of it.",
                 nodes=tuple(map(self.user_name, kept)),
             )
         nodes = {node.name or "": node for node in self.graph.all_nodes()}
@@ -157,11 +163,13 @@ def plan_model(
         observe_bytes: Budget for the activations held at once while observing.
 
     Raises:
-        ModelError: the model cannot be read, converted or run.
+        ModelError: the model cannot be read, converted or run, or is fake-quantized with operators
+            of other domains.
         OptionError: an option names what the model does not have.
     """
     with collector_paused():
         loaded = load_model(path, workspace, sha256)
+        refuse_foreign(loaded.model)
         prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
         if isinstance(options, StaticOptions):
             normalize_gemms(prepared.model)

@@ -148,7 +148,7 @@ def prepare_trained(loaded: LoadedModel, *, workspace: Path, exact: bool) -> Pre
         warnings += _widen(model, loaded)
     drop_no_ops(model.graph)
     free_invariants(model)
-    fold_constants(model, loaded.weights, codes=True)
+    fold_constants(model, loaded.weights)
     drop_no_ops(model.graph)
     remove_unused(model.graph)
     opset = model.opset_imports[""]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.edit import GraphEditor
@@ -14,10 +15,10 @@ from zeropoint.engine.qat.affine import fold_affine
 from zeropoint.engine.qat.biases import quantize_biases, release_biases, split_float_outputs
 from zeropoint.engine.qat.clips import settle_clips
 from zeropoint.engine.qat.propagate import complete_pairs
-from zeropoint.engine.qat.records import FakeQuant, fake_quants, read_qparams, value_at
+from zeropoint.engine.qat.records import FakeQuant, fake_quants
 from zeropoint.engine.qat.retype import retype_activations
 from zeropoint.engine.qat.weights import push_dequantizers, settle_parameters
-from zeropoint.engine.qparams import QParams, dequantize
+from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import Warning
 from zeropoint.engine.simplify import remove_unused
 from zeropoint.engine.weights import WeightFile
@@ -101,29 +102,30 @@ def push_and_fold(editor: GraphEditor, model: ir.Model, weights: WeightFile) -> 
     """Move DequantizeLinear behind what moves elements, and compute that; whether anything did."""
     moved = push_dequantizers(editor)
     if moved:
-        fold_constants(model, weights, codes=True)
+        fold_constants(model, weights)
     return moved
 
 
 def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
-    """Store the weights of nodes as floats: those that their codes stand for, bit for bit."""
+    """Put max(x, -Inf) = x before nodes: ONNX Runtime then fuses them with no pair.
+
+    What was learned stays as it is, weights stored as integers included.
+    """
     for node in tuple(editor.graph.all_nodes()):
         if node.name not in kept:
             continue
         for index, value in enumerate(node.inputs):
-            producer = value.producer() if value is not None else None
-            if producer is None or producer.op_type != "DequantizeLinear":
+            pair = value.producer() if value is not None else None
+            if value is None or pair is None or pair.op_type != "DequantizeLinear":
                 continue
-            if constant(producer.inputs[0]) is not None:
-                node.replace_input_with(index, _as_floats(editor, producer))
-
-
-def _as_floats(editor: GraphEditor, stored: ir.Node) -> ir.Value:
-    codes, qparams = constant(stored.inputs[0]), read_qparams(stored)
-    assert codes is not None
-    assert qparams is not None
-    name = value_at(stored, 0).name or ""
-    return editor.constant(f"{name}_float", dequantize(codes, qparams))
+            if constant(pair.inputs[0]) is not None or value.dtype is not ir.DataType.FLOAT:
+                continue
+            lowest = editor.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
+            same = editor.node("Max", (value, lowest), node.name or "")
+            same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
+            assert isinstance(node.graph, ir.Graph)
+            node.graph.insert_before(node, same)
+            node.replace_input_with(index, same.outputs[0])
 
 
 def _learned(
