@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.dynamic import Chain
 from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.lower.units import Operand, operand
+from zeropoint.engine.lower.units import Operand, operand, weight_operand
 from zeropoint.engine.ops import constant
 from zeropoint.engine.simplify import remove_unused
 
@@ -32,6 +32,10 @@ def lower_integer_ops(editor: GraphEditor) -> tuple[str, ...]:
             continue
         data, weight = operand(node, 0), operand(node, 1)
         if data is None or weight is None:
+            continue
+        weight = weight_operand(node)
+        if weight is None:
+            left.append(node.name or "")
             continue
         codes = constant(weight.codes)
         if codes is None or data.qparams.axis is not None or not _lower(editor, node, data, weight):

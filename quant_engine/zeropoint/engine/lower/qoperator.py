@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.lower.units import Operand, Output, operand, output
+from zeropoint.engine.lower.units import Operand, Output, operand, output, weight_operand
 from zeropoint.engine.ops import constant
 from zeropoint.engine.origins import add_origins, origins
 from zeropoint.engine.qat.records import same_qparams
@@ -49,7 +49,7 @@ def _reads_codes(node: ir.Node) -> bool:
 
 
 def _conv(editor: GraphEditor, node: ir.Node) -> bool:
-    data, weight, result = operand(node, 0), operand(node, 1), output(node)
+    data, weight, result = operand(node, 0), weight_operand(node), output(node)
     if data is None or weight is None or result is None or data.qparams.axis is not None:
         return False
     if data.qparams.dtype != result.qparams.dtype:
@@ -63,7 +63,7 @@ def _conv(editor: GraphEditor, node: ir.Node) -> bool:
 
 
 def _matmul(editor: GraphEditor, node: ir.Node) -> bool:
-    first, second, result = operand(node, 0), operand(node, 1), output(node)
+    first, second, result = operand(node, 0), weight_operand(node), output(node)
     if first is None or second is None or result is None:
         return False
     if first.qparams.axis is not None or (second.qparams.axis is not None and _rank(second) != 2):
@@ -76,7 +76,7 @@ def _matmul(editor: GraphEditor, node: ir.Node) -> bool:
 
 
 def _gemm(editor: GraphEditor, node: ir.Node) -> bool:
-    data, weight, result = operand(node, 0), operand(node, 1), output(node)
+    data, weight, result = operand(node, 0), weight_operand(node), output(node)
     if data is None or weight is None or result is None or data.qparams.axis is not None:
         return False
     if data.qparams.dtype != result.qparams.dtype:

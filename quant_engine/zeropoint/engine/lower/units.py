@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.ops import constant
-from zeropoint.engine.qat.records import read_qparams, value_at
+from zeropoint.engine.qat.records import fits_channels, read_qparams, value_at
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.rewrite import clamp_implied
 
@@ -38,6 +38,15 @@ class Operand:
     def stored(self) -> bool:
         """Whether the codes are constant."""
         return constant(self.codes) is not None
+
+
+def weight_operand(node: ir.Node) -> Operand | None:
+    """Return the second input of a layer; None where its scales are not of output channels."""
+    found = operand(node, 1)
+    if found is None or found.codes.shape is None:
+        return None
+    fits = fits_channels(node, found.qparams, len(found.codes.shape))
+    return found if fits else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
 from zeropoint.engine.origins import add_origins, origins
-from zeropoint.engine.qat.records import read_qparams, value_at
+from zeropoint.engine.qat.records import fits_channels, read_qparams, value_at
 from zeropoint.engine.qparams import QParams, bias_qparams, dequantize, quantize
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm")
@@ -142,6 +142,9 @@ def _wanted(layer: ir.Node) -> QParams | None:
         return None
     first, second = read_qparams(data), read_qparams(weight)
     if first is None or second is None or first.axis is not None:
+        return None
+    codes = constant(weight.inputs[0])
+    if codes is None or not fits_channels(layer, second, codes.ndim):
         return None
     if layer.op_type == "Gemm":
         factors = [layer.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]

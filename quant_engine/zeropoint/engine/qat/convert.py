@@ -15,7 +15,7 @@ from zeropoint.engine.qat.affine import fold_affine
 from zeropoint.engine.qat.biases import quantize_biases, release_biases, split_float_outputs
 from zeropoint.engine.qat.clips import settle_clips
 from zeropoint.engine.qat.propagate import complete_pairs
-from zeropoint.engine.qat.records import FakeQuant, fake_quants
+from zeropoint.engine.qat.records import FakeQuant, fake_quants, fits_channels, read_qparams
 from zeropoint.engine.qat.retype import retype_activations
 from zeropoint.engine.qat.weights import push_dequantizers, settle_parameters
 from zeropoint.engine.qparams import QParams
@@ -34,6 +34,7 @@ class Learned:
         codes: Name of its integers in the result.
         trained: Parameters as they were learned.
         written: Parameters in the result: other than `trained` only in the type of the codes.
+        inner: Whether the pair is in a body of If, Loop or Scan.
     """
 
     tensor: str
@@ -41,6 +42,7 @@ class Learned:
     codes: str
     trained: QParams
     written: QParams
+    inner: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +92,10 @@ def convert_trained(
         warnings += _rounded(quantize_biases(editor))
     if not options.exact:
         split_float_outputs(editor)
-    keep_float(editor, kept)
+    keep_float(editor, kept | misread(model.graph))
     remove_unused(model.graph)
     editor.remove_unused_constants()
-    return Conversion(
-        learned=_learned(before, names, fake_quants(model.graph)), warnings=tuple(warnings)
-    )
+    return Conversion(learned=_learned(model.graph, before, names), warnings=tuple(warnings))
 
 
 def push_and_fold(editor: GraphEditor, model: ir.Model, weights: WeightFile) -> bool:
@@ -104,6 +104,28 @@ def push_and_fold(editor: GraphEditor, model: ir.Model, weights: WeightFile) -> 
     if moved:
         fold_constants(model, weights)
     return moved
+
+
+def misread(graph: ir.Graph) -> frozenset[str]:
+    """Return the nodes that ONNX Runtime would fuse although it must not.
+
+    Its MatMulIntegerToFloat takes scales along any axis of a weight for those of its columns.
+    """
+    found = set()
+    for node in graph.all_nodes():
+        if node.op_type != "MatMul" or node.domain:
+            continue
+        for index, value in enumerate(node.inputs):
+            pair = value.producer() if value is not None else None
+            if pair is None or pair.op_type != "DequantizeLinear":
+                continue
+            qparams, codes = read_qparams(pair), pair.inputs[0]
+            if qparams is None or qparams.axis is None:
+                continue
+            rank = len(codes.shape) if codes is not None and codes.shape is not None else 0
+            if index == 0 or not fits_channels(node, qparams, rank):
+                found.add(node.name or "")
+    return frozenset(found)
 
 
 def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
@@ -129,17 +151,18 @@ def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
 
 
 def _learned(
+    main: ir.Graph,
     before: Mapping[ir.Node, FakeQuant],
     names: Mapping[ir.Node, tuple[str, str]],
-    after: tuple[FakeQuant, ...],
 ) -> tuple[Learned, ...]:
     found = []
-    for pair in after:
+    for pair in fake_quants(main):
         if pair.dequantize not in before:
             continue
         tensor, codes = names[pair.dequantize]
         trained = before[pair.dequantize].qparams
-        found.append(Learned(tensor, codes, pair.codes.name or "", trained, pair.qparams))
+        inner = pair.dequantize.graph is not main
+        found.append(Learned(tensor, codes, pair.codes.name or "", trained, pair.qparams, inner))
     return tuple(found)
 
 

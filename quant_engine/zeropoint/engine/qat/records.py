@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.ops import constant
+from zeropoint.engine.ops import constant, rule_of
 from zeropoint.engine.qparams import CodeLimits, QParams
 
 SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
@@ -111,11 +111,15 @@ def same_qparams(one: QParams, other: QParams) -> bool:
     )
 
 
-def is_fake_quantized(graph: ir.Graph) -> bool:
-    """Whether a graph holds float weights that are quantized and dequantized as it runs."""
-    return any(
-        node.op_type == "QuantizeLinear" and constant(node.inputs[0]) is not None
-        for node in graph.all_nodes()
+def fits_channels(node: ir.Node, qparams: QParams, rank: int) -> bool:
+    """Whether the scales of a weight are those of the output channels of a layer, or one."""
+    rule = rule_of(node)
+    if qparams.axis is None:
+        return True
+    return (
+        rule is not None
+        and rule.weight_axis is not None
+        and (rule.weight_axis(node, rank) == qparams.axis)
     )
 
 

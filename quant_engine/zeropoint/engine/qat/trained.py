@@ -64,6 +64,7 @@ class TrainedModel:
                 element_type=pair.written.element_type,
             )
             for pair in self.conversion.learned
+            if not pair.inner
         )
 
 
