@@ -1,0 +1,91 @@
+"""Clean an exported model, check it, run it, and write it with its row of fixtures.json."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper
+
+HERE = Path(__file__).parent
+TABLE = HERE / "fixtures.json"
+LEVELS = (
+    ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+)
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove what exporters say of the machine: doc strings, metadata with stack traces."""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    graphs = [model.graph]
+    while graphs:
+        graph = graphs.pop()
+        graph.doc_string = ""
+        del graph.metadata_props[:]
+        for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            value.doc_string = ""
+            del value.metadata_props[:]
+        for node in graph.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+            for attribute in node.attribute:
+                attribute.doc_string = ""
+                graphs.extend([*attribute.graphs, attribute.g] if attribute.type == 5 else [])
+    for function in model.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+
+
+def correct(model: onnx.ModelProto, level: ort.GraphOptimizationLevel) -> int:
+    """How many of the held-out digits the model labels rightly in ONNX Runtime."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = 3
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    held_out = np.load(HERE / "digits.npz")
+    kind = helper.tensor_dtype_to_np_dtype(model.graph.input[0].type.tensor_type.elem_type)
+    images = (held_out["images"] / np.float32(16)).astype(kind)
+    scores = session.run(None, {session.get_inputs()[0].name: images})[0]
+    return int((scores.argmax(1) == held_out["labels"]).sum())
+
+
+def save(name: str, model: onnx.ModelProto, special: str, *, runs: bool = True) -> None:
+    """Write NAME.onnx and its row; `runs=False` is for operators that ONNX Runtime lacks.
+
+    Raises ValueError when optimized and plain runs disagree on more than two digits of 200: then
+    the fixture's expected accuracy would depend on the runtime.
+    """
+    strip(model)
+    onnx.checker.check_model(model, full_check=runs)
+    row: dict[str, object] = {
+        "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        "opset": next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx")),
+        "special": special,
+    }
+    if runs:
+        plain, optimized = (correct(model, level) for level in LEVELS)
+        if abs(plain - optimized) > 2:
+            raise ValueError(f"{name}: {plain} right as it is, {optimized} when optimized")
+        row |= {"right": plain, "right_optimized": optimized}
+    (HERE / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+    table[name] = row
+    TABLE.write_text(json.dumps(dict(sorted(table.items())), indent=2) + "\n")
+    print(name, model.ByteSize(), row, flush=True)
+
+
+def floats(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """The model's float initializers by name."""
+    return {
+        t.name: onnx.numpy_helper.to_array(t)
+        for t in model.graph.initializer
+        if t.data_type == TensorProto.FLOAT
+    }
