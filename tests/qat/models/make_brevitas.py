@@ -1,7 +1,9 @@
 """Brevitas: QCDQ exports at 8, 4 and 3 bits, and QONNX's Quant nodes."""
 
-import io
+import tempfile
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
 import onnx
 import torch
@@ -23,9 +25,9 @@ from qat.models.training import train
 class Network(nn.Module):
     """Two Conv with Relu, MaxPool and a Linear; each layer hands on what its bias needs."""
 
-    def __init__(self, bits: int, weight: type = Int8WeightPerChannelFloat) -> None:
+    def __init__(self, bits: int, weight: type, bias: type | None) -> None:
         super().__init__()
-        named = {"weight_quant": weight, "weight_bit_width": bits, "bias_quant": Int32Bias}
+        named = {"weight_quant": weight, "weight_bit_width": bits, "bias_quant": bias}
         act = {
             "act_quant": Uint8ActPerTensorFloat,
             "bit_width": bits,
@@ -45,69 +47,78 @@ class Network(nn.Module):
         return self.head(torch.flatten(self.pool(y), 1))
 
 
-def trained(bits: int, weight: type = Int8WeightPerChannelFloat) -> nn.Module:
+def trained(
+    bits: int, weight: type = Int8WeightPerChannelFloat, bias: type | None = Int32Bias
+) -> nn.Module:
     """Brevitas learns the activations' scales together with the weights."""
     torch.manual_seed(bits)
-    return train(Network(bits, weight).train(), 10).eval()
+    return train(Network(bits, weight, bias).train(), 10).eval()
 
 
-def qcdq(model: nn.Module, opset: int, *, weight_q: bool, dynamo: bool = False) -> onnx.ModelProto:
-    """Brevitas' own export; `weight_q` keeps float weights in front of Q and Clip."""
-    file = io.BytesIO()
-    free = (
-        {"dynamic_shapes": ({0: torch.export.Dim("N", min=2)},)}
-        if dynamo
-        else {"dynamic_axes": {"x": {0: "N"}, "scores": {0: "N"}}}
-    )
-    with warnings.catch_warnings():
+def exported(
+    function: Callable[..., object], model: nn.Module, batch: int = 1, **named: object
+) -> onnx.ModelProto:
+    """Call one of Brevitas' exporters; it cleans up only what it writes to a file."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exported = export_onnx_qcdq(
+        path = Path(folder) / "model.onnx"
+        function(
             model,
-            args=torch.zeros(2, 1, 8, 8),
-            export_path=None if dynamo else file,
-            opset_version=opset,
-            export_weight_q_node=weight_q,
-            dynamo=dynamo,
+            args=torch.zeros(batch, 1, 8, 8),
+            export_path=str(path),
             input_names=["x"],
             output_names=["scores"],
-            **free,
+            **named,
         )
-    return exported.model_proto if dynamo else onnx.load_from_string(file.getvalue())
+        return onnx.load(path)
+
+
+def qcdq(model: nn.Module, *, weight_q: bool) -> onnx.ModelProto:
+    """QCDQ; `weight_q` keeps float weights in front of Q and Clip."""
+    free = {"x": {0: "N"}, "scores": {0: "N"}}
+    return exported(
+        export_onnx_qcdq,
+        model,
+        opset_version=13,
+        export_weight_q_node=weight_q,
+        dynamo=False,
+        dynamic_axes=free,
+    )
+
+
+def dynamo(model: nn.Module) -> onnx.ModelProto:
+    """QCDQ by the torch.export based exporter, for float weights and float biases only."""
+    free = ({0: torch.export.Dim("N", min=2)},)
+    return exported(
+        export_onnx_qcdq,
+        model,
+        batch=2,
+        opset_version=18,
+        export_weight_q_node=True,
+        dynamo=True,
+        dynamic_shapes=free,
+    )
 
 
 def main() -> None:
-    for bits in (8, 4, 3):
-        model = trained(bits)
+    for bits in (8, 3):
         save(
             f"brevitas_{bits}bit",
-            qcdq(model, 13, weight_q=False),
+            qcdq(trained(bits), weight_q=False),
             f"{bits}-bit: int8 weights stored, Clip to the narrow range, DQ; int32 bias DQ",
         )
-        if bits == 4:
-            save(
-                "brevitas_4bit_float",
-                qcdq(model, 13, weight_q=True),
-                "the same with float weights: Q, Clip, DQ",
-            )
-    save(
-        "brevitas_4bit_tensor",
-        qcdq(trained(4, Int8WeightPerTensorFloat), 13, weight_q=True),
-        "4-bit, float weights with one scale per tensor",
-    )
-    save(
-        "brevitas_4bit_dynamo",
-        qcdq(trained(4), 18, weight_q=False, dynamo=True),
-        "4-bit through the torch.export based exporter",
-    )
-    file = io.BytesIO()
-    model = trained(4)
-    export_qonnx(model, args=torch.zeros(1, 1, 8, 8), export_path=file, opset_version=13, dynamo=False)
-    save(
-        "brevitas_qonnx",
-        onnx.load_from_string(file.getvalue()),
-        "QONNX: custom Quant operators, to be refused",
-        runs=False,
-    )
+    four = trained(4)
+    text = "4-bit: int8 weights stored, Clip to the narrow range, DQ; int32 bias DQ"
+    save("brevitas_4bit", qcdq(four, weight_q=False), text)
+    text = "4-bit with float weights: Q, Clip, DQ; weights are graph inputs too"
+    save("brevitas_4bit_float", qcdq(four, weight_q=True), text)
+    tensor = qcdq(trained(4, Int8WeightPerTensorFloat), weight_q=True)
+    save("brevitas_4bit_tensor", tensor, "4-bit, float weights with one scale per tensor")
+    text = "4-bit, float weights and biases, through the torch.export based exporter"
+    save("brevitas_4bit_dynamo", dynamo(trained(4, bias=None)), text)
+    text = "QONNX: custom Quant operators, to be refused"
+    custom = exported(export_qonnx, four, opset_version=13, dynamo=False)
+    save("brevitas_qonnx", custom, text, runs=False)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""NVIDIA's Model Optimizer: pairs on weights and inputs only, symmetric; float32 and float16."""
+
+import warnings
+
+import modelopt.torch.quantization as mtq
+import onnx
+import torch
+from modelopt.torch._deploy.utils import torch_onnx
+from torch import nn
+
+from qat.models.networks import BLOCKS, Plain
+from qat.models.saving import save
+from qat.models.training import split, train
+
+Q = torch.ao.quantization
+
+
+class Upward(Plain):
+    """The residual CNN with a ConvTranspose in front of its head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.head = nn.ConvTranspose2d(16, 4, 2, stride=2), nn.Linear(4 * 64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        stem = self.stem(x)
+        pooled = self.pool(stem + self.body(stem))
+        joined = torch.cat([self.left(pooled), self.right(pooled)], 1)
+        return self.head(torch.flatten(self.up(joined), 1))
+
+
+def export(model: nn.Module, weights: str) -> onnx.ModelProto:
+    """Model Optimizer's own way: TorchScript exporter, graph clean-up, conversion to float16."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        packed, _ = torch_onnx.get_onnx_bytes_and_metadata(
+            model.eval(),
+            (torch.zeros(1, 1, 8, 8),),
+            "model",
+            dynamic_axes={"x": {0: "N"}},
+            onnx_opset=19,
+            weights_dtype=weights,
+        )
+    return onnx.load_from_string(
+        torch_onnx.OnnxBytes.from_bytes(packed).get_onnx_model_file_bytes()
+    )
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    trained = train(Upward().train(), 8).eval()
+    Q.fuse_modules(trained, BLOCKS, inplace=True)
+    images = split()[0]
+    model = mtq.quantize(trained, mtq.INT8_DEFAULT_CFG, lambda m: m(images))
+    train(model.train(), 3, 5e-4)
+    save(
+        "modelopt",
+        export(model, "fp32"),
+        "symmetric pairs on inputs and float weights only, none on outputs; ConvTranspose axis 1",
+    )
+    save(
+        "modelopt_float16",
+        export(model, "fp16"),
+        "the same in float16: Cast around the pairs",
+    )
+
+
+if __name__ == "__main__":
+    main()
