@@ -8,7 +8,7 @@ from torch.ao.quantization import quantize_fx
 
 from qat.models.exporting import export
 from qat.models.networks import BLOCKS, Eager, Plain
-from qat.models.recipes import FBGEMM, QNNPACK, SIGNED, eager
+from qat.models.recipes import FBGEMM, FULL, QNNPACK, SIGNED, eager
 from qat.models.saving import save
 from qat.models.training import train
 
@@ -49,6 +49,12 @@ def main() -> None:
         "torch_qnnpack",
         export(eager(trained, QNNPACK, BLOCKS), 13),
         "weights per tensor int8, activations uint8 0..255",
+    )
+    partial = eager(trained, FULL, BLOCKS, left_float=("body", "join", "head"))
+    save(
+        "torch_partial",
+        export(partial, 17),
+        "a Conv, the Concat and the Linear without fake-quant; the rest uint8 0..255, per channel",
     )
     save(
         "torch_signed",

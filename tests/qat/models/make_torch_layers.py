@@ -34,23 +34,39 @@ class Mobile(nn.Module):
         return self.dequant(self.head(y.mean((2, 3))))
 
 
+def fake_weight(axis: int) -> Q.FakeQuantize:
+    """Symmetric int8 per channel, for the layers that eager mode knows no QAT form of."""
+    return Q.FakeQuantize(
+        observer=Q.MovingAveragePerChannelMinMaxObserver,
+        quant_min=-128,
+        quant_max=127,
+        dtype=torch.qint8,
+        qscheme=torch.per_channel_symmetric,
+        ch_axis=axis,
+    )
+
+
 class Transposed(nn.ConvTranspose2d):
     """ConvTranspose with a fake-quantized weight, per output channel (axis 1)."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self.weight_fake_quant = Q.FakeQuantize(
-            observer=Q.MovingAveragePerChannelMinMaxObserver,
-            quant_min=-128,
-            quant_max=127,
-            dtype=torch.qint8,
-            qscheme=torch.per_channel_symmetric,
-            ch_axis=1,
-        )
+        self.weight_fake_quant = fake_weight(1)
 
     def forward(self, x: torch.Tensor, output_size: Any = None) -> torch.Tensor:
         weight = self.weight_fake_quant(self.weight)
         return nn.functional.conv_transpose2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class Along(nn.Conv1d):
+    """Conv1d with a fake-quantized weight."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.weight_fake_quant = fake_weight(0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(x, self.weight_fake_quant(self.weight), self.bias)
 
 
 class Upward(nn.Module):
@@ -74,12 +90,26 @@ class Rows(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.quant, self.dequant = Q.QuantStub(), Q.DeQuantStub()
-        self.conv, self.relu = nn.Conv1d(8, 24, 3, padding=1), nn.ReLU()
+        self.conv, self.after = Along(8, 24, 3, padding=1), Q.QuantStub()
         self.mix, self.act, self.head = nn.Linear(24, 16), nn.ReLU(), nn.Linear(128, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.relu(self.conv(self.quant(x).squeeze(1))).transpose(1, 2)
+        y = self.after(torch.relu(self.conv(self.quant(x).squeeze(1)))).transpose(1, 2)
         return self.dequant(self.head(torch.flatten(self.act(self.mix(y)), 1)))
+
+
+class Stacked(nn.Module):
+    """Conv1d and Relu as eager mode fuses them: the weight stays float, the pair comes twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.dequant = Q.QuantStub(), Q.DeQuantStub()
+        self.conv, self.relu = nn.Conv1d(8, 24, 3, padding=1), nn.ReLU()
+        self.head = nn.Linear(24 * 8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.relu(self.conv(self.quant(x).squeeze(1)))
+        return self.dequant(self.head(torch.flatten(y, 1)))
 
 
 def main() -> None:
@@ -102,11 +132,16 @@ def main() -> None:
         export(eager(train(Upward().train(), 10), FULL, conv), 17),
         "ConvTranspose, weight per channel on axis 1; Relu behind it not fused",
     )
-    rows = [["conv", "relu"], ["mix", "act"]]
     save(
         "torch_rows",
-        export(eager(train(Rows().train(), 10), FULL, rows), 17),
+        export(eager(train(Rows().train(), 20, 4e-3), FULL, [["mix", "act"]]), 17),
         "Conv1d, Linear on 3-D input: weight, Q, DQ, Transpose, MatMul; Linear as Gemm",
+    )
+    stacked = eager(train(Stacked().train(), 10), FULL, [["conv", "relu"]])
+    save(
+        "torch_stacked",
+        export(stacked, 17),
+        "two equal pairs in a row; the weight of the Conv1d float",
     )
 
 

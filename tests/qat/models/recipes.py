@@ -27,13 +27,23 @@ SIGNED = Q.QConfig(
 
 
 def eager(
-    trained: nn.Module, recipe: Q.QConfig, blocks: list[list[str]], *, fold: bool = True
+    trained: nn.Module,
+    recipe: Q.QConfig,
+    blocks: list[list[str]],
+    *,
+    fold: bool = True,
+    left_float: tuple[str, ...] = (),
 ) -> nn.Module:
-    """QAT in eager mode: BatchNorm folded into the weights first, or trained on inside it."""
+    """QAT in eager mode: BatchNorm folded into the weights first, or trained on inside it.
+
+    Modules in `left_float` get no fake-quant.
+    """
     model = copy.deepcopy(trained)
     if blocks and fold:
         Q.fuse_modules(model.eval(), blocks, inplace=True)
     elif blocks:
         Q.fuse_modules_qat(model.train(), blocks, inplace=True)
     model.qconfig = recipe
+    for name in left_float:
+        model.get_submodule(name).qconfig = None
     return train(Q.prepare_qat(model.train()), 3, 5e-4)
