@@ -13,9 +13,8 @@ import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
-
 from qat.models.training import split, train
+from torch import nn
 
 Array = npt.NDArray[Any]
 
@@ -83,19 +82,19 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
-    def add(self, op: str, *inputs: str, **attributes: object) -> str:
+    def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Append a node with one output."""
         name = f"{op}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
-    def constant(self, array: Array, name: str = "constant") -> str:
+    def constant(self, array: npt.ArrayLike, name: str = "constant") -> str:
         """Append an initializer."""
         name = f"{name}_{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
-    def pair(self, x: str, scale: str, zero: str, **attributes: object) -> str:
+    def pair(self, x: str, scale: str, zero: str, **attributes: Any) -> str:
         """QuantizeLinear and DequantizeLinear with the same parameters."""
         quantized = self.add("QuantizeLinear", x, scale, zero, **attributes)
         return self.add("DequantizeLinear", quantized, scale, zero, **attributes)
@@ -134,4 +133,6 @@ def network(graph: Graph, parts: Parts, act: Hook, weight: Weights) -> str:
         if name == "first":
             y = graph.add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
     flat = graph.add("Flatten", y)
-    return act(graph, graph.add("Gemm", flat, weight(graph, "head"), bias["head"], transB=1), "scores")
+    return act(
+        graph, graph.add("Gemm", flat, weight(graph, "head"), bias["head"], transB=1), "scores"
+    )

@@ -16,10 +16,9 @@ from brevitas.quant import (
     Int32Bias,
     Uint8ActPerTensorFloat,
 )
-from torch import nn
-
 from qat.models.saving import save
 from qat.models.training import train
+from torch import nn
 
 
 class Network(nn.Module):

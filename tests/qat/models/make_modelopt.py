@@ -6,13 +6,11 @@ import modelopt.torch.quantization as mtq
 import onnx
 import torch
 from modelopt.torch._deploy.utils import torch_onnx
-from torch import nn
-
 from qat.models.networks import BLOCKS, Plain
 from qat.models.saving import save
 from qat.models.training import split, train
-
-Q = torch.ao.quantization
+from torch import nn
+from torch.ao import quantization as aq
 
 
 class Upward(Plain):
@@ -51,7 +49,7 @@ def export(model: nn.Module) -> onnx.ModelProto:
 def main() -> None:
     torch.manual_seed(0)
     trained = train(Upward().train(), 8).eval()
-    Q.fuse_modules(trained, BLOCKS, inplace=True)
+    aq.fuse_modules(trained, BLOCKS, inplace=True)
     images = split()[0]
     model = mtq.quantize(trained, mtq.INT8_DEFAULT_CFG, lambda m: m(images))
     train(model.train(), 3, 5e-4)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from onnx import numpy_helper
-
 from qat.models.building import Graph, symmetric, trained
 from qat.models.patterns import Plain
 
@@ -25,9 +24,7 @@ class Constants(Plain):
         number = graph.add("Constant", value_float=float(scale))
         shaped = graph.add("Reshape", number, graph.add("Constant", value_ints=[1]))
         wide = graph.add("Unsqueeze", graph.add("Constant", value_int=zero), graph.constant([0]))
-        return self.chain(
-            graph, x, graph.add("Identity", shaped), graph.add("Cast", wide, to=2)
-        )
+        return self.chain(graph, x, graph.add("Identity", shaped), graph.add("Cast", wide, to=2))
 
 
 class MinMax(Plain):
@@ -93,7 +90,9 @@ class Unequal(Plain):
 
 def main() -> None:
     parts = trained()
-    Opset10(parts).save("pattern_opset10", "opset 10, IR 5: no axis; ONNX Runtime's optimizer breaks it")
+    Opset10(parts).save(
+        "pattern_opset10", "opset 10, IR 5: no axis; ONNX Runtime's optimizer breaks it"
+    )
     Constants(parts).save(
         "pattern_constants", "parameters from Constant through Identity, Cast, Reshape, Unsqueeze"
     )

@@ -1,9 +1,7 @@
 """Graphs by hand whose outputs, gaps or BatchNormalization a converter must take care of."""
 
 import numpy as np
-import onnx
 from onnx import TensorProto, helper
-
 from qat.models.building import Graph, network, symmetric, trained
 from qat.models.patterns import Plain
 from qat.models.saving import save
@@ -29,34 +27,27 @@ class Normalized(Plain):
     The weight is taken out of the trained one, so that the two in a row compute what it did.
     """
 
-    scales = np.linspace(0.5, 2, 12, dtype=np.float32) * np.where(np.arange(12) % 5, 1, -1)
+    factors = (np.linspace(0.5, 2, 12) * np.where(np.arange(12) % 5, 1, -1)).astype(np.float32)
 
     def weight(self, graph: Graph, name: str) -> str:
         if name != "second":
             return super().weight(graph, name)
-        data = self.parts.weights[name] / self.scales.reshape(-1, 1, 1, 1).astype(np.float32)
+        data = self.parts.weights[name] / self.factors.reshape(-1, 1, 1, 1)
         scale = symmetric(data, 0)
         zero = graph.constant(np.zeros(scale.shape, np.int8))
         return graph.pair(graph.constant(data), graph.constant(scale), zero, axis=0)
 
     def act(self, graph: Graph, x: str, name: str) -> str:
         if name == "second":
-            conv, relu = graph.nodes[-2:]
-            gamma, mean = self.scales.astype(np.float32), np.float32(0.25) * self.scales
-            variance = np.full(12, 4, np.float32)
-            values = (gamma * 2, mean * gamma, mean, variance)
-            named = [graph.constant(np.asarray(v, np.float32)) for v in values]
-            graph.nodes.pop()
+            graph.nodes.pop()  # the Relu, which comes behind the BatchNormalization
+            conv = graph.nodes[-1]
+            del conv.input[2]
+            mean = self.factors / 4
+            shift = self.parts.biases[name] + mean * self.factors
+            values = (2 * self.factors, shift, mean, np.full(12, 4, np.float32))
+            named = [graph.constant(value) for value in values]
             y = graph.add("BatchNormalization", conv.output[0], *named, epsilon=0.0)
             x = graph.add("Relu", y)
-            del conv.input[2]
-            beta = graph.initializers.index(
-                next(t for t in graph.initializers if t.name == named[1])
-            )
-            shifted = mean * gamma + self.parts.biases["second"]
-            graph.initializers[beta].CopyFrom(
-                onnx.numpy_helper.from_array(shifted.astype(np.float32), named[1])
-            )
         return super().act(graph, x, name)
 
 
@@ -69,11 +60,12 @@ class Watched(Plain):
         relus = [node for node in model.graph.node if node.op_type == "Relu"]
         quantized = [node for node in model.graph.node if node.input[0] == relus[1].output[0]]
         behind = [node for node in model.graph.node if node.input[0] == quantized[0].output[0]]
-        for node, kind, shape in (
-            (relus[0], TensorProto.FLOAT, ["N", 8, 8, 8]),
-            (quantized[0], TensorProto.UINT8, ["N", 12, 4, 4]),
-            (behind[0], TensorProto.FLOAT, ["N", 12, 4, 4]),
+        for node, kind, channels, size in (
+            (relus[0], TensorProto.FLOAT, 8, 8),
+            (quantized[0], TensorProto.UINT8, 12, 4),
+            (behind[0], TensorProto.FLOAT, 12, 4),
         ):
+            shape: list[str | int | None] = ["N", channels, size, size]
             value = helper.make_tensor_value_info(node.output[0], kind, shape)
             model.graph.output.append(value)
         save(name, model, special, pattern=self.pattern)

@@ -1,7 +1,6 @@
 """What tf2onnx makes of a Keras network with FakeQuant: channels last, weights folded or not."""
 
 import numpy as np
-
 from qat.models.building import Graph, Parts, stored, symmetric, trained
 from qat.models.saving import save
 

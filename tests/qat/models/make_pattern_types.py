@@ -3,7 +3,6 @@
 import ml_dtypes
 import numpy as np
 from onnx import TensorProto
-
 from qat.models.building import Array, Graph, stored, symmetric, trained
 from qat.models.patterns import Plain
 

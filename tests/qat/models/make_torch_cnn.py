@@ -3,17 +3,17 @@
 import copy
 
 import torch
-from torch import ao, nn
-from torch.ao.quantization import quantize_fx
-
 from qat.models.exporting import export
 from qat.models.networks import BLOCKS, Eager, Plain
 from qat.models.recipes import FBGEMM, FULL, QNNPACK, SIGNED, eager
 from qat.models.saving import save
 from qat.models.training import train
+from torch import nn
+from torch.ao import quantization as aq
+from torch.ao.quantization import quantize_fx
 
 
-def fx(trained: nn.Module, mapping: ao.quantization.QConfigMapping) -> nn.Module:
+def fx(trained: nn.Module, mapping: aq.QConfigMapping) -> nn.Module:
     """QAT in FX mode: pairs around Concat and MaxPool share one fake-quant module."""
     plain = Plain()
     plain.load_state_dict(trained.state_dict(), strict=False)
@@ -39,7 +39,7 @@ def main() -> None:
         export(eager(trained, FBGEMM, BLOCKS, fold=False), 17),
         "BatchNorm inside QAT: Conv of the scaled weight, then Div by the scale and BatchNorm",
     )
-    mapping = ao.quantization.get_default_qat_qconfig_mapping("fbgemm", version=0)
+    mapping = aq.get_default_qat_qconfig_mapping("fbgemm", version=0)
     save(
         "torch_fbgemm_fx",
         export(fx(trained, mapping), 17),

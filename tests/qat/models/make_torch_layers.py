@@ -3,15 +3,13 @@
 from typing import Any
 
 import torch
-from torch import ao, nn
-
 from qat.models.exporting import export
 from qat.models.networks import Block
 from qat.models.recipes import FULL, QNNPACK, SIGNED, eager
 from qat.models.saving import save
 from qat.models.training import train
-
-Q = ao.quantization
+from torch import nn
+from torch.ao import quantization as aq
 
 
 class Mobile(nn.Module):
@@ -19,7 +17,7 @@ class Mobile(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.quant, self.dequant = Q.QuantStub(), Q.DeQuantStub()
+        self.quant, self.dequant = aq.QuantStub(), aq.DeQuantStub()
         self.stem, self.deep = self.block(1, 16, 1), self.block(16, 16, 16)
         self.wide, self.last = self.block(16, 24, 1, 1), self.block(24, 24, 24)
         self.head = nn.Linear(24, 10)
@@ -34,10 +32,10 @@ class Mobile(nn.Module):
         return self.dequant(self.head(y.mean((2, 3))))
 
 
-def fake_weight(axis: int) -> Q.FakeQuantize:
+def fake_weight(axis: int) -> aq.FakeQuantize:
     """Symmetric int8 per channel, for the layers that eager mode knows no QAT form of."""
-    return Q.FakeQuantize(
-        observer=Q.MovingAveragePerChannelMinMaxObserver,
+    return aq.FakeQuantize(
+        observer=aq.MovingAveragePerChannelMinMaxObserver,
         quant_min=-128,
         quant_max=127,
         dtype=torch.qint8,
@@ -74,9 +72,9 @@ class Upward(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.quant, self.dequant = Q.QuantStub(), Q.DeQuantStub()
+        self.quant, self.dequant = aq.QuantStub(), aq.DeQuantStub()
         self.down, self.relu = nn.Conv2d(1, 12, 3, stride=2, padding=1), nn.ReLU()
-        self.up, self.after = Transposed(12, 6, 2, stride=2), Q.QuantStub()
+        self.up, self.after = Transposed(12, 6, 2, stride=2), aq.QuantStub()
         self.head = nn.Linear(6 * 64, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -89,8 +87,8 @@ class Rows(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.quant, self.dequant = Q.QuantStub(), Q.DeQuantStub()
-        self.conv, self.after = Along(8, 24, 3, padding=1), Q.QuantStub()
+        self.quant, self.dequant = aq.QuantStub(), aq.DeQuantStub()
+        self.conv, self.after = Along(8, 24, 3, padding=1), aq.QuantStub()
         self.mix, self.act, self.head = nn.Linear(24, 16), nn.ReLU(), nn.Linear(128, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -103,7 +101,7 @@ class Stacked(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.quant, self.dequant = Q.QuantStub(), Q.DeQuantStub()
+        self.quant, self.dequant = aq.QuantStub(), aq.DeQuantStub()
         self.conv, self.relu = nn.Conv1d(8, 24, 3, padding=1), nn.ReLU()
         self.head = nn.Linear(24 * 8, 10)
 

@@ -5,14 +5,13 @@ import warnings
 
 import onnx
 import torch
+from qat.models.networks import Plain
+from qat.models.saving import save
+from qat.models.training import train
 from torch import nn
 from torchao.quantization import pt2e
 from torchao.quantization.pt2e import quantize_pt2e
 from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
-
-from qat.models.networks import Plain
-from qat.models.saving import save
-from qat.models.training import train
 
 
 def trained_qat(model: nn.Module) -> nn.Module:
@@ -57,7 +56,7 @@ def main() -> None:
             save(
                 "torch_pt2e_raw",
                 export(model, 18, optimize=False),
-                f"the same without onnxscript's optimizer: CastLike and Cast of parameters",
+                "the same without onnxscript's optimizer: CastLike and Cast of parameters",
             )
 
 

@@ -1,14 +1,13 @@
 """A transformer block on the image's eight rows: LayerNorm, attention, GELU."""
 
 import torch
-from torch import ao, nn
-
 from qat.models.exporting import export
 from qat.models.recipes import FULL, SIGNED, eager
 from qat.models.saving import save
 from qat.models.training import train
+from torch import ao, nn
+from torch.ao import quantization as aq
 
-Q = ao.quantization
 WIDTH = 24
 
 
@@ -17,7 +16,7 @@ class Transformer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.quant, self.dequant, self.after_gelu = Q.QuantStub(), Q.DeQuantStub(), Q.QuantStub()
+        self.quant, self.dequant, self.after_gelu = aq.QuantStub(), aq.DeQuantStub(), aq.QuantStub()
         self.embed, self.place = nn.Linear(8, WIDTH), nn.Parameter(torch.randn(8, WIDTH) / 8)
         self.first, self.second = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.query, self.key = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)

@@ -2,8 +2,7 @@
 
 import torch
 from torch import ao, nn
-
-Q = ao.quantization
+from torch.ao import quantization as aq
 
 
 class Block(nn.Sequential):
@@ -22,7 +21,7 @@ class Eager(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.quant, self.dequant = Q.QuantStub(), Q.DeQuantStub()
+        self.quant, self.dequant = aq.QuantStub(), aq.DeQuantStub()
         self.stem, self.body = Block(1, 8, 3), Block(8, 8, 3)
         self.left, self.right = Block(8, 8, 1), Block(8, 8, 3)
         self.add, self.join = ao.nn.quantized.FloatFunctional(), ao.nn.quantized.FloatFunctional()

@@ -2,7 +2,6 @@
 
 import numpy as np
 from onnx import TensorProto
-
 from qat.models.building import Graph, Parts, network, symmetric
 from qat.models.saving import save
 

@@ -3,32 +3,31 @@
 import copy
 
 import torch
-from torch import ao, nn
-
 from qat.models.training import train
+from torch import nn
+from torch.ao import quantization as aq
 
-Q = ao.quantization
 # Version 0 has FakeQuantize modules; those of version 1 have no ONNX form.
-FBGEMM = Q.get_default_qat_qconfig("fbgemm", version=0)
-QNNPACK = Q.get_default_qat_qconfig("qnnpack", version=0)
-FULL = Q.QConfig(activation=QNNPACK.activation, weight=Q.default_per_channel_weight_fake_quant)
+FBGEMM = aq.get_default_qat_qconfig("fbgemm", version=0)
+QNNPACK = aq.get_default_qat_qconfig("qnnpack", version=0)
+FULL = aq.QConfig(activation=QNNPACK.activation, weight=aq.default_per_channel_weight_fake_quant)
 """Activations uint8 0..255 as in QNNPACK, weights per channel."""
-SIGNED = Q.QConfig(
-    activation=Q.FakeQuantize.with_args(
-        observer=Q.MovingAverageMinMaxObserver,
+SIGNED = aq.QConfig(
+    activation=aq.FakeQuantize.with_args(
+        observer=aq.MovingAverageMinMaxObserver,
         quant_min=-128,
         quant_max=127,
         dtype=torch.qint8,
         qscheme=torch.per_tensor_symmetric,
     ),
-    weight=Q.default_per_channel_weight_fake_quant,
+    weight=aq.default_per_channel_weight_fake_quant,
 )
 """Symmetric int8 for activations too: zero point 0 everywhere."""
 
 
 def eager(
     trained: nn.Module,
-    recipe: Q.QConfig,
+    recipe: aq.QConfig,
     blocks: list[list[str]],
     *,
     fold: bool = True,
@@ -40,10 +39,10 @@ def eager(
     """
     model = copy.deepcopy(trained)
     if blocks and fold:
-        Q.fuse_modules(model.eval(), blocks, inplace=True)
+        aq.fuse_modules(model.eval(), blocks, inplace=True)
     elif blocks:
-        Q.fuse_modules_qat(model.train(), blocks, inplace=True)
+        aq.fuse_modules_qat(model.train(), blocks, inplace=True)
     model.qconfig = recipe
     for name in left_float:
         model.get_submodule(name).qconfig = None
-    return train(Q.prepare_qat(model.train()), 3, 5e-4)
+    return train(aq.prepare_qat(model.train()), 3, 5e-4)

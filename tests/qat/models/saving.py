@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +24,8 @@ def strip(model: onnx.ModelProto) -> None:
         graph = graphs.pop()
         graph.doc_string = ""
         del graph.metadata_props[:]
-        for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        described: list[Any] = [*graph.input, *graph.output, *graph.value_info]
+        for value in (*described, *graph.initializer):
             value.doc_string = ""
             del value.metadata_props[:]
         for node in graph.node:
