@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support.engine import dynamic, kernels, quantize, run, sqnr_db, static
 from support.graphs import GraphBuilder, residual
 
-from zeropoint.engine import Options
+from zeropoint.engine import PostTrainingOptions
 
 Array = NDArray[Any]
 
@@ -71,7 +71,9 @@ def test_dynamic(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [static(), dynamic()])
-def test_weights_that_stay_float_are_stored_as_they_were(tmp_path: Path, options: Options) -> None:
+def test_weights_that_stay_float_are_stored_as_they_were(
+    tmp_path: Path, options: PostTrainingOptions
+) -> None:
     selection = type(options.selection)(nodes_to_exclude=("last",))
     options = type(options)(weight=options.weight, selection=selection)
     x = np.random.default_rng(0).normal(size=(3, 64)).astype(np.float16)

@@ -21,7 +21,7 @@ from zeropoint.engine import (
     ModelError,
     NodeSelection,
     NothingToQuantize,
-    Options,
+    PostTrainingOptions,
 )
 
 IMAGES = normal_batches({"x": (2, 4, 12, 12)})
@@ -80,7 +80,7 @@ def test_weights_read_through_dequantizelinear_are_no_endless_loop(
 @BOTH
 @pytest.mark.parametrize("reader", ["node", "output", "branch"])
 def test_relu_is_not_lost_and_does_not_spread(
-    tmp_path: Path, options: Options, reader: str
+    tmp_path: Path, options: PostTrainingOptions, reader: str
 ) -> None:
     """Another reads the convolution itself: a node, the user or a branch."""
     b = GraphBuilder()
@@ -113,7 +113,7 @@ def test_relu_is_not_lost_and_does_not_spread(
 @BOTH
 @pytest.mark.parametrize("bounds", [(0.5, 2.0), (-2.0, -0.5)])
 def test_clip_keeps_a_bound_that_is_not_zero(
-    tmp_path: Path, options: Options, bounds: tuple[float, float]
+    tmp_path: Path, options: PostTrainingOptions, bounds: tuple[float, float]
 ) -> None:
     """A Clip was removed although zero, outside its bounds, is in every quantized range."""
     b = GraphBuilder()
@@ -135,7 +135,9 @@ def test_clip_keeps_a_bound_that_is_not_zero(
 
 @BOTH
 @pytest.mark.parametrize("beta", [0.0, 0.5, 2.0])
-def test_gemm_adds_beta_times_its_bias(tmp_path: Path, options: Options, beta: float) -> None:
+def test_gemm_adds_beta_times_its_bias(
+    tmp_path: Path, options: PostTrainingOptions, beta: float
+) -> None:
     """The bias was added once, or divided by beta."""
     b = GraphBuilder()
     b.input("x", ["N", 16])
@@ -146,7 +148,7 @@ def test_gemm_adds_beta_times_its_bias(tmp_path: Path, options: Options, beta: f
 
 
 @BOTH
-def test_gemm_goes_by_its_own_name_and_type(tmp_path: Path, options: Options) -> None:
+def test_gemm_goes_by_its_own_name_and_type(tmp_path: Path, options: PostTrainingOptions) -> None:
     """Gemms were renamed and retyped before the user's choice was read."""
     b = GraphBuilder()
     b.input("x", ["N", 16])
@@ -183,7 +185,9 @@ def test_gemm_goes_by_its_own_name_and_type(tmp_path: Path, options: Options) ->
 
 
 @BOTH
-def test_names_that_a_quantizer_would_give_are_the_user_s(tmp_path: Path, options: Options) -> None:
+def test_names_that_a_quantizer_would_give_are_the_user_s(
+    tmp_path: Path, options: PostTrainingOptions
+) -> None:
     """An initializer of the user's own was taken for the scale."""
     b = GraphBuilder()
     b.input("x", ["N", 16])
@@ -202,7 +206,7 @@ def test_names_that_a_quantizer_would_give_are_the_user_s(tmp_path: Path, option
 
 
 @BOTH
-def test_a_bias_shared_by_nodes_without_names(tmp_path: Path, options: Options) -> None:
+def test_a_bias_shared_by_nodes_without_names(tmp_path: Path, options: PostTrainingOptions) -> None:
     """Nodes without a name were taken for one another."""
     b = GraphBuilder()
     b.input("x", ["N", 4, 12, 12])
@@ -233,7 +237,9 @@ def test_lstm_keeps_its_layout(tmp_path: Path) -> None:
 
 
 @BOTH
-def test_a_branch_stays_behind_all_that_it_reads(tmp_path: Path, options: Options) -> None:
+def test_a_branch_stays_behind_all_that_it_reads(
+    tmp_path: Path, options: PostTrainingOptions
+) -> None:
     """Values that a branch captures were not counted in sorting."""
     b = GraphBuilder()
     b.input("flag", [], TensorProto.BOOL)
@@ -272,7 +278,7 @@ def decoder() -> onnx.GraphProto:
 
 
 @BOTH
-def test_nodes_with_bodies_keep_their_domain(tmp_path: Path, options: Options) -> None:
+def test_nodes_with_bodies_keep_their_domain(tmp_path: Path, options: PostTrainingOptions) -> None:
     """Nodes with bodies were made anew without their domain."""
     b = GraphBuilder()
     b.input("x", ["N", 16])
@@ -308,7 +314,7 @@ def test_nodes_with_bodies_keep_their_domain(tmp_path: Path, options: Options) -
 
 @BOTH
 def test_the_result_does_not_need_the_model_that_it_came_from(
-    tmp_path: Path, options: Options
+    tmp_path: Path, options: PostTrainingOptions
 ) -> None:
     """Weights were left pointing into a folder that was gone, in the caller's own model."""
     folder = tmp_path / "user"

@@ -18,7 +18,7 @@ from zeropoint.engine import (
     DynamicOptions,
     NodeSelection,
     NothingToQuantize,
-    Options,
+    PostTrainingOptions,
     QuantType,
     StaticOptions,
     WeightOptions,
@@ -59,7 +59,7 @@ def dynamic_options() -> st.SearchStrategy[DynamicOptions]:
     return st.builds(DynamicOptions, weight=weight_options(list(QuantType)))
 
 
-def check(graph: RandomGraph, options: Options) -> bool:
+def check(graph: RandomGraph, options: PostTrainingOptions) -> bool:
     """Quantize twice, the second time in another order; return whether anything was quantized."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "model.onnx")

@@ -239,7 +239,10 @@ class QatOptions:
                 )
 
 
-Options = StaticOptions | DynamicOptions | QatOptions
+PostTrainingOptions = StaticOptions | DynamicOptions
+"""Options for a float model."""
+
+Options = PostTrainingOptions | QatOptions
 
 
 def canonical(options: Options) -> dict[str, Any]:

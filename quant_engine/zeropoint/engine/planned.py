@@ -15,7 +15,7 @@ from zeropoint.engine.gemm import normalize_gemms
 from zeropoint.engine.job import OBSERVE_BYTES
 from zeropoint.engine.load import LoadedModel, load_model
 from zeropoint.engine.memory import collector_paused
-from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
+from zeropoint.engine.options import DynamicOptions, Options, PostTrainingOptions, StaticOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import QuantPlan, make_dynamic_plan, make_plan
 from zeropoint.engine.prepare import PreparedModel, prepare_model
@@ -147,7 +147,7 @@ class PlannedModel:
 
 def plan_model(
     path: Path,
-    options: StaticOptions | DynamicOptions,
+    options: PostTrainingOptions,
     workspace: Path,
     *,
     sha256: bytes | None = None,
@@ -181,7 +181,7 @@ def plan_model(
     return PlannedModel(loaded=loaded, prepared=prepared, bodies=bodies, plan=plan, options=options)
 
 
-def _min_opset(options: StaticOptions | DynamicOptions) -> int:
+def _min_opset(options: PostTrainingOptions) -> int:
     """Return the lowest opset that the result can be written in."""
     if isinstance(options, DynamicOptions):
         return 11  # DynamicQuantizeLinear
