@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import ingest, job, latency, loopback, memory, observation, scale
+from benchmarks import ingest, job, latency, loopback, memory, observation, scale, trained
 from benchmarks.effort import QUICK, Effort
 from benchmarks.machine import OtherLoad, facts
 from benchmarks.table import Row, markdown
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "ingest": ingest.run,
     "latency": latency.run,
     "scale": scale.run,
+    "trained": trained.run,
 }
 
 _README = Path(__file__).with_name("README.md")
