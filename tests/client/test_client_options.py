@@ -11,7 +11,8 @@ from onnxruntime.quantization import calibrate as ort_calibrate
 
 from zeropoint.client import CalibrationMethod, OptionError, QuantFormat, QuantType
 from zeropoint.client.coercion import coerce
-from zeropoint.client.extra_options import _REFUSED
+from zeropoint.client.extra_options import HONOURED
+from zeropoint.client.extra_values import REFUSED
 from zeropoint.client.keywords import dynamic_options, options_for, static_options
 
 
@@ -78,26 +79,61 @@ def test_extra_options_that_are_honoured() -> None:
     assert options.calibration_range_symmetric is True
 
 
-@pytest.mark.parametrize("key", sorted(_REFUSED))
+@pytest.mark.parametrize("key", sorted(REFUSED))
 def test_extra_options_that_are_refused(key: str) -> None:
-    with pytest.raises(OptionError, match=f"extra option {key} ") as caught:
-        static_options(extra_options={key: True})
+    with pytest.raises(OptionError, match=f"extra option {re.escape(key)} ") as caught:
+        static_options(extra_options={key: "something else"})
     assert caught.value.metadata == {"option": key}
 
 
+# Values of keys that ask for what is done anyway: defaults of 1.32, and what has no effect.
+WHAT_IS_DONE: dict[str, list[object]] = {
+    "BlockSize": [0],
+    "CalibMaxIntermediateOutputs": [1, 64],
+    "CalibMovingAverage": [False],
+    "CalibMovingAverageConstant": [0.01],
+    "CalibStridedMinMax": [1, 10],
+    "DefaultTensorType": [1],
+    "QDQDisableWeightAdjustForInt32Bias": [False],
+    "QDQKeepRemovableActivations": [False, True],
+    "QDQOpTypePerChannelSupportToAxis": [{}, {"MatMul": 1}, {"Conv": 0, "MatMul": -1}],
+    "SmoothQuant": [False],
+    "SmoothQuantAlpha": [0.5],
+    "SmoothQuantFolding": [True],
+    "extra.Sigmoid.nnapi": [False],
+}
+
+
 @pytest.mark.parametrize(
-    ("key", "reason"),
+    ("key", "value"), [(key, value) for key, values in WHAT_IS_DONE.items() for value in values]
+)
+def test_what_is_done_anyway_is_accepted(key: str, value: object) -> None:
+    assert static_options(extra_options={key: value}) == static_options()
+    assert dynamic_options(extra_options={key: value}) == dynamic_options()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
     [
-        ("CalibMovingAverage", "depend on the order of batches"),
-        ("CalibStridedMinMax", "memory does not grow"),
-        ("num_bins", "bins are those of the statistics"),
-        ("num_quantized_bins", "levels are those of the integer type"),
+        ("BlockSize", 32, "one scale"),
+        ("CalibMovingAverage", True, "depend on the order of batches"),
+        ("CalibMovingAverageConstant", 0.1, "depend on the order of batches"),
+        ("CalibStridedMinMax", True, "memory does not grow"),
+        ("CalibMaxIntermediateOutputs", 0, "memory does not grow"),
+        ("DefaultTensorType", 10, "taken from the runtime"),
+        ("QDQDisableWeightAdjustForInt32Bias", True, "would be clipped"),
+        ("QDQKeepRemovableActivations", 1, "must be True or False"),
+        ("QDQOpTypePerChannelSupportToAxis", {"MatMul": 0}, "axis of output channels"),
+        ("QDQOpTypePerChannelSupportToAxis", {"LayerNormalization": 0}, "axis of output channels"),
+        ("SmoothQuant", True, "not supported yet"),
+        ("SmoothQuantAlpha", 0.7, "belongs to SmoothQuant"),
+        ("num_bins", 128, "bins are those of the statistics"),
+        ("num_quantized_bins", 128, "levels are those of the integer type"),
     ],
 )
-def test_calibration_options_are_refused_with_the_reason(key: str, reason: str) -> None:
-    for method in CalibrationMethod:
-        with pytest.raises(OptionError, match=rf"{key} .*{reason}"):
-            static_options(calibrate_method=method, extra_options={key: 1})
+def test_other_values_are_refused_with_the_reason(key: str, value: object, reason: str) -> None:
+    with pytest.raises(OptionError, match=rf"{key} .*{reason}"):
+        static_options(extra_options={key: value})
 
 
 @pytest.mark.parametrize(
@@ -120,8 +156,7 @@ def test_symmetric_ranges_go_with_every_method(method: CalibrationMethod) -> Non
 
 def test_every_extra_option_of_onnxruntime_is_known() -> None:
     """Keys as the two docstrings of onnxruntime.quantization list them."""
-    known = {*_REFUSED, "ActivationSymmetric", "WeightSymmetric"}
-    known |= {"CalibPercentile", "CalibTensorRangeSymmetric"}
+    known = HONOURED | set(REFUSED)
     for function in (ort_quantization.quantize_static, ort_quantization.quantize_dynamic):
         text = (function.__doc__ or "").partition("extra_options:")[2]
         keys = set(re.findall(r"^ +([A-Za-z0-9.]+) = ", text, re.MULTILINE))
@@ -142,7 +177,7 @@ def test_every_parameter_of_a_calibrator_is_known(calibrator: type) -> None:
     """`create_calibrator` takes them by these names in its own extra_options."""
     arguments = {"model_path", "op_types_to_calibrate", "augmented_model_path", "method"}
     parameters = set(inspect.signature(calibrator).parameters) - arguments
-    assert parameters - {"use_external_data_format"} <= set(_REFUSED)
+    assert parameters - {"use_external_data_format"} <= set(REFUSED)
 
 
 def test_unknown_names_get_a_suggestion() -> None:
@@ -174,6 +209,7 @@ def test_what_would_be_ignored_or_misread_is_refused(keywords: Any) -> None:
 def test_static_options_are_refused_for_dynamic_quantization() -> None:
     with pytest.raises(OptionError, match="ActivationSymmetric has no meaning in dynamic"):
         dynamic_options(extra_options={"ActivationSymmetric": True})
+    assert dynamic_options(extra_options={"ActivationSymmetric": False}) == dynamic_options()
     with pytest.raises(OptionError, match="no option 'activation_type'"):
         options_for("dynamic", {"activation_type": "QInt8"})
     with pytest.raises(OptionError, match="mode"):

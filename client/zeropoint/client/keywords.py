@@ -33,7 +33,7 @@ def static_options(**keywords: Unpack[StaticKeywords]) -> StaticOptions:
         "calibrate_method",
     )
     extras = static_extras(keywords.get("extra_options"))
-    if "percentile" in extras and method is not CalibrationMethod.Percentile:
+    if "percentile" in extras.options and method is not CalibrationMethod.Percentile:
         message = f"CalibPercentile has no effect with calibrate_method={method}; use Percentile."
         raise OptionError("OPTION_CONFLICT", message, {"option": "CalibPercentile"})
     return StaticOptions(
@@ -45,7 +45,7 @@ def static_options(**keywords: Unpack[StaticKeywords]) -> StaticOptions:
         ),
         calibrate_method=method,
         **_common(keywords),
-        **extras,
+        **extras.options,
     )
 
 
@@ -58,7 +58,7 @@ def dynamic_options(**keywords: Unpack[DynamicKeywords]) -> DynamicOptions:
     reject_unknown(tuple(keywords), tuple(DynamicKeywords.__optional_keys__), "option")
     return DynamicOptions(
         **_common(keywords),
-        **dynamic_extras(keywords.get("extra_options")),
+        **dynamic_extras(keywords.get("extra_options")).options,
     )
 
 
