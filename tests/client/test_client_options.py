@@ -71,8 +71,12 @@ def test_extra_options_that_are_honoured() -> None:
             "WeightSymmetric": False,
             "CalibPercentile": 99.9,
             "CalibTensorRangeSymmetric": True,
+            "ActivationRestrictedAsymmetric": True,
+            "MinimumRealRange": 1e-4,
         },
     )
+    assert options.activation_restricted_asymmetric is True
+    assert options.minimum_real_range == 1e-4
     assert options.activation_symmetric is True
     assert options.weight_symmetric is False
     assert options.percentile == 99.9

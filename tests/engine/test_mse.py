@@ -7,14 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.distributions import NAMED, VALUES, Values, named, sketch_of
 
+from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.options import CalibrationMethod, QuantType, StaticOptions, WeightOptions
-from zeropoint.engine.qparams import (
-    CodeGrids,
-    activation_grids,
-    activation_qparams,
-    dequantize,
-    quantize,
-)
+from zeropoint.engine.qparams import CodeGrids, activation_grids, activation_qparams
 from zeropoint.engine.ranges import Range, choose_range
 from zeropoint.engine.ranges.search import least
 from zeropoint.engine.ranges.statistics import Statistics

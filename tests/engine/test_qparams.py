@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import quant_utils
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.errors import CalibrationError, ModelError
 from zeropoint.engine.options import QuantType, WeightOptions
 from zeropoint.engine.qparams import (
@@ -21,9 +22,7 @@ from zeropoint.engine.qparams import (
     activation_grids,
     activation_qparams,
     bias_qparams,
-    dequantize,
     grow_weight_for_bias,
-    quantize,
     weight_qparams,
 )
 

@@ -7,26 +7,35 @@ is neither honoured nor refused: see `extra_values`.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from zeropoint.client.coercion import flag, number, reject_unknown
 from zeropoint.client.errors import OptionError
 from zeropoint.client.extra_values import REFUSED, is_what_is_done
 
+Part = Literal["options", "selection", "qdq"]
 Reader = Callable[[object, str], object]
 """Checks the value of a key; the second argument is the key, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """How a key is honoured: the field that it sets, and what reads its value."""
+    """How a key is honoured.
+
+    Attributes:
+        field: The field that it sets.
+        read: What reads its value.
+        part: Where the field is: in the options themselves, or in what they hold by this name.
+    """
 
     field: str
     read: Reader
+    part: Part = "options"
 
 
 _WEIGHTS: Mapping[str, _Key] = MappingProxyType(
     {
+        "MinimumRealRange": _Key("minimum_real_range", number),
         "WeightSymmetric": _Key("weight_symmetric", flag),
     }
 )
@@ -34,6 +43,7 @@ _DYNAMIC = _WEIGHTS
 _STATIC: Mapping[str, _Key] = MappingProxyType(
     {
         **_WEIGHTS,
+        "ActivationRestrictedAsymmetric": _Key("activation_restricted_asymmetric", flag),
         "ActivationSymmetric": _Key("activation_symmetric", flag),
         "CalibPercentile": _Key("percentile", number),
         "CalibTensorRangeSymmetric": _Key("calibration_range_symmetric", flag),
@@ -50,9 +60,13 @@ class Extras:
 
     Attributes:
         options: Fields of `StaticOptions` or `DynamicOptions`.
+        selection: Fields of `NodeSelection`.
+        qdq: Fields of `QdqOptions`.
     """
 
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    selection: dict[str, Any] = field(default_factory=dict)
+    qdq: dict[str, Any] = field(default_factory=dict)
 
 
 def dynamic_extras(extra: Mapping[str, Any] | None) -> Extras:
@@ -74,11 +88,11 @@ def static_extras(extra: Mapping[str, Any] | None) -> Extras:
 
 
 def _extras(extra: object, honoured: Mapping[str, _Key], mode: str) -> Extras:
-    options: dict[str, object] = {}
+    extras = Extras()
     for name, value in _checked(extra, honoured, mode).items():
         key = honoured[name]
-        options[key.field] = key.read(value, name)
-    return Extras(options)
+        getattr(extras, key.part)[key.field] = key.read(value, name)
+    return extras
 
 
 def _checked(extra: object, honoured: Mapping[str, _Key], mode: str) -> Mapping[str, Any]:

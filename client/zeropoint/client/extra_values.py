@@ -19,7 +19,6 @@ _SMOOTH = "belongs to SmoothQuant, which is not supported yet."
 
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
-        "ActivationRestrictedAsymmetric": _NOT_YET,
         "AddQDQPairToWeight": "is not supported: weights are always stored as integers.",
         "BlockSize": "is not supported yet: weights have one scale, or one for each channel.",
         "CalibMaxIntermediateOutputs": _CONSTANT_MEMORY,
@@ -34,7 +33,6 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "EnableSubgraph": "is not supported yet: nodes in subgraphs stay float.",
         "ForceQuantizeNoInputCheck": _NOT_YET,
         "MatMulConstBOnly": "is not supported: keep MatMul nodes float with nodes_to_exclude.",
-        "MinimumRealRange": _NOT_YET,
         "OpTypesToExcludeOutputQuantization": _NOT_YET,
         "QDQDisableWeightAdjustForInt32Bias": (
             "is not supported: biases that do not fit into int32 would be clipped. Leave such "

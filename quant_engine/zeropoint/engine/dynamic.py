@@ -12,11 +12,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.codes import quantize
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan
-from zeropoint.engine.qparams import quantize
 from zeropoint.engine.stored import StoredConstants
 from zeropoint.engine.weights import WeightFile
 

@@ -74,6 +74,8 @@ def derive_parameters(
             ranges[tensor.name].high,
             options.activation_type,
             symmetric=options.activations_symmetric,
+            restricted=options.activation_restricted_asymmetric,
+            minimum_real_range=options.minimum_real_range,
         )
     weights, biases, grown = _constants(graph, plan, tensors, options.weight)
     warnings = _warnings(grown)

@@ -10,12 +10,13 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.already import existing_parameters
+from zeropoint.engine.codes import quantize
 from zeropoint.engine.crossing import pair_crossings
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import average_pool_refused, clamp_bounds, constant
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant
-from zeropoint.engine.qparams import QParams, quantize
+from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.stored import StoredConstants
 from zeropoint.engine.weights import WeightFile
