@@ -9,7 +9,7 @@ import onnxruntime.quantization as ort_quantization
 import pytest
 from onnxruntime.quantization import calibrate as ort_calibrate
 
-from zeropoint.client import CalibrationMethod, OptionError, QuantFormat, QuantType
+from zeropoint.client import CalibrationMethod, NodeSelection, OptionError, QuantFormat, QuantType
 from zeropoint.client.coercion import coerce
 from zeropoint.client.extra_options import HONOURED
 from zeropoint.client.extra_values import REFUSED
@@ -73,7 +73,17 @@ def test_extra_options_that_are_honoured() -> None:
             "CalibTensorRangeSymmetric": True,
             "ActivationRestrictedAsymmetric": True,
             "MinimumRealRange": 1e-4,
+            "EnableSubgraph": False,
+            "MatMulConstBOnly": True,
+            "ForceQuantizeNoInputCheck": True,
+            "OpTypesToExcludeOutputQuantization": ["Conv", "MatMul"],
         },
+    )
+    assert options.selection == NodeSelection(
+        enable_subgraph=False,
+        matmul_const_b_only=True,
+        force_quantize_no_input_check=True,
+        op_types_to_exclude_output_quantization=("Conv", "MatMul"),
     )
     assert options.activation_restricted_asymmetric is True
     assert options.minimum_real_range == 1e-4

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from zeropoint.client.coercion import flag, number, reject_unknown
+from zeropoint.client.coercion import flag, names, number, reject_unknown
 from zeropoint.client.errors import OptionError
 from zeropoint.client.extra_values import REFUSED, is_what_is_done
 
@@ -35,6 +35,8 @@ class _Key:
 
 _WEIGHTS: Mapping[str, _Key] = MappingProxyType(
     {
+        "EnableSubgraph": _Key("enable_subgraph", flag, "selection"),
+        "MatMulConstBOnly": _Key("matmul_const_b_only", flag, "selection"),
         "MinimumRealRange": _Key("minimum_real_range", number),
         "WeightSymmetric": _Key("weight_symmetric", flag),
     }
@@ -47,6 +49,10 @@ _STATIC: Mapping[str, _Key] = MappingProxyType(
         "ActivationSymmetric": _Key("activation_symmetric", flag),
         "CalibPercentile": _Key("percentile", number),
         "CalibTensorRangeSymmetric": _Key("calibration_range_symmetric", flag),
+        "ForceQuantizeNoInputCheck": _Key("force_quantize_no_input_check", flag, "selection"),
+        "OpTypesToExcludeOutputQuantization": _Key(
+            "op_types_to_exclude_output_quantization", names, "selection"
+        ),
     }
 )
 

@@ -30,10 +30,6 @@ REFUSED: Mapping[str, str] = MappingProxyType(
             "is not needed: types are taken from the runtime, and only float32 and float16 are "
             "quantized. Drop it."
         ),
-        "EnableSubgraph": "is not supported yet: nodes in subgraphs stay float.",
-        "ForceQuantizeNoInputCheck": _NOT_YET,
-        "MatMulConstBOnly": "is not supported: keep MatMul nodes float with nodes_to_exclude.",
-        "OpTypesToExcludeOutputQuantization": _NOT_YET,
         "QDQDisableWeightAdjustForInt32Bias": (
             "is not supported: biases that do not fit into int32 would be clipped. Leave such "
             "nodes float with nodes_to_exclude; the warning WEIGHT_SCALE_GROWN names them."

@@ -157,17 +157,19 @@ def make_dynamic_plan(
     nodes: dict[str, NodeQuant] = {}
     tensors: dict[str, TensorQuant] = {}
     for node, rule in candidates.rules.items():
-        name, data = node.name or "", node.inputs[0]
+        name = node.name or ""
         weight = constant_weight(node, rule, per_channel=options.weight.per_channel)
         stored = stored_constants(node, rule, per_channel=options.weight.per_channel)
         if not rule.dynamic_data:
             nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), stored=stored)
             continue
-        read = (data.name if data is not None else None) or ""
+        inputs = (0, 1) if node.op_type == "MatMul" and weight is None else (0,)
+        read = tuple(_name(node.inputs[index]) for index in inputs)
         nodes[name] = NodeQuant(
-            node=name, inputs=(0,), tensors=(read,), weight=weight, stored=stored
+            node=name, inputs=inputs, tensors=read, weight=weight, stored=stored
         )
-        tensors[read] = TensorQuant(name=read, source=ParameterSource.DYNAMIC)
+        for tensor in read:
+            tensors[tensor] = TensorQuant(name=tensor, source=ParameterSource.DYNAMIC)
     return QuantPlan(nodes=nodes, tensors=tensors, absorbed={}, kept=candidates.kept)
 
 
@@ -199,6 +201,21 @@ def stored_constants(
     return tuple(found)
 
 
+def _name(value: ir.Value | None) -> str:
+    return (value.name if value is not None else None) or ""
+
+
+_NO_NEIGHBOUR = Kept(
+    "NO_INTEGER_NEIGHBOUR",
+    "between float neighbours, where quantization would only add conversions",
+)
+_OUTPUT_EXCLUDED = Kept(
+    "NO_INTEGER_NEIGHBOUR",
+    "its output is among OpTypesToExcludeOutputQuantization, and nothing is gained by quantizing "
+    "its inputs alone",
+)
+
+
 class _Planner:
     """Collects the entries of a plan in one walk over the graph."""
 
@@ -218,10 +235,8 @@ class _Planner:
         for node in self._candidates.rules:
             name = node.name or ""
             if name not in self._nodes and name not in self._absorbed:
-                self._kept[name] = Kept(
-                    "NO_INTEGER_NEIGHBOUR",
-                    "between float neighbours, where quantization would only add conversions",
-                )
+                excluded = node.op_type in self._candidates.float_outputs
+                self._kept[name] = _OUTPUT_EXCLUDED if excluded else _NO_NEIGHBOUR
         kept = {name: why for name, why in self._kept.items() if name not in self._absorbed}
         return QuantPlan(
             nodes=self._nodes, tensors=self._tensors, absorbed=self._absorbed, kept=kept
@@ -270,7 +285,7 @@ class _Planner:
         return ConstantInput(node=found[0].name or "", index=found[1], axis=axis)
 
     def _read(self, value: ir.Value | None) -> str:
-        name = (value.name if value is not None else None) or ""
+        name = _name(value)
         if name not in self._tensors:
             source, fixed = ParameterSource.CALIBRATED, None
             if constant(value) is not None:
@@ -304,10 +319,10 @@ class _Planner:
         return name, clamp
 
     def _inherit(self, node: ir.Node, value: ir.Value) -> None:
-        data, name = node.inputs[0], value.name or ""
+        name = _name(value)
         self._tensors[name] = TensorQuant(
             name=name,
             source=ParameterSource.INHERITED,
-            inherited_from=(data.name if data is not None else None) or "",
+            inherited_from=_name(node.inputs[0]),
             everywhere=True,
         )
