@@ -9,7 +9,14 @@ import onnxruntime.quantization as ort_quantization
 import pytest
 from onnxruntime.quantization import calibrate as ort_calibrate
 
-from zeropoint.client import CalibrationMethod, NodeSelection, OptionError, QuantFormat, QuantType
+from zeropoint.client import (
+    CalibrationMethod,
+    NodeSelection,
+    OptionError,
+    QdqOptions,
+    QuantFormat,
+    QuantType,
+)
 from zeropoint.client.coercion import coerce
 from zeropoint.client.extra_options import HONOURED
 from zeropoint.client.extra_values import REFUSED
@@ -77,7 +84,14 @@ def test_extra_options_that_are_honoured() -> None:
             "MatMulConstBOnly": True,
             "ForceQuantizeNoInputCheck": True,
             "OpTypesToExcludeOutputQuantization": ["Conv", "MatMul"],
+            "QuantizeBias": False,
+            "AddQDQPairToWeight": True,
+            "DedicatedQDQPair": True,
+            "UseQDQContribOps": True,
         },
+    )
+    assert options.qdq == QdqOptions(
+        quantize_bias=False, add_pair_to_weight=True, dedicated_pair=True, use_contrib_ops=True
     )
     assert options.selection == NodeSelection(
         enable_subgraph=False,

@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 from support.engine import dynamic, quantize, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches, residual
+from support.unverified import quantize_unverified
 
 from zeropoint.engine import DynamicOptions, NodeSelection, OptionError
 
@@ -29,7 +30,7 @@ def attention_like() -> GraphBuilder:
 @pytest.mark.parametrize("only", [None, False, True])
 def test_static_products_of_computed_tensors(tmp_path: Path, only: bool | None) -> None:
     options = static(selection=NodeSelection(matmul_const_b_only=only))
-    result = quantize(attention_like().save(tmp_path), ROWS, options, tmp_path / "job")
+    result = quantize_unverified(attention_like().save(tmp_path), ROWS, options, tmp_path / "job")
     assert result.states()["constant"] == "quantized"
     assert result.states()["computed"] == ("WEIGHT_NOT_CONSTANT" if only else "quantized")
 
@@ -70,7 +71,9 @@ def test_bodies_can_be_left_float(tmp_path: Path, options: type) -> None:
     states = {}
     for enabled in (True, False):
         chosen = options(selection=NodeSelection(enable_subgraph=enabled))
-        states[enabled] = quantize(source, batches, chosen, tmp_path / f"{enabled}").states()
+        states[enabled] = quantize_unverified(
+            source, batches, chosen, tmp_path / f"{enabled}"
+        ).states()
     bodies = ("conv_then_branch_y", "conv_else_branch_y")
     assert [states[True][name] for name in bodies] == ["quantized"] * 2
     assert [states[False][name] for name in bodies] == ["NOT_SELECTED"] * 2
@@ -87,10 +90,10 @@ def test_nodes_that_move_values_are_quantized_where_asked_for(tmp_path: Path) ->
     b.output("u")
     b.output("y")
     source = b.save(tmp_path)
-    plain = quantize(source, ROWS, static(), tmp_path / "plain")
+    plain = quantize_unverified(source, ROWS, static(), tmp_path / "plain")
     assert plain.states()["moves"] == "NO_INTEGER_NEIGHBOUR"
     forced = static(selection=NodeSelection(force_quantize_no_input_check=True))
-    result = quantize(source, ROWS, forced, tmp_path / "forced")
+    result = quantize_unverified(source, ROWS, forced, tmp_path / "forced")
     assert result.states()["moves"] == "quantized"
     parameters = {tensor.name: tensor.scale for tensor in result.report.plan.tensors}
     assert parameters["t"] == parameters["s"]
@@ -120,7 +123,7 @@ def test_outputs_of_operator_types_stay_float(
 ) -> None:
     source = residual().save(tmp_path)
     options = static(selection=float_outputs(*op_types))
-    result = quantize(source, IMAGES, options, tmp_path / "job")
+    result = quantize_unverified(source, IMAGES, options, tmp_path / "job")
     tensors = result.report.plan.tensors
     assert {t.name for t in tensors if ":" not in t.name and t.name != "y"} == quantized_at
     assert sqnr_db(run(source, IMAGES[0])[0], run(result.path, IMAGES[0])[0]) > 25
@@ -129,7 +132,7 @@ def test_outputs_of_operator_types_stay_float(
 def test_a_named_node_reads_integers_and_gives_floats(tmp_path: Path) -> None:
     source = residual().save(tmp_path)
     options = static(selection=float_outputs("Add", named=("Conv", "Add")))
-    result = quantize(source, IMAGES, options, tmp_path / "job")
+    result = quantize_unverified(source, IMAGES, options, tmp_path / "job")
     assert result.states()["add_sum"] == "quantized"
     assert "sum" not in {tensor.name for tensor in result.report.plan.tensors}
     producers = {node.output[0]: node.op_type for node in result.model.graph.node}
@@ -145,7 +148,7 @@ def test_a_float_bias_behind_a_product_keeps_its_output_float(tmp_path: Path) ->
     b.output("y")
     for op_type in ("MatMul", "Add"):
         options = static(selection=float_outputs(op_type))
-        result = quantize(b.save(tmp_path), ROWS, options, tmp_path / op_type)
+        result = quantize_unverified(b.save(tmp_path), ROWS, options, tmp_path / op_type)
         states = result.states()
         assert set(states.values()) == {"quantized"}
 
@@ -153,7 +156,7 @@ def test_a_float_bias_behind_a_product_keeps_its_output_float(tmp_path: Path) ->
 def test_unknown_operator_types_are_refused(tmp_path: Path) -> None:
     options = static(selection=float_outputs("Convv"))
     with pytest.raises(OptionError, match="did you mean 'Conv") as caught:
-        quantize(residual().save(tmp_path), IMAGES, options, tmp_path / "job")
+        quantize_unverified(residual().save(tmp_path), IMAGES, options, tmp_path / "job")
     assert caught.value.reason == "OP_TYPE_UNKNOWN"
 
 

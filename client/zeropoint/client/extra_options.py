@@ -45,14 +45,18 @@ _DYNAMIC = _WEIGHTS
 _STATIC: Mapping[str, _Key] = MappingProxyType(
     {
         **_WEIGHTS,
+        "AddQDQPairToWeight": _Key("add_pair_to_weight", flag, "qdq"),
         "ActivationRestrictedAsymmetric": _Key("activation_restricted_asymmetric", flag),
         "ActivationSymmetric": _Key("activation_symmetric", flag),
         "CalibPercentile": _Key("percentile", number),
         "CalibTensorRangeSymmetric": _Key("calibration_range_symmetric", flag),
+        "DedicatedQDQPair": _Key("dedicated_pair", flag, "qdq"),
         "ForceQuantizeNoInputCheck": _Key("force_quantize_no_input_check", flag, "selection"),
         "OpTypesToExcludeOutputQuantization": _Key(
             "op_types_to_exclude_output_quantization", names, "selection"
         ),
+        "QuantizeBias": _Key("quantize_bias", flag, "qdq"),
+        "UseQDQContribOps": _Key("use_contrib_ops", flag, "qdq"),
     }
 )
 

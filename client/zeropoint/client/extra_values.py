@@ -19,13 +19,11 @@ _SMOOTH = "belongs to SmoothQuant, which is not supported yet."
 
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
-        "AddQDQPairToWeight": "is not supported: weights are always stored as integers.",
         "BlockSize": "is not supported yet: weights have one scale, or one for each channel.",
         "CalibMaxIntermediateOutputs": _CONSTANT_MEMORY,
         "CalibMovingAverage": _ORDER_FREE,
         "CalibMovingAverageConstant": _ORDER_FREE,
         "CalibStridedMinMax": _CONSTANT_MEMORY,
-        "DedicatedQDQPair": "is not supported: one pair serves all consumers of a tensor.",
         "DefaultTensorType": (
             "is not needed: types are taken from the runtime, and only float32 and float16 are "
             "quantized. Drop it."
@@ -43,12 +41,10 @@ REFUSED: Mapping[str, str] = MappingProxyType(
             "per_channel=True takes by itself: 0 for Conv, 1 for MatMul and ConvTranspose. "
             "Integer kernels take scales along no other."
         ),
-        "QuantizeBias": _NOT_YET,
         "SmoothQuant": _NOT_YET,
         "SmoothQuantAlpha": _SMOOTH,
         "SmoothQuantFolding": _SMOOTH,
         "TensorQuantOverrides": _NOT_YET,
-        "UseQDQContribOps": "is not needed: domain and opset are chosen for the model. Drop it.",
         "averaging_constant": _ORDER_FREE,
         "extra.Sigmoid.nnapi": "belongs to the QOperator format, which is not supported yet.",
         "max_intermediate_outputs": _CONSTANT_MEMORY,

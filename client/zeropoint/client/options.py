@@ -57,7 +57,7 @@ class NodeSelection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QdqOptions:
-    """How Q/DQ pairs are written; the numbers are the same.
+    """How Q/DQ pairs are written; codes, scales and zero points are the same.
 
     Attributes:
         quantize_bias: Store biases as int32 instead of as floats; None: yes.

@@ -98,7 +98,7 @@ def _tensors(
             )
             for number, where in enumerate(node.stored)
         )
-        if node.bias is not None:
+        if node.bias is not None and not node.bias.stays_float:
             entries.append(
                 _constant_tensor(
                     f"{name}:bias",

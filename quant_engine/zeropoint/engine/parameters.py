@@ -151,7 +151,8 @@ def _constants(
             # With scales of their own only channels that hardly matter beside their bias grow.
             grown.append(name)
         weights[name] = fitted
-        biases[name] = bias_qparams(activation, fitted)
+        if not quant.bias.stays_float:
+            biases[name] = bias_qparams(activation, fitted)
     return weights, biases, grown
 
 

@@ -28,12 +28,15 @@ class ConstantInput:
         axis: Axis of per-channel scales; None for one scale.
         rows: Whether the constant is taken as a matrix, all axes but the last as one: a scale for
             each gate of each direction.
+        stays_float: Whether it is a bias that is left to runtimes to quantize; the weight's scale
+            is then still large enough for it.
     """
 
     node: str
     index: int
     axis: int | None = None
     rows: bool = False
+    stays_float: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class NodeQuant:
         inputs: Indices of the inputs that are read through Q/DQ with a tensor's parameters.
         tensors: Names of these tensors, in the same order.
         weight: The weight, where there is one.
-        bias: The bias that becomes int32, where there is one.
+        bias: The constant bias, where there is one: it becomes int32, or is left to runtimes.
         stored: Constants that are stored as integers and computed with as floats.
         output: The tensor at which the output is quantized; None where it stays float. Behind
             a clamp where one follows.
@@ -269,6 +272,7 @@ class _Planner:
         if weight is None:
             return None
         axis = None if weight.axis is None else 0
+        stays_float = not self._options.qdq.quantize_bias
         if rule.bias is not None:
             bias = node.inputs[rule.bias] if len(node.inputs) > rule.bias else None
             if bias is None:
@@ -276,13 +280,17 @@ class _Planner:
             array = constant(bias)
             if rule.role is Role.FLOAT and (array is None or array.ndim > 1):
                 return None
-            return ConstantInput(node=node.name or "", index=rule.bias, axis=axis)
+            return ConstantInput(
+                node=node.name or "", index=rule.bias, axis=axis, stays_float=stays_float
+            )
         found = bias_add(node) if node.op_type == "MatMul" else None
         if found is None:
             return None
         if found[0] in self._candidates.rules:
             self._absorbed[found[0].name or ""] = node.name or ""
-        return ConstantInput(node=found[0].name or "", index=found[1], axis=axis)
+        return ConstantInput(
+            node=found[0].name or "", index=found[1], axis=axis, stays_float=stays_float
+        )
 
     def _read(self, value: ir.Value | None) -> str:
         name = _name(value)
