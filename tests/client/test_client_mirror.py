@@ -115,6 +115,10 @@ def test_reports_are_json_and_text() -> None:
                 "CalibPercentile": 99.5,
                 "WeightSymmetric": False,
                 "MinimumRealRange": 1e-4,
+                "TensorQuantOverrides": {
+                    "x": [{"scale": 0.1, "zero_point": 3}],
+                    "w": [{"axis": 0, "rmin": -1, "rmax": 1}, {"rmin": -2, "rmax": 2}],
+                },
             },
             min_sqnr_db=0.0,
             strict=True,

@@ -5,6 +5,7 @@ import re
 from enum import Enum
 from typing import Any
 
+import numpy as np
 import onnxruntime.quantization as ort_quantization
 import pytest
 from onnxruntime.quantization import calibrate as ort_calibrate
@@ -16,6 +17,7 @@ from zeropoint.client import (
     QdqOptions,
     QuantFormat,
     QuantType,
+    TensorQuantOverride,
 )
 from zeropoint.client.coercion import coerce
 from zeropoint.client.extra_options import HONOURED
@@ -248,3 +250,59 @@ def test_lists_and_none_mean_what_they_mean_in_onnxruntime() -> None:
     options = dynamic_options(op_types_to_quantize=["MatMul"], nodes_to_exclude=None)
     assert options.selection.op_types_to_quantize == ("MatMul",)
     assert options.selection.nodes_to_exclude == ()
+
+
+# Overrides of tensors
+
+
+def overrides(value: object) -> tuple[TensorQuantOverride, ...]:
+    extra = {"TensorQuantOverrides": value}
+    found = static_options(extra_options=extra).tensor_quant_overrides
+    assert dynamic_options(extra_options=extra).tensor_quant_overrides == found
+    return found
+
+
+def test_overrides_as_onnxruntime_has_them() -> None:
+    assert overrides(
+        {
+            "x": [{"scale": np.array(0.5, np.float32), "zero_point": np.array([3], np.uint8)}],
+            "r": [{"quant_type": ort_quantization.QuantType.QInt8, "rmin": -1, "rmax": 1.5}],
+            "w": [
+                {"axis": 0, "symmetric": True, "rmin": -1.0, "rmax": 1.0},
+                {"symmetric": True, "rmin": -2.0, "rmax": 2.0},
+            ],
+            "unused": [{}],
+            "empty": [],
+        }
+    ) == (
+        TensorQuantOverride(tensor_name="x", scale=(0.5,), zero_point=(3,)),
+        TensorQuantOverride(tensor_name="r", quant_type=QuantType.QInt8, rmin=(-1.0,), rmax=(1.5,)),
+        TensorQuantOverride(
+            tensor_name="w", axis=0, symmetric=True, rmin=(-1.0, -2.0), rmax=(1.0, 2.0)
+        ),
+    )
+    assert overrides({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (["x"], "must be a dict of lists"),
+        ({1: [{}]}, "1 is no name of a tensor"),
+        ({"x": {"scale": 1.0}}, "'x' must have a list of dicts"),
+        ({"x": [1]}, "'x' must have a list of dicts"),
+        ({"x": [{"scales": 1.0}]}, "did you mean scale"),
+        ({"x": [{"convert": {"quant_type": "QUInt8"}}]}, "convert is not supported"),
+        ({"x": [{"quant_type": "QUInt16"}]}, "QUInt16 is not supported yet"),
+        ({"x": [{"scale": [1.0, 2.0]}]}, "scale must be a number"),
+        ({"x": [{"zero_point": 0.5}]}, "must be a whole number"),
+        ({"x": [{"symmetric": 1}]}, "symmetric must be True or False"),
+        ({"x": [{}, {"rmin": 1.0}]}, "need an axis in the first dict"),
+        ({"x": [{"axis": 0}, {"symmetric": True}]}, "symmetric must be the same"),
+        ({"x": [{"axis": 0}, {"axis": 1}]}, "axis must be the same"),
+        ({"x": [{"axis": 0, "rmin": 1.0}, {}]}, "rmin must be given for all channels"),
+    ],
+)
+def test_malformed_overrides_are_refused(value: object, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        overrides(value)

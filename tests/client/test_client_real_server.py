@@ -133,6 +133,10 @@ def test_no_usable_batch_says_why(model: Path, output: Path) -> None:
     [
         ({"nodes_to_exclude": ["conv_c22"]}, "NODE_UNKNOWN"),
         ({"op_types_to_quantize": ["Convv"]}, "OP_TYPE_UNKNOWN"),
+        (
+            {"extra_options": {"TensorQuantOverrides": {"c11": [{"symmetric": True}]}}},
+            "TENSOR_UNKNOWN",
+        ),
         ({"activation_type": "QInt8", "weight_type": "QUInt8"}, "OPTION_CONFLICT"),
         ({"calibrate_method": "Percentile", "extra_options": {"CalibPercentile": 10.0}}, None),
     ],

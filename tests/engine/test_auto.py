@@ -14,9 +14,10 @@ from support.engine import Array, Feeds, quantize, run, sqnr_db, static
 
 from zeropoint.engine import ParameterSource
 from zeropoint.engine.codes import dequantize
-from zeropoint.engine.options import CalibrationMethod, QuantType, StaticOptions, WeightOptions
+from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
 from zeropoint.engine.qparams import activation_qparams
 from zeropoint.engine.ranges import Range, choose_range
+from zeropoint.engine.tensor_override import QuantType
 
 INT8 = WeightOptions(quant_type=QuantType.QINT8)
 OPTIONS = st.builds(

@@ -13,7 +13,7 @@ from support.engine import Feeds, quantize
 from support.graphs import Array, GraphBuilder, normal_batches
 from support.unverified import quantize_unverified
 
-from zeropoint.engine import QuantType, StaticOptions, WeightOptions
+from zeropoint.engine import QuantType, StaticOptions, TensorQuantOverride, WeightOptions
 
 BATCHES = normal_batches({"x": (2, 3, 16, 16)})
 TYPES = {
@@ -138,3 +138,34 @@ def test_restricted_zero_points(tmp_path: Path) -> None:
     for name in ("x", "r1", "y"):
         np.testing.assert_allclose(ours[f"{name}_scale"], other_tool[f"{name}_scale"], rtol=1e-5)
         np.testing.assert_array_equal(ours[f"{name}_zero_point"], other_tool[f"{name}_zero_point"])
+
+
+def test_overrides_of_tensors(tmp_path: Path) -> None:
+    source = convolutions().save(tmp_path)
+    mine = (
+        TensorQuantOverride(tensor_name="x", scale=(0.05,), zero_point=(100,)),
+        TensorQuantOverride(tensor_name="r1", rmin=(-0.5,), rmax=(3.0,)),
+        TensorQuantOverride(tensor_name="y", symmetric=True),
+        TensorQuantOverride(tensor_name="c1_w", axis=0, quant_type=QuantType.QUINT8),
+        TensorQuantOverride(tensor_name="y_w", rmin=(-1.0,), rmax=(0.5,), symmetric=False),
+    )
+    options = StaticOptions(
+        weight=WeightOptions(quant_type=QuantType.QINT8), tensor_quant_overrides=mine
+    )
+    ours = constants(quantize_unverified(source, BATCHES, options, tmp_path / "job").path)
+    overrides = {
+        "x": [{"scale": np.array(0.05, np.float32), "zero_point": np.array(100, np.uint8)}],
+        "r1": [{"rmin": np.float32(-0.5), "rmax": np.float32(3.0)}],
+        "y": [{"symmetric": True}],
+        "c1_w": [{"axis": 0, "quant_type": TYPES[QuantType.QUINT8]}],
+        "y_w": [{"rmin": -1.0, "rmax": 0.5, "symmetric": False}],
+    }
+    other_tool = theirs(source, tmp_path, {"TensorQuantOverrides": overrides})
+    assert ours["c1_w_quantized"].dtype == np.uint8
+    for name in ("x", "r1", "c1_w", "y_w"):
+        for part in ("scale", "zero_point"):
+            np.testing.assert_array_equal(ours[f"{name}_{part}"], other_tool[f"{name}_{part}"])
+    for name in ("c1_w_quantized", "y_w_quantized"):
+        np.testing.assert_array_equal(ours[name], other_tool[name])
+    assert ours["y_zero_point"] == other_tool["y_zero_point"] == 128
+    np.testing.assert_allclose(ours["y_scale"], other_tool["y_scale"], rtol=1e-5)

@@ -16,7 +16,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.errors import CalibrationError, ModelError
-from zeropoint.engine.options import QuantType, WeightOptions
+from zeropoint.engine.options import WeightOptions
 from zeropoint.engine.qparams import (
     QParams,
     activation_grids,
@@ -25,6 +25,7 @@ from zeropoint.engine.qparams import (
     grow_weight_for_bias,
     weight_qparams,
 )
+from zeropoint.engine.tensor_override import QuantType
 
 QUANT_TYPES = st.sampled_from(list(QuantType))
 ONNX_TYPE = {

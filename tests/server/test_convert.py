@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from zeropoint import v1
-from zeropoint.engine import errors, options
+from zeropoint.engine import errors, options, tensor_override
 from zeropoint.engine import report as told
 from zeropoint.server.convert import options as options_of
 from zeropoint.server.convert import report, tensors
@@ -32,6 +32,21 @@ static_selections = st.builds(
     force_quantize_no_input_check=st.booleans(),
     op_types_to_exclude_output_quantization=st.lists(names, max_size=2).map(tuple),
 )
+rests = [
+    {"scale": (0.5, 0.25), "zero_point": (7, 7)},
+    {"symmetric": True, "rmin": (-1.0, -2.0), "rmax": (1.0, 2.0)},
+    {"reduce_range": False},
+]
+overrides = st.builds(
+    lambda name, quant_type, axis, rest: tensor_override.TensorQuantOverride(
+        tensor_name=name, quant_type=quant_type, axis=axis, **rest
+    ),
+    names,
+    st.sampled_from([None, *tensor_override.QuantType]),
+    st.sampled_from([-1, 0]),
+    st.sampled_from(rests),
+)
+several_overrides = st.lists(overrides, max_size=2, unique_by=lambda one: one.tensor_name)
 least_ranges = st.floats(0, 1)
 qdqs = st.builds(
     options.QdqOptions,
@@ -44,7 +59,7 @@ verifies = st.builds(options.VerifyOptions, min_sqnr_db=finite, strict=st.boolea
 def weights(draw: st.DrawFn) -> options.WeightOptions:
     per_channel = draw(st.booleans())
     return options.WeightOptions(
-        quant_type=draw(st.sampled_from(options.QuantType)),
+        quant_type=draw(st.sampled_from(tensor_override.QuantType)),
         per_channel=per_channel,
         reduce_range=draw(st.booleans()),
         minimum_real_range=draw(least_ranges),
@@ -55,7 +70,11 @@ def weights(draw: st.DrawFn) -> options.WeightOptions:
 @st.composite
 def statics(draw: st.DrawFn) -> options.StaticOptions:
     weight = draw(weights())
-    types = list(options.QuantType) if weight.quant_type.signed else [options.QuantType.QUINT8]
+    types = (
+        list(tensor_override.QuantType)
+        if weight.quant_type.signed
+        else [tensor_override.QuantType.QUINT8]
+    )
     quant_type = draw(st.sampled_from(types))
     restricted = draw(st.booleans()) and not quant_type.signed
     return options.StaticOptions(
@@ -69,6 +88,7 @@ def statics(draw: st.DrawFn) -> options.StaticOptions:
         percentile=draw(st.floats(50, 100, exclude_min=True)),
         calibration_range_symmetric=draw(st.booleans()),
         qdq=draw(qdqs),
+        tensor_quant_overrides=tuple(draw(several_overrides)),
         verify=draw(verifies),
     )
 

@@ -32,6 +32,7 @@ from zeropoint.client.options import (
     QuantFormat,
     QuantType,
     StaticOptions,
+    TensorQuantOverride,
 )
 from zeropoint.client.progress import Convergence, Phase, Progress, ProgressCallback
 from zeropoint.client.report import Inspection, Report, ServerInfo
@@ -64,6 +65,7 @@ __all__ = [
     "ServerError",
     "ServerInfo",
     "StaticOptions",
+    "TensorQuantOverride",
     "UnavailableError",
     "WorkerError",
     "ZeropointError",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from zeropoint.client.coercion import flag, names, number, reject_unknown
 from zeropoint.client.errors import OptionError
 from zeropoint.client.extra_values import REFUSED, is_what_is_done
+from zeropoint.client.overrides import tensor_quant_overrides
 
 Part = Literal["options", "selection", "qdq"]
 Reader = Callable[[object, str], object]
@@ -38,6 +39,7 @@ _WEIGHTS: Mapping[str, _Key] = MappingProxyType(
         "EnableSubgraph": _Key("enable_subgraph", flag, "selection"),
         "MatMulConstBOnly": _Key("matmul_const_b_only", flag, "selection"),
         "MinimumRealRange": _Key("minimum_real_range", number),
+        "TensorQuantOverrides": _Key("tensor_quant_overrides", tensor_quant_overrides),
         "WeightSymmetric": _Key("weight_symmetric", flag),
     }
 )

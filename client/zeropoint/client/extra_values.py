@@ -44,7 +44,6 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "SmoothQuant": _NOT_YET,
         "SmoothQuantAlpha": _SMOOTH,
         "SmoothQuantFolding": _SMOOTH,
-        "TensorQuantOverrides": _NOT_YET,
         "averaging_constant": _ORDER_FREE,
         "extra.Sigmoid.nnapi": "belongs to the QOperator format, which is not supported yet.",
         "max_intermediate_outputs": _CONSTANT_MEMORY,
@@ -110,7 +109,6 @@ _DONE: Mapping[str, Callable[[object], bool]] = MappingProxyType(
         "OpTypesToExcludeOutputQuantization": _is_empty,
         "QDQKeepRemovableActivations": lambda value: isinstance(value, bool),
         "QDQOpTypePerChannelSupportToAxis": _is_output_channels,
-        "TensorQuantOverrides": _is_empty,
         "max_intermediate_outputs": _is_count,
     }
 )

@@ -73,6 +73,33 @@ class QdqOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TensorQuantOverride:
+    """How one tensor is quantized; what is None or empty is as for all others.
+
+    Attributes:
+        tensor_name: An activation, or a constant, by its name in the model.
+        quant_type: Integer type.
+        symmetric: Range symmetric around zero.
+        reduce_range: Codes in 7 bits; weights only.
+        axis: Axis of a weight's scales; without one, the weight has one scale.
+        scale: The scale, or one for each channel.
+        zero_point: The zero point, or one for each channel, all of them the same.
+        rmin: Lower end of the range, or one for each channel.
+        rmax: Upper end of the range, or one for each channel.
+    """
+
+    tensor_name: str
+    quant_type: QuantType | None = None
+    symmetric: bool | None = None
+    reduce_range: bool | None = None
+    axis: int | None = None
+    scale: tuple[float, ...] = ()
+    zero_point: tuple[int, ...] = ()
+    rmin: tuple[float, ...] = ()
+    rmax: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StaticOptions:
     """Options of static quantization. None leaves the choice to the server.
 
@@ -92,6 +119,7 @@ class StaticOptions:
         qdq: How Q/DQ pairs are written.
         minimum_real_range: Ranges of activations and weights are at least this wide.
         activation_restricted_asymmetric: Zero points of uint8 activations are 0 or 128 only.
+        tensor_quant_overrides: What is otherwise for single tensors.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
         strict: Refuse a result below that floor instead.
     """
@@ -110,6 +138,7 @@ class StaticOptions:
     qdq: QdqOptions = QdqOptions()
     minimum_real_range: float = 0.0
     activation_restricted_asymmetric: bool = False
+    tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     min_sqnr_db: float | None = None
     strict: bool = False
 
@@ -124,6 +153,7 @@ class DynamicOptions:
     reduce_range: bool = False
     weight_symmetric: bool | None = None
     minimum_real_range: float = 0.0
+    tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     min_sqnr_db: float | None = None
     strict: bool = False
 

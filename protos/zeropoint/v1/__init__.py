@@ -39,6 +39,7 @@ from zeropoint.v1.options_pb2 import (
     QuantFormat,
     QuantType,
     StaticOptions,
+    TensorQuantOverride,
 )
 from zeropoint.v1.quantization_service_pb2 import (
     Capabilities,
@@ -201,6 +202,7 @@ __all__ = [
     "StaticStart",
     "TensorHeader",
     "TensorPlan",
+    "TensorQuantOverride",
     "TensorShape",
     "TensorSpec",
     "VERIFICATION_STATE_COMPARED",

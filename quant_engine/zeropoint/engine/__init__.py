@@ -39,7 +39,6 @@ from zeropoint.engine.options import (
     Options,
     QdqOptions,
     QuantFormat,
-    QuantType,
     StaticOptions,
     VerifyOptions,
     WeightOptions,
@@ -70,6 +69,7 @@ from zeropoint.engine.report import (
     Versions,
     Warning,
 )
+from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
 
 __all__ = [
     # Jobs
@@ -93,6 +93,7 @@ __all__ = [
     "QuantFormat",
     "QuantType",
     "StaticOptions",
+    "TensorQuantOverride",
     "VerifyOptions",
     "WeightOptions",
     # Reports

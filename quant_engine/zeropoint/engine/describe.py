@@ -11,7 +11,7 @@ from zeropoint.engine.kept import Kept
 from zeropoint.engine.load import LoadedModel
 from zeropoint.engine.options import Options, StaticOptions
 from zeropoint.engine.parameters import Parameters
-from zeropoint.engine.plan import QuantPlan
+from zeropoint.engine.plan import ConstantInput, QuantPlan, TensorQuant
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import (
@@ -82,7 +82,7 @@ def _tensors(
             entries.append(
                 _constant_tensor(
                     f"{name}:weight",
-                    node.weight.axis,
+                    node.weight,
                     ParameterSource.WEIGHT,
                     options,
                     parameters.weights.get(name) if parameters else None,
@@ -91,7 +91,7 @@ def _tensors(
         entries.extend(
             _constant_tensor(
                 f"{name}:{('weight', 'recurrence')[number]}",
-                where.axis,
+                where,
                 ParameterSource.WEIGHT,
                 options,
                 parameters.stored.get((name, where.index)) if parameters else None,
@@ -102,7 +102,7 @@ def _tensors(
             entries.append(
                 _constant_tensor(
                     f"{name}:bias",
-                    node.bias.axis,
+                    node.bias,
                     ParameterSource.BIAS,
                     options,
                     parameters.biases.get(name) if parameters else None,
@@ -117,7 +117,9 @@ def _activation(
     tensor = plan.tensors[name]
     found = parameters.ranges.get(name) if parameters else None
     qparams = parameters.tensors.get(name) if parameters else None
-    static = options if isinstance(options, StaticOptions) else None
+    static = (
+        options.of(_root(tensor, plan).override) if isinstance(options, StaticOptions) else None
+    )
     signed = static is not None and static.activation_type.signed
     calibrated = tensor.source is ParameterSource.CALIBRATED
     return TensorPlan(
@@ -136,20 +138,28 @@ def _activation(
     )
 
 
+def _root(tensor: TensorQuant, plan: QuantPlan) -> TensorQuant:
+    """Return the tensor that has the parameters of this one."""
+    while tensor.source is ParameterSource.INHERITED:
+        tensor = plan.tensors[tensor.inherited_from]
+    return tensor
+
+
 def _constant_tensor(
     name: str,
-    axis: int | None,
+    where: ConstantInput,
     source: ParameterSource,
     options: Options,
     qparams: QParams | None,
 ) -> TensorPlan:
-    integers = ir.DataType.INT8 if options.weight.quant_type.signed else ir.DataType.UINT8
+    weight = options.weight.of(where.override)
+    integers = ir.DataType.INT8 if weight.quant_type.signed else ir.DataType.UINT8
     bias = source is ParameterSource.BIAS
     return TensorPlan(
         name=name,
         element_type=int(ir.DataType.INT32 if bias else integers),
-        axis=axis,
-        symmetric=bias or options.weight.is_symmetric,
+        axis=where.axis,
+        symmetric=bias or weight.is_symmetric,
         source=source,
         scale=_single(qparams.scale) if qparams else None,
         zero_point=_single(qparams.zero_point) if qparams else None,

@@ -7,18 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from zeropoint.engine.errors import OptionError
-
-
-class QuantType(StrEnum):
-    """Integer type of quantized values."""
-
-    QINT8 = "QInt8"
-    QUINT8 = "QUInt8"
-
-    @property
-    def signed(self) -> bool:
-        """Whether negative codes exist."""
-        return self is QuantType.QINT8
+from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride, check_names
 
 
 class QuantFormat(StrEnum):
@@ -107,6 +96,24 @@ class WeightOptions:
             return self.quant_type.signed or self.per_channel
         return self.symmetric
 
+    def of(self, override: TensorQuantOverride | None) -> "WeightOptions":
+        """Return the options of one weight."""
+        if override is None:
+            return self
+        default = self.symmetric if override.axis is None else None
+        reduced = self.reduce_range if override.reduce_range is None else override.reduce_range
+        return WeightOptions(
+            quant_type=override.quant_type or self.quant_type,
+            per_channel=override.axis is not None,
+            reduce_range=reduced,
+            symmetric=_first_of(override.symmetric, default),
+            minimum_real_range=self.minimum_real_range,
+        )
+
+
+def _first_of(chosen: bool | None, default: bool | None) -> bool | None:
+    return default if chosen is None else chosen
+
 
 def check_minimum_range(width: float) -> None:
     """Refuse what is no least width of a range.
@@ -180,6 +187,7 @@ class StaticOptions:
         percentile: Percentage of values inside the range, for Percentile, above 50 to 100.
         calibration_range_symmetric: Choose ranges of the form (-t, t), whatever the type.
         qdq: How Q/DQ pairs are written.
+        tensor_quant_overrides: What is otherwise for single tensors.
         verify: How the result is judged.
     """
 
@@ -194,6 +202,7 @@ class StaticOptions:
     percentile: float = 99.999
     calibration_range_symmetric: bool = False
     qdq: QdqOptions = field(default_factory=QdqOptions)
+    tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     verify: VerifyOptions = field(default_factory=VerifyOptions)
 
     def __post_init__(self) -> None:
@@ -201,9 +210,11 @@ class StaticOptions:
 
         Raises:
             OptionError: a percentile outside (50, 100], int8 activations with uint8 weights, a
-                least range that is none, or restricted zero points of what is not asymmetric uint8.
+                least range that is none, restricted zero points of what is not asymmetric uint8,
+                or two overrides for one tensor.
         """
         check_minimum_range(self.minimum_real_range)
+        check_names(self.tensor_quant_overrides)
         if not 50.0 < self.percentile <= 100.0:
             raise OptionError(
                 "OPTION_INVALID",
@@ -235,6 +246,22 @@ class StaticOptions:
             return self.activation_type.signed
         return self.activation_symmetric
 
+    def of(self, override: TensorQuantOverride | None) -> "StaticOptions":
+        """Return the options that hold for one activation; those of weights do not."""
+        if override is None:
+            return self
+        quant_type = override.quant_type or self.activation_type
+        symmetric = _first_of(override.symmetric, self.activation_symmetric)
+        asymmetric = not quant_type.signed and not symmetric
+        return dataclasses.replace(
+            self,
+            tensor_quant_overrides=(),
+            activation_type=quant_type,
+            activation_symmetric=symmetric,
+            activation_restricted_asymmetric=self.activation_restricted_asymmetric and asymmetric,
+            weight=dataclasses.replace(self.weight, quant_type=QuantType.QINT8),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DynamicOptions:
@@ -243,19 +270,23 @@ class DynamicOptions:
     Attributes:
         selection: Which nodes.
         weight: How weights become integers.
+        tensor_quant_overrides: What is otherwise for single weights.
         verify: How the result is judged.
     """
 
     selection: NodeSelection = field(default_factory=NodeSelection)
     weight: WeightOptions = field(default_factory=WeightOptions)
+    tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     verify: VerifyOptions = field(default_factory=VerifyOptions)
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning where nothing is quantized between nodes.
 
         Raises:
-            OptionError: an option of the selection is for static quantization only.
+            OptionError: an option of the selection is for static quantization only, or there are
+                two overrides for one tensor.
         """
+        check_names(self.tensor_quant_overrides)
         for option in ("force_quantize_no_input_check", "op_types_to_exclude_output_quantization"):
             if getattr(self.selection, option):
                 raise OptionError(

@@ -12,10 +12,11 @@ from zeropoint.engine.flow import IntegerFlow, bias_add, integer_flow
 from zeropoint.engine.kept import Kept
 from zeropoint.engine.names import NodeName
 from zeropoint.engine.ops import OpRule, Role, constant
-from zeropoint.engine.options import DynamicOptions, StaticOptions
+from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.selection import Candidates, select
+from zeropoint.engine.tensor_override import TensorQuantOverride
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class ConstantInput:
         axis: Axis of per-channel scales; None for one scale.
         rows: Whether the constant is taken as a matrix, all axes but the last as one: a scale for
             each gate of each direction.
+        override: What the user wants of it, where that is something of its own.
         stays_float: Whether it is a bias that is left to runtimes to quantize; the weight's scale
             is then still large enough for it.
     """
@@ -36,6 +38,7 @@ class ConstantInput:
     index: int
     axis: int | None = None
     rows: bool = False
+    override: TensorQuantOverride | None = None
     stays_float: bool = False
 
 
@@ -73,7 +76,8 @@ class TensorQuant:
         name: Name in the prepared model.
         source: CALIBRATED, INHERITED, FIXED, or WEIGHT for a constant operand.
         inherited_from: The tensor that has the parameters, for INHERITED.
-        fixed: Range of the tensor, for FIXED.
+        fixed: Range of the tensor, for FIXED; None where `override` has its scale.
+        override: What the user wants of it, where that is something of its own.
         everywhere: Whether all consumers read the quantized values (its producer has no float
             output), or quantized nodes only.
     """
@@ -82,6 +86,7 @@ class TensorQuant:
     source: ParameterSource
     inherited_from: str = ""
     fixed: tuple[float, float] | None = None
+    override: TensorQuantOverride | None = None
     everywhere: bool = False
 
 
@@ -159,10 +164,11 @@ def make_dynamic_plan(
     )
     nodes: dict[str, NodeQuant] = {}
     tensors: dict[str, TensorQuant] = {}
+    overrides = overrides_by_name(options)
     for node, rule in candidates.rules.items():
         name = node.name or ""
-        weight = constant_weight(node, rule, per_channel=options.weight.per_channel)
-        stored = stored_constants(node, rule, per_channel=options.weight.per_channel)
+        weight = constant_weight(node, rule, overrides, per_channel=options.weight.per_channel)
+        stored = stored_constants(node, rule, overrides, per_channel=options.weight.per_channel)
         if not rule.dynamic_data:
             nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), stored=stored)
             continue
@@ -176,19 +182,31 @@ def make_dynamic_plan(
     return QuantPlan(nodes=nodes, tensors=tensors, absorbed={}, kept=candidates.kept)
 
 
-def constant_weight(node: ir.Node, rule: OpRule, *, per_channel: bool) -> ConstantInput | None:
+Overrides = Mapping[str, TensorQuantOverride]
+"""What the user wants of single tensors, by name."""
+
+
+def overrides_by_name(options: Options) -> Overrides:
+    """Return the overrides of the options."""
+    return {override.tensor_name: override for override in options.tensor_quant_overrides}
+
+
+def constant_weight(
+    node: ir.Node, rule: OpRule, overrides: Overrides, *, per_channel: bool
+) -> ConstantInput | None:
     """Return the weight of a node and its axis; None where the node has no constant one."""
     value = node.inputs[rule.weight] if rule.weight is not None else None
     if rule.weight is None or value is None or constant(value) is None:
         return None
-    axis = None
-    if per_channel and rule.weight_axis is not None and value.shape is not None:
+    axis, override = None, overrides.get(_name(value))
+    wanted = per_channel if override is None else override.axis is not None
+    if wanted and rule.weight_axis is not None and value.shape is not None:
         axis = rule.weight_axis(node, len(value.shape))
-    return ConstantInput(node=node.name or "", index=rule.weight, axis=axis)
+    return ConstantInput(node=node.name or "", index=rule.weight, axis=axis, override=override)
 
 
 def stored_constants(
-    node: ir.Node, rule: OpRule, *, per_channel: bool
+    node: ir.Node, rule: OpRule, overrides: Overrides, *, per_channel: bool
 ) -> tuple[ConstantInput, ...]:
     """Return the constants of a node that are stored as integers, with their axes."""
     found = []
@@ -196,10 +214,17 @@ def stored_constants(
         array = constant(node.inputs[index])
         assert array is not None, node.name
         assert rule.stored_axes is not None, node.op_type
-        axes = rule.stored_axes(node, array.shape, per_channel=per_channel)
-        axis = axes[0] if axes else None
+        override = overrides.get(_name(node.inputs[index]))
+        wanted = per_channel if override is None else override.axis is not None
+        axes = rule.stored_axes(node, array.shape, per_channel=wanted)
         found.append(
-            ConstantInput(node=node.name or "", index=index, axis=axis, rows=len(axes) > 1)
+            ConstantInput(
+                node=node.name or "",
+                index=index,
+                axis=axes[0] if axes else None,
+                rows=len(axes) > 1,
+                override=override,
+            )
         )
     return tuple(found)
 
@@ -230,6 +255,7 @@ class _Planner:
         self._tensors: dict[str, TensorQuant] = {}
         self._absorbed: dict[str, str] = {}
         self._kept: dict[str, Kept] = dict(candidates.kept)
+        self._overrides = overrides_by_name(options)
 
     def plan(self) -> QuantPlan:
         for node, rule in self._candidates.rules.items():
@@ -247,7 +273,8 @@ class _Planner:
 
     def _add(self, node: ir.Node, rule: OpRule) -> None:
         name = node.name or ""
-        weight = constant_weight(node, rule, per_channel=self._options.weight.per_channel)
+        per_channel = self._options.weight.per_channel
+        weight = constant_weight(node, rule, self._overrides, per_channel=per_channel)
         inputs = tuple(
             index
             for index in rule.activation_inputs(node)
@@ -261,7 +288,7 @@ class _Planner:
             tensors=tensors,
             weight=weight,
             bias=self._bias(node, rule, weight),
-            stored=stored_constants(node, rule, per_channel=self._options.weight.per_channel),
+            stored=stored_constants(node, rule, self._overrides, per_channel=per_channel),
             output=output,
             clamp=clamp,
         )
@@ -295,13 +322,35 @@ class _Planner:
     def _read(self, value: ir.Value | None) -> str:
         name = _name(value)
         if name not in self._tensors:
-            source, fixed = ParameterSource.CALIBRATED, None
-            if constant(value) is not None:
-                source = ParameterSource.WEIGHT
-            elif (existing := existing_parameters(value)) is not None:
-                source, fixed = ParameterSource.FIXED, existing_range(existing)
-            self._tensors[name] = TensorQuant(name=name, source=source, fixed=fixed)
+            if (existing := existing_parameters(value)) is not None:
+                self._tensors[name] = TensorQuant(
+                    name=name, source=ParameterSource.FIXED, fixed=existing_range(existing)
+                )
+            elif constant(value) is not None:
+                self._tensors[name] = TensorQuant(
+                    name=name,
+                    source=ParameterSource.WEIGHT,
+                    override=self._overrides.get(name),
+                )
+            else:
+                self._tensors[name] = self._own_parameters(name)
         return name
+
+    def _own_parameters(
+        self, name: str, fixed: tuple[float, float] | None = None, *, everywhere: bool = False
+    ) -> TensorQuant:
+        """Return a tensor with parameters that no other has, by the range that its node fixes."""
+        override = self._overrides.get(name)
+        if override is not None and override.settled:
+            fixed = override.range
+        given = fixed is not None or (override is not None and override.settled)
+        return TensorQuant(
+            name=name,
+            source=ParameterSource.FIXED if given else ParameterSource.CALIBRATED,
+            fixed=fixed,
+            override=override,
+            everywhere=everywhere,
+        )
 
     def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
         points = self._flow.points.get(node)
@@ -322,8 +371,7 @@ class _Planner:
             self._inherit(node, point)
             return name, clamp
         fixed = rule.fixed_output if clamp is None else None
-        source = ParameterSource.CALIBRATED if fixed is None else ParameterSource.FIXED
-        self._tensors[name] = TensorQuant(name=name, source=source, fixed=fixed, everywhere=True)
+        self._tensors[name] = self._own_parameters(name, fixed, everywhere=True)
         return name, clamp
 
     def _inherit(self, node: ir.Node, value: ir.Value) -> None:

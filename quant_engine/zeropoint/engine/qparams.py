@@ -22,7 +22,8 @@ import onnx_ir as ir
 from numpy.typing import DTypeLike, NDArray
 
 from zeropoint.engine.errors import CalibrationError, ModelError
-from zeropoint.engine.options import QuantType, WeightOptions
+from zeropoint.engine.options import WeightOptions
+from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
 
 _BIAS_HEADROOM = 1.0001  # the rounding of a float32 scale must not undo the growth
 
@@ -198,6 +199,7 @@ def weight_qparams(
     axis: int | None,
     *,
     name: str = "weight",
+    override: TensorQuantOverride | None = None,
 ) -> QParams:
     """Choose scales and zero points for a constant.
 
@@ -207,6 +209,7 @@ def weight_qparams(
             this tensor has channels is said by `axis`.
         axis: Axis of the channels, negative from the end; None for one scale.
         name: Name of the tensor, for the error.
+        override: Scales, or ends of ranges, that are given; `options` has the rest of it.
 
     Returns:
         Parameters in the weight's own float type: 0-d, or 1-d of `weight.shape[axis]` entries.
@@ -215,7 +218,11 @@ def weight_qparams(
         ModelError: MODEL_UNSUPPORTED, the weight has NaN or infinities.
     """
     axis = None if axis is None else axis % weight.ndim
+    if override is not None and override.scale:
+        return given_qparams(override, options.quant_type, axis, weight.dtype)
     bottom, top = _extremes(weight, axis)
+    if override is not None:
+        bottom, top = _given_ends(bottom, top, override)
     if not (np.isfinite(bottom).all() and np.isfinite(top).all()):
         raise ModelError(
             "MODEL_UNSUPPORTED",
@@ -235,6 +242,26 @@ def weight_qparams(
         axis,
         limits if options.reduce_range else None,
     )
+
+
+def given_qparams(
+    override: TensorQuantOverride,
+    quant_type: QuantType,
+    axis: int | None = None,
+    scale_type: DTypeLike = np.float32,
+) -> QParams:
+    """Return the scale and zero point that an override has.
+
+    Args:
+        override: With a scale.
+        quant_type: Integer type.
+        axis: Axis of the channels; None for one scale.
+        scale_type: Type of the scale.
+    """
+    shape = () if axis is None else (-1,)
+    scale = np.array(override.scale, scale_type).reshape(shape)
+    zero_point = np.array(override.zero_point, _code_dtype(quant_type)).reshape(shape)
+    return QParams(scale, zero_point, axis)
 
 
 def bias_qparams(input: QParams, weight: QParams) -> QParams:  # noqa: A002 - the field's term
@@ -365,6 +392,17 @@ def _extremes(
     bottom = np.asarray(np.min(weight, axis=others, initial=zero))
     top = np.asarray(np.max(weight, axis=others, initial=zero))
     return bottom, top
+
+
+def _given_ends(
+    bottom: NDArray[np.floating], top: NDArray[np.floating], override: TensorQuantOverride
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return extremes with those replaced that an override has; zero is included."""
+    low, high = (
+        np.array(given, bottom.dtype).reshape(bottom.shape) if given else found
+        for given, found in ((override.rmin, bottom), (override.rmax, top))
+    )
+    return np.asarray(np.minimum(low, 0)), np.asarray(np.maximum(high, 0))
 
 
 def _not_below(exact: NDArray[np.float64], stored: np.dtype[np.floating]) -> NDArray[np.floating]:

@@ -11,13 +11,14 @@ from zeropoint.engine.options import (
     CalibrationMethod,
     DynamicOptions,
     NodeSelection,
+    Options,
     QdqOptions,
     QuantFormat,
-    QuantType,
     StaticOptions,
     VerifyOptions,
     WeightOptions,
 )
+from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
 
 _Member = TypeVar("_Member", bound=StrEnum)
 
@@ -61,6 +62,7 @@ def static_options(message: v1.StaticOptions) -> StaticOptions:
         weight=_weight(message),
         calibration_range_symmetric=message.calibration_range_symmetric,
         qdq=_qdq(message.qdq),
+        tensor_quant_overrides=_overrides(message),
         verify=_verify(message),
         **_present(given),
     )
@@ -75,6 +77,7 @@ def dynamic_options(message: v1.DynamicOptions) -> DynamicOptions:
     return DynamicOptions(
         selection=_selection(message.selection),
         weight=_weight(message),
+        tensor_quant_overrides=_overrides(message),
         verify=_verify(message),
     )
 
@@ -96,6 +99,7 @@ def static_message(options: StaticOptions) -> v1.StaticOptions:
         activation_restricted_asymmetric=options.activation_restricted_asymmetric,
         minimum_real_range=options.minimum_real_range,
         qdq=_qdq_message(options.qdq),
+        tensor_quant_overrides=_override_messages(options),
         min_sqnr_db=options.verify.min_sqnr_db,
         strict=options.verify.strict,
     )
@@ -110,6 +114,7 @@ def dynamic_message(options: DynamicOptions) -> v1.DynamicOptions:
         reduce_range=options.weight.reduce_range,
         weight_symmetric=options.weight.is_symmetric,
         minimum_real_range=options.weight.minimum_real_range,
+        tensor_quant_overrides=_override_messages(options),
         min_sqnr_db=options.verify.min_sqnr_db,
         strict=options.verify.strict,
     )
@@ -160,6 +165,44 @@ def _qdq_message(qdq: QdqOptions) -> v1.QdqOptions:
         dedicated_pair=qdq.dedicated_pair,
         use_contrib_ops=qdq.use_contrib_ops,
     )
+
+
+def _overrides(message: v1.StaticOptions | v1.DynamicOptions) -> tuple[TensorQuantOverride, ...]:
+    return tuple(
+        TensorQuantOverride(
+            tensor_name=one.tensor_name,
+            quant_type=_chosen(QUANT_TYPES, one.quant_type, "tensor_quant_overrides.quant_type"),
+            symmetric=_optional(one, "symmetric"),
+            reduce_range=_optional(one, "reduce_range"),
+            axis=_optional(one, "axis"),
+            scale=tuple(one.scale),
+            zero_point=tuple(one.zero_point),
+            rmin=tuple(one.rmin),
+            rmax=tuple(one.rmax),
+        )
+        for one in message.tensor_quant_overrides
+    )
+
+
+def _override_messages(options: Options) -> list[v1.TensorQuantOverride]:
+    return [
+        v1.TensorQuantOverride(
+            tensor_name=one.tensor_name,
+            scale=one.scale,
+            zero_point=one.zero_point,
+            rmin=one.rmin,
+            rmax=one.rmax,
+            **_present(
+                {
+                    "quant_type": None if one.quant_type is None else QUANT_TYPES[one.quant_type],
+                    "symmetric": one.symmetric,
+                    "reduce_range": one.reduce_range,
+                    "axis": one.axis,
+                }
+            ),
+        )
+        for one in options.tensor_quant_overrides
+    ]
 
 
 def _weight(message: v1.StaticOptions | v1.DynamicOptions) -> WeightOptions:
