@@ -3,6 +3,7 @@
 import inspect
 import re
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,11 @@ def test_every_extra_option_of_onnxruntime_is_known() -> None:
         keys = set(re.findall(r"^ +([A-Za-z0-9.]+) = ", text, re.MULTILINE))
         assert len(keys) > 3, "the docstring no longer lists keys"
         assert keys <= known
+
+
+def test_the_document_has_every_key() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "extra-options.md").read_text()
+    assert {*HONOURED, *REFUSED} <= set(re.findall(r"`([A-Za-z0-9._]+)`", text))
 
 
 @pytest.mark.parametrize(
