@@ -135,7 +135,8 @@ class _Choice:
 
     def forces(self, node: ir.Node, rule: OpRule, origins: tuple[str, ...]) -> bool:
         """Whether a node is quantized whatever is around it."""
-        latent = rule.role is Role.SHARE or node.op_type == "Where"
+        computed = (constant(node.inputs[i]) is None for i in rule.activation_inputs(node))
+        latent = (rule.role is Role.SHARE or node.op_type == "Where") and any(computed)
         named = node.op_type in self.op_types or bool(
             self.included and self.included.intersection(origins)
         )
