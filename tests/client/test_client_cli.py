@@ -84,9 +84,28 @@ def test_static(folder: Path, server: str, script: Script) -> None:
         calibrate_method=v1.CALIBRATION_METHOD_PERCENTILE,
         percentile=99.9,
         calibration_range_symmetric=True,
+        qdq=v1.QdqOptions(),
         min_sqnr_db=20,
         strict=True,
     )
+
+
+def test_extra_options(folder: Path, server: str, script: Script) -> None:
+    overrides = '{"x": [{"scale": 0.5, "zero_point": 3}]}'
+    pairs = ["QuantizeBias=false", "DedicatedQDQPair=True", "MinimumRealRange=1e-4"]
+    pairs += ['OpTypesToExcludeOutputQuantization=["Conv"]', f"TensorQuantOverrides={overrides}"]
+    given = [argument for pair in pairs for argument in ("--extra-option", pair)]
+    for command in (["quantize", "static", "m.onnx", "o.onnx", "--data", "data.npz"], ["inspect"]):
+        model = [] if len(command) > 1 else ["m.onnx"]
+        result = run(*command, *model, *given, "--server", server)
+        assert result.exit_code == 0, result.output
+    sent = script.seen[0].start.options
+    assert sent.qdq == v1.QdqOptions(quantize_bias=False, dedicated_pair=True)
+    assert sent.minimum_real_range == 1e-4
+    assert sent.selection.op_types_to_exclude_output_quantization == ["Conv"]
+    assert list(sent.tensor_quant_overrides) == [
+        v1.TensorQuantOverride(tensor_name="x", scale=[0.5], zero_point=[3])
+    ]
 
 
 def test_dynamic_as_json(
@@ -157,6 +176,9 @@ def test_every_class_of_errors_has_its_exit_code() -> None:
     }
 
 
+SYMMETRIC = ("m.onnx", "o.onnx", "--data", "data.npz", "--weight-symmetric")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -168,6 +190,18 @@ def test_every_class_of_errors_has_its_exit_code() -> None:
         (["m.onnx", "o.onnx", "--data", ".", "--batch-size", "2"], 2, "--batch-size"),
         (["m.onnx", "o.onnx", "--data", "empty"], 4, "neither .npy nor .npz"),
         (["m.onnx", "o.onnx", "--data", "data.npz", "--percentile", "9"], 2, "Percentile"),
+        (["m.onnx", "o.onnx", "--data", "data.npz", "--extra-option", "Bias"], 2, "KEY=VALUE"),
+        (["m.onnx", "o.onnx", "--data", "data.npz", "--extra-option", "A=b"], 2, "no extra option"),
+        (
+            ["m.onnx", "o.onnx", "--data", "data.npz", "--extra-option", "QuantizeBias=no"],
+            2,
+            "QuantizeBias must be True or False",
+        ),
+        (
+            [*SYMMETRIC, "--extra-option", "WeightSymmetric=true"],
+            2,
+            "WeightSymmetric is given twice",
+        ),
         (["none.onnx", "o.onnx", "--data", "data.npz"], 3, "none.onnx"),
         (["m.onnx", "m.onnx", "--data", "data.npz"], 2, "choose another"),
         (["m.onnx", "no/o.onnx", "--data", "data.npz"], 2, "no/o.onnx"),

@@ -111,7 +111,15 @@ def test_reports_are_json_and_text() -> None:
             per_channel=True,
             nodes_to_exclude=["a", "b*"],
             calibrate_method="Percentile",
-            extra_options={"CalibPercentile": 99.5, "WeightSymmetric": False},
+            extra_options={
+                "CalibPercentile": 99.5,
+                "WeightSymmetric": False,
+                "MinimumRealRange": 1e-4,
+                "TensorQuantOverrides": {
+                    "x": [{"scale": 0.1, "zero_point": 3}],
+                    "w": [{"axis": 0, "rmin": -1, "rmax": 1}, {"rmin": -2, "rmax": 2}],
+                },
+            },
             min_sqnr_db=0.0,
             strict=True,
         ),

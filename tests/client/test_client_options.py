@@ -3,15 +3,26 @@
 import inspect
 import re
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime.quantization as ort_quantization
 import pytest
 from onnxruntime.quantization import calibrate as ort_calibrate
 
-from zeropoint.client import CalibrationMethod, OptionError, QuantFormat, QuantType
+from zeropoint.client import (
+    CalibrationMethod,
+    NodeSelection,
+    OptionError,
+    QdqOptions,
+    QuantFormat,
+    QuantType,
+    TensorQuantOverride,
+)
 from zeropoint.client.coercion import coerce
-from zeropoint.client.extra_options import _REFUSED
+from zeropoint.client.extra_options import HONOURED
+from zeropoint.client.extra_values import REFUSED
 from zeropoint.client.keywords import dynamic_options, options_for, static_options
 
 
@@ -70,34 +81,90 @@ def test_extra_options_that_are_honoured() -> None:
             "WeightSymmetric": False,
             "CalibPercentile": 99.9,
             "CalibTensorRangeSymmetric": True,
+            "ActivationRestrictedAsymmetric": True,
+            "MinimumRealRange": 1e-4,
+            "EnableSubgraph": False,
+            "MatMulConstBOnly": True,
+            "ForceQuantizeNoInputCheck": True,
+            "OpTypesToExcludeOutputQuantization": ["Conv", "MatMul"],
+            "QuantizeBias": False,
+            "AddQDQPairToWeight": True,
+            "DedicatedQDQPair": True,
+            "UseQDQContribOps": True,
         },
     )
+    assert options.qdq == QdqOptions(
+        quantize_bias=False, add_pair_to_weight=True, dedicated_pair=True, use_contrib_ops=True
+    )
+    assert options.selection == NodeSelection(
+        enable_subgraph=False,
+        matmul_const_b_only=True,
+        force_quantize_no_input_check=True,
+        op_types_to_exclude_output_quantization=("Conv", "MatMul"),
+    )
+    assert options.activation_restricted_asymmetric is True
+    assert options.minimum_real_range == 1e-4
     assert options.activation_symmetric is True
     assert options.weight_symmetric is False
     assert options.percentile == 99.9
     assert options.calibration_range_symmetric is True
 
 
-@pytest.mark.parametrize("key", sorted(_REFUSED))
+@pytest.mark.parametrize("key", sorted(REFUSED))
 def test_extra_options_that_are_refused(key: str) -> None:
-    with pytest.raises(OptionError, match=f"extra option {key} ") as caught:
-        static_options(extra_options={key: True})
+    with pytest.raises(OptionError, match=f"extra option {re.escape(key)} ") as caught:
+        static_options(extra_options={key: "something else"})
     assert caught.value.metadata == {"option": key}
 
 
+# Values of keys that ask for what is done anyway: defaults of 1.32, and what has no effect.
+WHAT_IS_DONE: dict[str, list[object]] = {
+    "BlockSize": [0],
+    "CalibMaxIntermediateOutputs": [1, 64],
+    "CalibMovingAverage": [False],
+    "CalibMovingAverageConstant": [0.01],
+    "CalibStridedMinMax": [1, 10],
+    "DefaultTensorType": [1],
+    "QDQDisableWeightAdjustForInt32Bias": [False],
+    "QDQKeepRemovableActivations": [False, True],
+    "QDQOpTypePerChannelSupportToAxis": [{}, {"MatMul": 1}, {"Conv": 0, "MatMul": -1}],
+    "SmoothQuant": [False],
+    "SmoothQuantAlpha": [0.5],
+    "SmoothQuantFolding": [True],
+    "extra.Sigmoid.nnapi": [False],
+}
+
+
 @pytest.mark.parametrize(
-    ("key", "reason"),
+    ("key", "value"), [(key, value) for key, values in WHAT_IS_DONE.items() for value in values]
+)
+def test_what_is_done_anyway_is_accepted(key: str, value: object) -> None:
+    assert static_options(extra_options={key: value}) == static_options()
+    assert dynamic_options(extra_options={key: value}) == dynamic_options()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
     [
-        ("CalibMovingAverage", "depend on the order of batches"),
-        ("CalibStridedMinMax", "memory does not grow"),
-        ("num_bins", "bins are those of the statistics"),
-        ("num_quantized_bins", "levels are those of the integer type"),
+        ("BlockSize", 32, "one scale"),
+        ("CalibMovingAverage", True, "depend on the order of batches"),
+        ("CalibMovingAverageConstant", 0.1, "depend on the order of batches"),
+        ("CalibStridedMinMax", True, "memory does not grow"),
+        ("CalibMaxIntermediateOutputs", 0, "memory does not grow"),
+        ("DefaultTensorType", 10, "taken from the runtime"),
+        ("QDQDisableWeightAdjustForInt32Bias", True, "would be clipped"),
+        ("QDQKeepRemovableActivations", 1, "must be True or False"),
+        ("QDQOpTypePerChannelSupportToAxis", {"MatMul": 0}, "axis of output channels"),
+        ("QDQOpTypePerChannelSupportToAxis", {"LayerNormalization": 0}, "axis of output channels"),
+        ("SmoothQuant", True, "not supported yet"),
+        ("SmoothQuantAlpha", 0.7, "belongs to SmoothQuant"),
+        ("num_bins", 128, "bins are those of the statistics"),
+        ("num_quantized_bins", 128, "levels are those of the integer type"),
     ],
 )
-def test_calibration_options_are_refused_with_the_reason(key: str, reason: str) -> None:
-    for method in CalibrationMethod:
-        with pytest.raises(OptionError, match=rf"{key} .*{reason}"):
-            static_options(calibrate_method=method, extra_options={key: 1})
+def test_other_values_are_refused_with_the_reason(key: str, value: object, reason: str) -> None:
+    with pytest.raises(OptionError, match=rf"{key} .*{reason}"):
+        static_options(extra_options={key: value})
 
 
 @pytest.mark.parametrize(
@@ -120,13 +187,17 @@ def test_symmetric_ranges_go_with_every_method(method: CalibrationMethod) -> Non
 
 def test_every_extra_option_of_onnxruntime_is_known() -> None:
     """Keys as the two docstrings of onnxruntime.quantization list them."""
-    known = {*_REFUSED, "ActivationSymmetric", "WeightSymmetric"}
-    known |= {"CalibPercentile", "CalibTensorRangeSymmetric"}
+    known = HONOURED | set(REFUSED)
     for function in (ort_quantization.quantize_static, ort_quantization.quantize_dynamic):
         text = (function.__doc__ or "").partition("extra_options:")[2]
         keys = set(re.findall(r"^ +([A-Za-z0-9.]+) = ", text, re.MULTILINE))
         assert len(keys) > 3, "the docstring no longer lists keys"
         assert keys <= known
+
+
+def test_the_document_has_every_key() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "extra-options.md").read_text()
+    assert {*HONOURED, *REFUSED} <= set(re.findall(r"`([A-Za-z0-9._]+)`", text))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +213,7 @@ def test_every_parameter_of_a_calibrator_is_known(calibrator: type) -> None:
     """`create_calibrator` takes them by these names in its own extra_options."""
     arguments = {"model_path", "op_types_to_calibrate", "augmented_model_path", "method"}
     parameters = set(inspect.signature(calibrator).parameters) - arguments
-    assert parameters - {"use_external_data_format"} <= set(_REFUSED)
+    assert parameters - {"use_external_data_format"} <= set(REFUSED)
 
 
 def test_unknown_names_get_a_suggestion() -> None:
@@ -174,6 +245,7 @@ def test_what_would_be_ignored_or_misread_is_refused(keywords: Any) -> None:
 def test_static_options_are_refused_for_dynamic_quantization() -> None:
     with pytest.raises(OptionError, match="ActivationSymmetric has no meaning in dynamic"):
         dynamic_options(extra_options={"ActivationSymmetric": True})
+    assert dynamic_options(extra_options={"ActivationSymmetric": False}) == dynamic_options()
     with pytest.raises(OptionError, match="no option 'activation_type'"):
         options_for("dynamic", {"activation_type": "QInt8"})
     with pytest.raises(OptionError, match="mode"):
@@ -184,3 +256,59 @@ def test_lists_and_none_mean_what_they_mean_in_onnxruntime() -> None:
     options = dynamic_options(op_types_to_quantize=["MatMul"], nodes_to_exclude=None)
     assert options.selection.op_types_to_quantize == ("MatMul",)
     assert options.selection.nodes_to_exclude == ()
+
+
+# Overrides of tensors
+
+
+def overrides(value: object) -> tuple[TensorQuantOverride, ...]:
+    extra = {"TensorQuantOverrides": value}
+    found = static_options(extra_options=extra).tensor_quant_overrides
+    assert dynamic_options(extra_options=extra).tensor_quant_overrides == found
+    return found
+
+
+def test_overrides_as_onnxruntime_has_them() -> None:
+    assert overrides(
+        {
+            "x": [{"scale": np.array(0.5, np.float32), "zero_point": np.array([3], np.uint8)}],
+            "r": [{"quant_type": ort_quantization.QuantType.QInt8, "rmin": -1, "rmax": 1.5}],
+            "w": [
+                {"axis": 0, "symmetric": True, "rmin": -1.0, "rmax": 1.0},
+                {"symmetric": True, "rmin": -2.0, "rmax": 2.0},
+            ],
+            "unused": [{}],
+            "empty": [],
+        }
+    ) == (
+        TensorQuantOverride(tensor_name="x", scale=(0.5,), zero_point=(3,)),
+        TensorQuantOverride(tensor_name="r", quant_type=QuantType.QInt8, rmin=(-1.0,), rmax=(1.5,)),
+        TensorQuantOverride(
+            tensor_name="w", axis=0, symmetric=True, rmin=(-1.0, -2.0), rmax=(1.0, 2.0)
+        ),
+    )
+    assert overrides({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (["x"], "must be a dict of lists"),
+        ({1: [{}]}, "1 is no name of a tensor"),
+        ({"x": {"scale": 1.0}}, "'x' must have a list of dicts"),
+        ({"x": [1]}, "'x' must have a list of dicts"),
+        ({"x": [{"scales": 1.0}]}, "did you mean scale"),
+        ({"x": [{"convert": {"quant_type": "QUInt8"}}]}, "convert is not supported"),
+        ({"x": [{"quant_type": "QUInt16"}]}, "QUInt16 is not supported yet"),
+        ({"x": [{"scale": [1.0, 2.0]}]}, "scale must be a number"),
+        ({"x": [{"zero_point": 0.5}]}, "must be a whole number"),
+        ({"x": [{"symmetric": 1}]}, "symmetric must be True or False"),
+        ({"x": [{}, {"rmin": 1.0}]}, "need an axis in the first dict"),
+        ({"x": [{"axis": 0}, {"symmetric": True}]}, "symmetric must be the same"),
+        ({"x": [{"axis": 0}, {"axis": 1}]}, "axis must be the same"),
+        ({"x": [{"axis": 0, "rmin": 1.0}, {}]}, "rmin must be given for all channels"),
+    ],
+)
+def test_malformed_overrides_are_refused(value: object, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        overrides(value)

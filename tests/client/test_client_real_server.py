@@ -21,9 +21,11 @@ from zeropoint.client import (
     OptionError,
     Phase,
     Progress,
+    QdqOptions,
     QualityError,
     QuantizationClient,
     QuantType,
+    StaticOptions,
     embedded,
     errors,
     inspect,
@@ -128,11 +130,36 @@ def test_no_usable_batch_says_why(model: Path, output: Path) -> None:
     assert caught.value.__notes__[0].startswith("Batch 1 was rejected: ")
 
 
+def test_extra_options_reach_the_engine(model: Path, output: Path) -> None:
+    extra = {
+        "QuantizeBias": False,
+        "DedicatedQDQPair": True,
+        "MinimumRealRange": 1e-4,
+        "OpTypesToExcludeOutputQuantization": ["Add"],
+        "TensorQuantOverrides": {"x": [{"scale": 0.05, "zero_point": 128}]},
+    }
+    result = quantize_static(model, output, BATCHES, extra_options=extra, weight_type="QInt8")
+    written = onnx.load(output).graph.initializer
+    assert onnx.TensorProto.INT32 not in {tensor.data_type for tensor in written}
+    [x] = [tensor for tensor in result.report.plan.tensors if tensor.name == "x"]
+    assert x.scale == np.float32(0.05)
+    chosen = result.report.options
+    assert isinstance(chosen, StaticOptions)
+    assert chosen.qdq == QdqOptions(quantize_bias=False, dedicated_pair=True)
+    assert chosen.selection.op_types_to_exclude_output_quantization == ("Add",)
+    assert chosen.minimum_real_range == 1e-4
+    assert chosen.tensor_quant_overrides[0].zero_point == (128,)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"nodes_to_exclude": ["conv_c22"]}, "NODE_UNKNOWN"),
         ({"op_types_to_quantize": ["Convv"]}, "OP_TYPE_UNKNOWN"),
+        (
+            {"extra_options": {"TensorQuantOverrides": {"c11": [{"symmetric": True}]}}},
+            "TENSOR_UNKNOWN",
+        ),
         ({"activation_type": "QInt8", "weight_type": "QUInt8"}, "OPTION_CONFLICT"),
         ({"calibrate_method": "Percentile", "extra_options": {"CalibPercentile": 10.0}}, None),
     ],

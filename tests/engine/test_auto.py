@@ -13,9 +13,11 @@ from support.distributions import NAMED, VALUES, Values, named, sketch_of
 from support.engine import Array, Feeds, quantize, run, sqnr_db, static
 
 from zeropoint.engine import ParameterSource
-from zeropoint.engine.options import CalibrationMethod, QuantType, StaticOptions, WeightOptions
-from zeropoint.engine.qparams import activation_qparams, dequantize
+from zeropoint.engine.codes import dequantize
+from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
+from zeropoint.engine.qparams import activation_qparams
 from zeropoint.engine.ranges import Range, choose_range
+from zeropoint.engine.tensor_override import QuantType
 
 INT8 = WeightOptions(quant_type=QuantType.QINT8)
 OPTIONS = st.builds(

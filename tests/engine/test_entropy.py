@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
 from support.distributions import NAMED, Values, named, sketch_of
 
-from zeropoint.engine.options import CalibrationMethod, QuantType, StaticOptions, WeightOptions
+from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
 from zeropoint.engine.qparams import activation_grids
 from zeropoint.engine.ranges import Range, choose_range
+from zeropoint.engine.tensor_override import QuantType
 from zeropoint.sketch import Sketch
 
 INT8 = WeightOptions(quant_type=QuantType.QINT8)

@@ -7,17 +7,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.distributions import NAMED, VALUES, Values, named, sketch_of
 
-from zeropoint.engine.options import CalibrationMethod, QuantType, StaticOptions, WeightOptions
-from zeropoint.engine.qparams import (
-    CodeGrids,
-    activation_grids,
-    activation_qparams,
-    dequantize,
-    quantize,
-)
+from zeropoint.engine.codes import dequantize, quantize
+from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
+from zeropoint.engine.qparams import CodeGrids, activation_grids, activation_qparams
 from zeropoint.engine.ranges import Range, choose_range
 from zeropoint.engine.ranges.search import least
 from zeropoint.engine.ranges.statistics import Statistics
+from zeropoint.engine.tensor_override import QuantType
 
 INT8 = WeightOptions(quant_type=QuantType.QINT8)
 OPTIONS = st.builds(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,8 +11,9 @@ from onnx import numpy_helper
 from onnxruntime import quantization as ort_quantization
 from support.engine import Feeds, quantize
 from support.graphs import Array, GraphBuilder, normal_batches
+from support.unverified import quantize_unverified
 
-from zeropoint.engine import QuantType, StaticOptions, WeightOptions
+from zeropoint.engine import QuantType, StaticOptions, TensorQuantOverride, WeightOptions
 
 BATCHES = normal_batches({"x": (2, 3, 16, 16)})
 TYPES = {
@@ -36,6 +38,16 @@ def convolutions() -> GraphBuilder:
     b.conv("r1", "y", 8, 4)
     b.output("y", ["N", 4, 16, 16])
     return b
+
+
+def theirs(source: Path, folder: Path, extra: dict[str, Any], **options: Any) -> dict[str, Array]:
+    """Constants of what 1.32 makes, by default with int8 weights and uint8 activations."""
+    types = {"activation_type": TYPES[QuantType.QUINT8], "weight_type": TYPES[QuantType.QINT8]}
+    path = folder / "theirs.onnx"
+    ort_quantization.quantize_static(
+        source, path, Reader(), extra_options=extra, **(types | options)
+    )
+    return constants(path)
 
 
 def constants(path: Path) -> dict[str, Array]:
@@ -69,26 +81,91 @@ def test_scales_zero_points_and_codes(
         ),
     )
     ours = constants(quantize(source, BATCHES, options, tmp_path / "job").path)
-    ort_quantization.quantize_static(
+    other_tool = theirs(
         source,
-        tmp_path / "theirs.onnx",
-        Reader(),
+        tmp_path,
+        {"ActivationSymmetric": symmetric},
         activation_type=TYPES[activation_type],
         weight_type=TYPES[weight_type],
         per_channel=per_channel,
         reduce_range=reduce_range,
-        extra_options={"ActivationSymmetric": symmetric},
     )
-    theirs = constants(tmp_path / "theirs.onnx")
     for weight in ("c1_w", "y_w"):
         for part in ("scale", "zero_point", "quantized"):
-            mine, other = ours[f"{weight}_{part}"], theirs[f"{weight}_{part}"]
+            mine, other = ours[f"{weight}_{part}"], other_tool[f"{weight}_{part}"]
             if reduce_range and weight_type is QuantType.QUINT8:
                 # There 7-bit codes can reach 128.
                 other = np.minimum(other, 127) if part == "quantized" else other
             np.testing.assert_array_equal(mine, other)
     # Calibration runs optimized here and unoptimized there, so the last bits may differ.
-    np.testing.assert_array_equal(ours["x_scale"], theirs["x_scale"])
+    np.testing.assert_array_equal(ours["x_scale"], other_tool["x_scale"])
     for tensor in ("x", "r1", "y"):
-        np.testing.assert_allclose(ours[f"{tensor}_scale"], theirs[f"{tensor}_scale"], rtol=1e-5)
-        np.testing.assert_array_equal(ours[f"{tensor}_zero_point"], theirs[f"{tensor}_zero_point"])
+        np.testing.assert_allclose(
+            ours[f"{tensor}_scale"], other_tool[f"{tensor}_scale"], rtol=1e-5
+        )
+        np.testing.assert_array_equal(
+            ours[f"{tensor}_zero_point"], other_tool[f"{tensor}_zero_point"]
+        )
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_least_ranges(tmp_path: Path, per_channel: bool) -> None:
+    """Six is wider than the ranges of the weights, and of what comes behind the Relu."""
+    source = convolutions().save(tmp_path)
+    weight = WeightOptions(
+        quant_type=QuantType.QINT8, per_channel=per_channel, minimum_real_range=6.0
+    )
+    options = StaticOptions(weight=weight, minimum_real_range=6.0)
+    ours = constants(quantize_unverified(source, BATCHES, options, tmp_path / "job").path)
+    other_tool = theirs(source, tmp_path, {"MinimumRealRange": 6.0}, per_channel=per_channel)
+    plain = theirs(source, tmp_path, {}, per_channel=per_channel)
+    assert (other_tool["c1_w_scale"] > plain["c1_w_scale"]).all()
+    assert other_tool["r1_scale"] > plain["r1_scale"]
+    for name in ("c1_w", "y_w", "x", "r1"):
+        for part in ("scale", "zero_point"):
+            np.testing.assert_array_equal(ours[f"{name}_{part}"], other_tool[f"{name}_{part}"])
+
+
+def test_restricted_zero_points(tmp_path: Path) -> None:
+    source = convolutions().save(tmp_path)
+    options = StaticOptions(
+        activation_restricted_asymmetric=True, weight=WeightOptions(quant_type=QuantType.QINT8)
+    )
+    ours = constants(quantize_unverified(source, BATCHES, options, tmp_path / "job").path)
+    other_tool = theirs(source, tmp_path, {"ActivationRestrictedAsymmetric": True})
+    assert [ours[f"{name}_zero_point"] for name in ("x", "r1", "y")] == [128, 0, 128]
+    np.testing.assert_array_equal(ours["x_scale"], other_tool["x_scale"])
+    for name in ("x", "r1", "y"):
+        np.testing.assert_allclose(ours[f"{name}_scale"], other_tool[f"{name}_scale"], rtol=1e-5)
+        np.testing.assert_array_equal(ours[f"{name}_zero_point"], other_tool[f"{name}_zero_point"])
+
+
+def test_overrides_of_tensors(tmp_path: Path) -> None:
+    source = convolutions().save(tmp_path)
+    mine = (
+        TensorQuantOverride(tensor_name="x", scale=(0.05,), zero_point=(100,)),
+        TensorQuantOverride(tensor_name="r1", rmin=(-0.5,), rmax=(3.0,)),
+        TensorQuantOverride(tensor_name="y", symmetric=True),
+        TensorQuantOverride(tensor_name="c1_w", axis=0, quant_type=QuantType.QUINT8),
+        TensorQuantOverride(tensor_name="y_w", rmin=(-1.0,), rmax=(0.5,), symmetric=False),
+    )
+    options = StaticOptions(
+        weight=WeightOptions(quant_type=QuantType.QINT8), tensor_quant_overrides=mine
+    )
+    ours = constants(quantize_unverified(source, BATCHES, options, tmp_path / "job").path)
+    overrides = {
+        "x": [{"scale": np.array(0.05, np.float32), "zero_point": np.array(100, np.uint8)}],
+        "r1": [{"rmin": np.float32(-0.5), "rmax": np.float32(3.0)}],
+        "y": [{"symmetric": True}],
+        "c1_w": [{"axis": 0, "quant_type": TYPES[QuantType.QUINT8]}],
+        "y_w": [{"rmin": -1.0, "rmax": 0.5, "symmetric": False}],
+    }
+    other_tool = theirs(source, tmp_path, {"TensorQuantOverrides": overrides})
+    assert ours["c1_w_quantized"].dtype == np.uint8
+    for name in ("x", "r1", "c1_w", "y_w"):
+        for part in ("scale", "zero_point"):
+            np.testing.assert_array_equal(ours[f"{name}_{part}"], other_tool[f"{name}_{part}"])
+    for name in ("c1_w_quantized", "y_w_quantized"):
+        np.testing.assert_array_equal(ours[name], other_tool[name])
+    assert ours["y_zero_point"] == other_tool["y_zero_point"] == 128
+    np.testing.assert_allclose(ours["y_scale"], other_tool["y_scale"], rtol=1e-5)

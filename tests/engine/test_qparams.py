@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import quant_utils
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.errors import CalibrationError, ModelError
-from zeropoint.engine.options import QuantType, WeightOptions
+from zeropoint.engine.options import WeightOptions
 from zeropoint.engine.qparams import (
     QParams,
     activation_grids,
     activation_qparams,
     bias_qparams,
-    dequantize,
     grow_weight_for_bias,
-    quantize,
     weight_qparams,
 )
+from zeropoint.engine.tensor_override import QuantType
 
 QUANT_TYPES = st.sampled_from(list(QuantType))
 ONNX_TYPE = {

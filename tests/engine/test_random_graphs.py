@@ -19,6 +19,7 @@ from zeropoint.engine import (
     NodeSelection,
     NothingToQuantize,
     PostTrainingOptions,
+    QdqOptions,
     QuantType,
     StaticOptions,
     WeightOptions,
@@ -29,18 +30,35 @@ from zeropoint.engine import (
 _GOOD_DB = 30.0
 
 
+_EXCLUDED = st.lists(st.sampled_from(["Add", "Conv", "MatMul", "Relu", "Reshape"]), max_size=2)
+_FORMS = st.builds(
+    QdqOptions,
+    quantize_bias=st.booleans(),
+    add_pair_to_weight=st.booleans(),
+    dedicated_pair=st.booleans(),
+    use_contrib_ops=st.booleans(),
+)
+
+
 @st.composite
 def static_options(draw: st.DrawFn) -> StaticOptions:
     activation = draw(st.sampled_from(list(QuantType)))
     types = [QuantType.QINT8] if activation.signed else list(QuantType)
-    selection = NodeSelection()
-    if draw(st.booleans()):
-        selection = NodeSelection(op_types_to_quantize=static_op_types())
+    symmetric = draw(st.sampled_from([None, False, True]))
+    asymmetric = not activation.signed and not symmetric
     return StaticOptions(
         activation_type=activation,
-        activation_symmetric=draw(st.sampled_from([None, False, True])),
-        selection=selection,
+        activation_symmetric=symmetric,
+        activation_restricted_asymmetric=asymmetric and draw(st.booleans()),
+        selection=NodeSelection(
+            op_types_to_quantize=draw(st.sampled_from([(), static_op_types()])),
+            enable_subgraph=draw(st.booleans()),
+            matmul_const_b_only=draw(st.booleans()),
+            force_quantize_no_input_check=draw(st.booleans()),
+            op_types_to_exclude_output_quantization=tuple(draw(_EXCLUDED)),
+        ),
         weight=draw(weight_options(types)),
+        qdq=draw(_FORMS),
     )
 
 
@@ -56,7 +74,10 @@ def weight_options(draw: st.DrawFn, types: list[QuantType]) -> WeightOptions:
 
 
 def dynamic_options() -> st.SearchStrategy[DynamicOptions]:
-    return st.builds(DynamicOptions, weight=weight_options(list(QuantType)))
+    selection = st.builds(
+        NodeSelection, enable_subgraph=st.booleans(), matmul_const_b_only=st.booleans()
+    )
+    return st.builds(DynamicOptions, selection=selection, weight=weight_options(list(QuantType)))
 
 
 def check(graph: RandomGraph, options: PostTrainingOptions) -> bool:

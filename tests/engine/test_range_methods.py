@@ -11,8 +11,9 @@ from support.engine import quantize, run, sqnr_db, static
 from support.graphs import Array, normal_batches, residual
 
 from zeropoint.engine import CalibrationMethod, QuantType, StaticOptions
-from zeropoint.engine.qparams import activation_qparams, dequantize
-from zeropoint.engine.qparams import quantize as to_codes
+from zeropoint.engine.codes import dequantize
+from zeropoint.engine.codes import quantize as to_codes
+from zeropoint.engine.qparams import activation_qparams
 from zeropoint.engine.ranges import choose_range
 from zeropoint.sketch import Sketch
 

@@ -10,7 +10,8 @@ import onnx_ir as ir
 import pytest
 from support.graphs import Array, GraphBuilder, normal_batches
 
-from zeropoint.engine.qparams import QParams, dequantize, quantize
+from zeropoint.engine.codes import dequantize, quantize
+from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import NodeFigures
 from zeropoint.engine.sessions import RuntimeRefusal, Session
 from zeropoint.engine.similarity import compare

@@ -1,5 +1,6 @@
 """Between the contract and the engine's types."""
 
+import dataclasses
 import math
 from enum import StrEnum
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from zeropoint import v1
-from zeropoint.engine import errors, options
+from zeropoint.engine import errors, options, tensor_override
 from zeropoint.engine import report as told
 from zeropoint.server.convert import options as options_of
 from zeropoint.server.convert import report, tensors
@@ -22,6 +23,34 @@ selections = st.builds(
     op_types_to_quantize=st.lists(names, max_size=2).map(tuple),
     nodes_to_quantize=st.lists(names, max_size=2).map(tuple),
     nodes_to_exclude=st.lists(names, max_size=2).map(tuple),
+    enable_subgraph=st.booleans(),
+    matmul_const_b_only=st.sampled_from([None, True, False]),
+)
+static_selections = st.builds(
+    dataclasses.replace,
+    selections,
+    force_quantize_no_input_check=st.booleans(),
+    op_types_to_exclude_output_quantization=st.lists(names, max_size=2).map(tuple),
+)
+rests = [
+    {"scale": (0.5, 0.25), "zero_point": (7, 7)},
+    {"symmetric": True, "rmin": (-1.0, -2.0), "rmax": (1.0, 2.0)},
+    {"reduce_range": False},
+]
+overrides = st.builds(
+    lambda name, quant_type, axis, rest: tensor_override.TensorQuantOverride(
+        tensor_name=name, quant_type=quant_type, axis=axis, **rest
+    ),
+    names,
+    st.sampled_from([None, *tensor_override.QuantType]),
+    st.sampled_from([-1, 0]),
+    st.sampled_from(rests),
+)
+several_overrides = st.lists(overrides, max_size=2, unique_by=lambda one: one.tensor_name)
+least_ranges = st.floats(0, 1)
+qdqs = st.builds(
+    options.QdqOptions,
+    **{field.name: st.booleans() for field in dataclasses.fields(options.QdqOptions)},
 )
 verifies = st.builds(options.VerifyOptions, min_sqnr_db=finite, strict=st.booleans())
 
@@ -30,9 +59,10 @@ verifies = st.builds(options.VerifyOptions, min_sqnr_db=finite, strict=st.boolea
 def weights(draw: st.DrawFn) -> options.WeightOptions:
     per_channel = draw(st.booleans())
     return options.WeightOptions(
-        quant_type=draw(st.sampled_from(options.QuantType)),
+        quant_type=draw(st.sampled_from(tensor_override.QuantType)),
         per_channel=per_channel,
         reduce_range=draw(st.booleans()),
+        minimum_real_range=draw(least_ranges),
         symmetric=draw(st.sampled_from([True, None] if per_channel else [True, False, None])),
     )
 
@@ -40,15 +70,25 @@ def weights(draw: st.DrawFn) -> options.WeightOptions:
 @st.composite
 def statics(draw: st.DrawFn) -> options.StaticOptions:
     weight = draw(weights())
-    types = list(options.QuantType) if weight.quant_type.signed else [options.QuantType.QUINT8]
+    types = (
+        list(tensor_override.QuantType)
+        if weight.quant_type.signed
+        else [tensor_override.QuantType.QUINT8]
+    )
+    quant_type = draw(st.sampled_from(types))
+    restricted = draw(st.booleans()) and not quant_type.signed
     return options.StaticOptions(
-        selection=draw(selections),
-        activation_type=draw(st.sampled_from(types)),
-        activation_symmetric=draw(st.sampled_from([None, True, False])),
+        selection=draw(static_selections),
+        activation_type=quant_type,
+        activation_symmetric=False if restricted else draw(st.sampled_from([None, True, False])),
+        activation_restricted_asymmetric=restricted,
+        minimum_real_range=weight.minimum_real_range,
         weight=weight,
         calibrate_method=draw(st.sampled_from(options.CalibrationMethod)),
         percentile=draw(st.floats(50, 100, exclude_min=True)),
         calibration_range_symmetric=draw(st.booleans()),
+        qdq=draw(qdqs),
+        tensor_quant_overrides=tuple(draw(several_overrides)),
         verify=draw(verifies),
     )
 
@@ -58,11 +98,12 @@ def test_static_options_come_through(given_ones: options.StaticOptions) -> None:
     message = options_of.static_message(given_ones)
     back = options_of.static_options(message)
     assert options_of.static_message(back) == message
-    assert back.selection == given_ones.selection
-    assert back.activations_symmetric == given_ones.activations_symmetric
-    assert back.weight.is_symmetric == given_ones.weight.is_symmetric
-    assert back.percentile == given_ones.percentile
-    assert back.verify == given_ones.verify
+    assert back == dataclasses.replace(
+        given_ones,
+        selection=filled_in(given_ones.selection, dynamic=False),
+        activation_symmetric=given_ones.activations_symmetric,
+        weight=dataclasses.replace(given_ones.weight, symmetric=given_ones.weight.is_symmetric),
+    )
 
 
 @given(st.builds(options.DynamicOptions, selection=selections, weight=weights(), verify=verifies))
@@ -70,7 +111,13 @@ def test_dynamic_options_come_through(given_ones: options.DynamicOptions) -> Non
     message = options_of.dynamic_message(given_ones)
     back = options_of.dynamic_options(message)
     assert options_of.dynamic_message(back) == message
-    assert back.selection == given_ones.selection
+    assert back.selection == filled_in(given_ones.selection, dynamic=True)
+
+
+def filled_in(selection: options.NodeSelection, *, dynamic: bool) -> options.NodeSelection:
+    return dataclasses.replace(
+        selection, matmul_const_b_only=selection.needs_const_b(dynamic=dynamic)
+    )
 
 
 def test_what_is_left_out_takes_the_engines_default() -> None:

@@ -152,7 +152,13 @@ SCENARIOS: dict[str, Scenario] = {
 }
 SCENARIOS |= {
     reason: raised(reason)
-    for reason in ("NODE_UNKNOWN", "OP_TYPE_UNKNOWN", "MODEL_INVALID", "MODEL_UNSUPPORTED")
+    for reason in (
+        "NODE_UNKNOWN",
+        "OP_TYPE_UNKNOWN",
+        "TENSOR_UNKNOWN",
+        "MODEL_INVALID",
+        "MODEL_UNSUPPORTED",
+    )
 } | {
     "MODEL_NOT_RUNNABLE": raised("MODEL_NOT_RUNNABLE"),
     "NOTHING_TO_QUANTIZE": raised("NOTHING_TO_QUANTIZE"),

@@ -28,9 +28,11 @@ from zeropoint.client.options import (
     CalibrationMethod,
     DynamicOptions,
     NodeSelection,
+    QdqOptions,
     QuantFormat,
     QuantType,
     StaticOptions,
+    TensorQuantOverride,
 )
 from zeropoint.client.progress import Convergence, Phase, Progress, ProgressCallback
 from zeropoint.client.report import Inspection, Report, ServerInfo
@@ -53,6 +55,7 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "QualityError",
+    "QdqOptions",
     "QuantFormat",
     "QuantType",
     "QuantizationClient",
@@ -62,6 +65,7 @@ __all__ = [
     "ServerError",
     "ServerInfo",
     "StaticOptions",
+    "TensorQuantOverride",
     "UnavailableError",
     "WorkerError",
     "ZeropointError",

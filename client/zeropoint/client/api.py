@@ -62,8 +62,8 @@ def quantize_static(
         use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
         calibrate_method: How activation ranges are chosen: MinMax, Percentile, Entropy, MSE or
             Auto, the best of them for each tensor.
-        extra_options: ActivationSymmetric, WeightSymmetric, CalibPercentile and
-            CalibTensorRangeSymmetric, as in `onnxruntime.quantization`; others are refused.
+        extra_options: Those of `onnxruntime.quantization`, such as TensorQuantOverrides; what
+            cannot be honoured is refused by name. `docs/extra-options.md` lists them all.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
         strict: Refuse a result below that floor.
         server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
@@ -135,7 +135,7 @@ def quantize_dynamic(
         nodes_to_quantize: Names or shell patterns of nodes; None: all.
         nodes_to_exclude: Names or shell patterns of nodes that stay float.
         use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
-        extra_options: WeightSymmetric, as in `onnxruntime.quantization`; others are refused.
+        extra_options: As for `quantize_static`, as far as they have a meaning here.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
         strict: Refuse a result below that floor.
         verification_data: Batches to compare the result with the original on, given as those

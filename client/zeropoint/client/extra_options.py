@@ -1,126 +1,124 @@
 """The `extra_options` of `onnxruntime.quantization` 1.32: honoured, or refused by name.
 
-Those of its `quantize_static` and `quantize_dynamic`, and those of its `create_calibrator`.
+Those of its `quantize_static` and `quantize_dynamic`, and those of its `create_calibrator`. What
+is neither honoured nor refused: see `extra_values`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import Any, Literal
 
-from zeropoint.client.coercion import flag, number, reject_unknown
+from zeropoint.client.coercion import flag, names, number, reject_unknown
 from zeropoint.client.errors import OptionError
+from zeropoint.client.extra_values import REFUSED, is_what_is_done
+from zeropoint.client.overrides import tensor_quant_overrides
 
-_NOT_YET = "is not supported yet."
-_ORDER_FREE = (
-    "is not supported: moving averages depend on the order of batches, and results here do not. "
-    "Drop it."
-)
-_CONSTANT_MEMORY = "is not needed: memory does not grow with the number of batches. Drop it."
-_FIXED_BINS = "has no meaning here: bins are those of the statistics, whatever the data. Drop it."
+Part = Literal["options", "selection", "qdq"]
+Reader = Callable[[object, str], object]
+"""Checks the value of a key; the second argument is the key, for messages."""
 
-_REFUSED: Mapping[str, str] = MappingProxyType(
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """How a key is honoured.
+
+    Attributes:
+        field: The field that it sets.
+        read: What reads its value.
+        part: Where the field is: in the options themselves, or in what they hold by this name.
+    """
+
+    field: str
+    read: Reader
+    part: Part = "options"
+
+
+_WEIGHTS: Mapping[str, _Key] = MappingProxyType(
     {
-        "ActivationRestrictedAsymmetric": _NOT_YET,
-        "AddQDQPairToWeight": "is not supported: weights are always stored as integers.",
-        "BlockSize": _NOT_YET,
-        "CalibMaxIntermediateOutputs": _CONSTANT_MEMORY,
-        "CalibMovingAverage": _ORDER_FREE,
-        "CalibMovingAverageConstant": _ORDER_FREE,
-        "CalibStridedMinMax": _CONSTANT_MEMORY,
-        "DedicatedQDQPair": "is not supported: one pair serves all consumers of a tensor.",
-        "DefaultTensorType": "is not needed: types are taken from the runtime. Drop it.",
-        "EnableSubgraph": "is not supported yet: nodes in subgraphs stay float.",
-        "ForceQuantizeNoInputCheck": _NOT_YET,
-        "MatMulConstBOnly": "is not supported: keep MatMul nodes float with nodes_to_exclude.",
-        "MinimumRealRange": _NOT_YET,
-        "OpTypesToExcludeOutputQuantization": _NOT_YET,
-        "QDQDisableWeightAdjustForInt32Bias": _NOT_YET,
-        "QDQKeepRemovableActivations": _NOT_YET,
-        "QDQOpTypePerChannelSupportToAxis": (
-            "is not supported: per_channel=True takes each operator's own axis."
+        "EnableSubgraph": _Key("enable_subgraph", flag, "selection"),
+        "MatMulConstBOnly": _Key("matmul_const_b_only", flag, "selection"),
+        "MinimumRealRange": _Key("minimum_real_range", number),
+        "TensorQuantOverrides": _Key("tensor_quant_overrides", tensor_quant_overrides),
+        "WeightSymmetric": _Key("weight_symmetric", flag),
+    }
+)
+_DYNAMIC = _WEIGHTS
+_STATIC: Mapping[str, _Key] = MappingProxyType(
+    {
+        **_WEIGHTS,
+        "AddQDQPairToWeight": _Key("add_pair_to_weight", flag, "qdq"),
+        "ActivationRestrictedAsymmetric": _Key("activation_restricted_asymmetric", flag),
+        "ActivationSymmetric": _Key("activation_symmetric", flag),
+        "CalibPercentile": _Key("percentile", number),
+        "CalibTensorRangeSymmetric": _Key("calibration_range_symmetric", flag),
+        "DedicatedQDQPair": _Key("dedicated_pair", flag, "qdq"),
+        "ForceQuantizeNoInputCheck": _Key("force_quantize_no_input_check", flag, "selection"),
+        "OpTypesToExcludeOutputQuantization": _Key(
+            "op_types_to_exclude_output_quantization", names, "selection"
         ),
-        "QuantizeBias": _NOT_YET,
-        "SmoothQuant": _NOT_YET,
-        "SmoothQuantAlpha": _NOT_YET,
-        "SmoothQuantFolding": _NOT_YET,
-        "TensorQuantOverrides": _NOT_YET,
-        "UseQDQContribOps": "is not needed: domain and opset are chosen for the model. Drop it.",
-        "averaging_constant": _ORDER_FREE,
-        "max_intermediate_outputs": _CONSTANT_MEMORY,
-        "moving_average": _ORDER_FREE,
-        "num_bins": _FIXED_BINS,
-        "num_quantized_bins": "has no meaning here: levels are those of the integer type. Drop it.",
-        "per_channel": "is not supported: activations have one scale. Drop it.",
-        "percentile": "is called CalibPercentile here.",
-        "scenario": "belongs to the Distribution method, which is not supported.",
-        "symmetric": "is called CalibTensorRangeSymmetric here.",
-        "extra.Sigmoid.nnapi": "belongs to the QOperator format, which is not supported yet.",
+        "QuantizeBias": _Key("quantize_bias", flag, "qdq"),
+        "UseQDQContribOps": _Key("use_contrib_ops", flag, "qdq"),
     }
 )
 
-_STATIC = ("ActivationSymmetric", "WeightSymmetric", "CalibPercentile", "CalibTensorRangeSymmetric")
-_DYNAMIC = ("WeightSymmetric",)
+HONOURED = frozenset({*_STATIC, *_DYNAMIC})
+"""Keys that change the result."""
 
 
-class WeightExtras(TypedDict, total=False):
-    """What `extra_options` can say about dynamic quantization."""
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What `extra_options` say.
 
-    weight_symmetric: bool
+    Attributes:
+        options: Fields of `StaticOptions` or `DynamicOptions`.
+        selection: Fields of `NodeSelection`.
+        qdq: Fields of `QdqOptions`.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    selection: dict[str, Any] = field(default_factory=dict)
+    qdq: dict[str, Any] = field(default_factory=dict)
 
 
-class StaticExtras(WeightExtras, total=False):
-    """What `extra_options` can say about static quantization."""
-
-    activation_symmetric: bool
-    percentile: float
-    calibration_range_symmetric: bool
-
-
-def dynamic_extras(extra: Mapping[str, Any] | None) -> WeightExtras:
-    """Return the fields of `DynamicOptions` that `extra` sets.
+def dynamic_extras(extra: Mapping[str, Any] | None) -> Extras:
+    """Return what `extra` says about dynamic quantization.
 
     Raises:
         OptionError: a key is unknown, not supported, or not for dynamic quantization.
     """
-    extra = _checked(extra, _DYNAMIC, "dynamic")
-    fields = WeightExtras()
-    if "WeightSymmetric" in extra:
-        fields["weight_symmetric"] = flag(extra["WeightSymmetric"], "WeightSymmetric")
-    return fields
+    return _extras(extra, _DYNAMIC, "dynamic")
 
 
-def static_extras(extra: Mapping[str, Any] | None) -> StaticExtras:
-    """Return the fields of `StaticOptions` that `extra` sets.
+def static_extras(extra: Mapping[str, Any] | None) -> Extras:
+    """Return what `extra` says about static quantization.
 
     Raises:
         OptionError: a key is unknown or not supported.
     """
-    extra = _checked(extra, _STATIC, "static")
-    fields = StaticExtras()
-    if "WeightSymmetric" in extra:
-        fields["weight_symmetric"] = flag(extra["WeightSymmetric"], "WeightSymmetric")
-    if "ActivationSymmetric" in extra:
-        fields["activation_symmetric"] = flag(extra["ActivationSymmetric"], "ActivationSymmetric")
-    if "CalibPercentile" in extra:
-        fields["percentile"] = number(extra["CalibPercentile"], "CalibPercentile")
-    if "CalibTensorRangeSymmetric" in extra:
-        fields["calibration_range_symmetric"] = flag(
-            extra["CalibTensorRangeSymmetric"], "CalibTensorRangeSymmetric"
-        )
-    return fields
+    return _extras(extra, _STATIC, "static")
 
 
-def _checked(extra: object, honoured: tuple[str, ...], mode: str) -> Mapping[str, Any]:
-    """Return the options that were given a value, once all of them can be honoured."""
+def _extras(extra: object, honoured: Mapping[str, _Key], mode: str) -> Extras:
+    extras = Extras()
+    for name, value in _checked(extra, honoured, mode).items():
+        key = honoured[name]
+        getattr(extras, key.part)[key.field] = key.read(value, name)
+    return extras
+
+
+def _checked(extra: object, honoured: Mapping[str, _Key], mode: str) -> Mapping[str, Any]:
+    """Return the options to honour, once none of the others is asked for in vain."""
     if extra is None:
         return {}
     if not isinstance(extra, Mapping):
         message = f"extra_options must be a dict, not {type(extra).__name__}."
         raise OptionError("OPTION_INVALID", message, {"option": "extra_options"})
-    reject_unknown(tuple(extra), (*_STATIC, *_REFUSED), "extra option")
-    for key in extra:
-        if key not in honoured:
-            reason = _REFUSED.get(key, f"has no meaning in {mode} quantization. Drop it.")
+    reject_unknown(tuple(extra), (*HONOURED, *REFUSED), "extra option")
+    given = {key: value for key, value in extra.items() if value is not None}
+    for key, value in given.items():
+        if key not in honoured and not is_what_is_done(key, value):
+            reason = REFUSED.get(key, f"has no meaning in {mode} quantization. Drop it.")
             message = f"The extra option {key} {reason}"
             raise OptionError("OPTION_INVALID", message, {"option": key})
-    return {key: value for key, value in extra.items() if value is not None}
+    return {key: value for key, value in given.items() if key in honoured}

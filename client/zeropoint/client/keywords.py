@@ -5,13 +5,14 @@ from typing import Any, Literal, Unpack, cast
 
 from zeropoint.client.coercion import coerce, flag, names, number, reject_unknown
 from zeropoint.client.errors import OptionError
-from zeropoint.client.extra_options import dynamic_extras, static_extras
+from zeropoint.client.extra_options import Extras, dynamic_extras, static_extras
 from zeropoint.client.options import (
     CalibrationMethod,
     DynamicKeywords,
     DynamicOptions,
     NodeSelection,
     Options,
+    QdqOptions,
     QuantFormat,
     QuantType,
     StaticKeywords,
@@ -33,7 +34,7 @@ def static_options(**keywords: Unpack[StaticKeywords]) -> StaticOptions:
         "calibrate_method",
     )
     extras = static_extras(keywords.get("extra_options"))
-    if "percentile" in extras and method is not CalibrationMethod.Percentile:
+    if "percentile" in extras.options and method is not CalibrationMethod.Percentile:
         message = f"CalibPercentile has no effect with calibrate_method={method}; use Percentile."
         raise OptionError("OPTION_CONFLICT", message, {"option": "CalibPercentile"})
     return StaticOptions(
@@ -44,8 +45,9 @@ def static_options(**keywords: Unpack[StaticKeywords]) -> StaticOptions:
             QuantType, keywords.get("activation_type", default.activation_type), "activation_type"
         ),
         calibrate_method=method,
-        **_common(keywords),
-        **extras,
+        qdq=QdqOptions(**extras.qdq),
+        **_common(keywords, extras),
+        **extras.options,
     )
 
 
@@ -56,10 +58,8 @@ def dynamic_options(**keywords: Unpack[DynamicKeywords]) -> DynamicOptions:
         OptionError: one is unknown, malformed or not supported.
     """
     reject_unknown(tuple(keywords), tuple(DynamicKeywords.__optional_keys__), "option")
-    return DynamicOptions(
-        **_common(keywords),
-        **dynamic_extras(keywords.get("extra_options")),
-    )
+    extras = dynamic_extras(keywords.get("extra_options"))
+    return DynamicOptions(**_common(keywords, extras), **extras.options)
 
 
 Mode = Literal["static", "dynamic"]
@@ -84,13 +84,14 @@ def options_for(mode: str, keywords: StaticKeywords) -> Options:
     raise OptionError("OPTION_INVALID", message, {"option": "mode"})
 
 
-def _common(keywords: Mapping[str, Any]) -> dict[str, Any]:
+def _common(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
     """Return the fields that both kinds of options have."""
     _no_external_data_switch(keywords.get("use_external_data_format"))
     floor = keywords.get("min_sqnr_db")
-    fields = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")
+    lists = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")
+    selection = {name: names(keywords.get(name), name) for name in lists} | extras.selection
     return {
-        "selection": NodeSelection(**{name: names(keywords.get(name), name) for name in fields}),
+        "selection": NodeSelection(**selection),
         "weight_type": coerce(
             QuantType, keywords.get("weight_type", QuantType.QUInt8), "weight_type"
         ),

@@ -51,6 +51,8 @@ def write(message: type[_MessageT], value: Any) -> _MessageT:
             item = next(number for number, member in members.items() if member is item)
         elif dataclasses.is_dataclass(item):
             item = write(GetMessageClass(descriptor.message_type), item)
+        elif isinstance(item, tuple) and descriptor.message_type is not None:
+            item = [write(GetMessageClass(descriptor.message_type), one) for one in item]
         if item is not None:
             fields[field.name] = item
     return message(**fields)

@@ -37,11 +37,66 @@ class NodeSelection:
         op_types_to_quantize: Operator types; empty means all that are supported.
         nodes_to_quantize: Names or shell patterns; when not empty, only these.
         nodes_to_exclude: Names or shell patterns that stay float.
+        enable_subgraph: Quantize nodes in bodies of If, Loop and Scan, too; None: yes.
+        matmul_const_b_only: Leave a MatMul float whose second input is computed; None: for dynamic
+            quantization only.
+        force_quantize_no_input_check: Quantize nodes that only move or pick values also where
+            nothing around them is quantized. Static only.
+        op_types_to_exclude_output_quantization: Operator types whose outputs are not quantized.
+            Static only.
     """
 
     op_types_to_quantize: tuple[str, ...] = ()
     nodes_to_quantize: tuple[str, ...] = ()
     nodes_to_exclude: tuple[str, ...] = ()
+    enable_subgraph: bool | None = None
+    matmul_const_b_only: bool | None = None
+    force_quantize_no_input_check: bool = False
+    op_types_to_exclude_output_quantization: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QdqOptions:
+    """How Q/DQ pairs are written; codes, scales and zero points are the same.
+
+    Attributes:
+        quantize_bias: Store biases as int32 instead of as floats; None: yes.
+        add_pair_to_weight: Store weights as floats with a pair behind them.
+        dedicated_pair: Give each reader of a tensor a pair of its own.
+        use_contrib_ops: Take QuantizeLinear and DequantizeLinear from com.microsoft.
+    """
+
+    quantize_bias: bool | None = None
+    add_pair_to_weight: bool = False
+    dedicated_pair: bool = False
+    use_contrib_ops: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorQuantOverride:
+    """How one tensor is quantized; what is None or empty is as for all others.
+
+    Attributes:
+        tensor_name: An activation, or a constant, by its name in the model.
+        quant_type: Integer type.
+        symmetric: Range symmetric around zero.
+        reduce_range: Codes in 7 bits; weights only.
+        axis: Axis of a weight's scales; without one, the weight has one scale.
+        scale: The scale, or one for each channel.
+        zero_point: The zero point, or one for each channel, all of them the same.
+        rmin: Lower end of the range, or one for each channel.
+        rmax: Upper end of the range, or one for each channel.
+    """
+
+    tensor_name: str
+    quant_type: QuantType | None = None
+    symmetric: bool | None = None
+    reduce_range: bool | None = None
+    axis: int | None = None
+    scale: tuple[float, ...] = ()
+    zero_point: tuple[int, ...] = ()
+    rmin: tuple[float, ...] = ()
+    rmax: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +116,10 @@ class StaticOptions:
         calibrate_method: How activation ranges are chosen.
         percentile: Percentage of the values inside the range, for Percentile; None: 99.999.
         calibration_range_symmetric: Ranges of the form (-t, t), whatever the type.
+        qdq: How Q/DQ pairs are written.
+        minimum_real_range: Ranges of activations and weights are at least this wide.
+        activation_restricted_asymmetric: Zero points of uint8 activations are 0 or 128 only.
+        tensor_quant_overrides: What is otherwise for single tensors.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
         strict: Refuse a result below that floor instead.
     """
@@ -76,6 +135,10 @@ class StaticOptions:
     calibrate_method: CalibrationMethod = CalibrationMethod.MinMax
     percentile: float | None = None
     calibration_range_symmetric: bool = False
+    qdq: QdqOptions = QdqOptions()
+    minimum_real_range: float = 0.0
+    activation_restricted_asymmetric: bool = False
+    tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     min_sqnr_db: float | None = None
     strict: bool = False
 
@@ -89,6 +152,8 @@ class DynamicOptions:
     per_channel: bool = False
     reduce_range: bool = False
     weight_symmetric: bool | None = None
+    minimum_real_range: float = 0.0
+    tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     min_sqnr_db: float | None = None
     strict: bool = False
 

@@ -35,9 +35,11 @@ from zeropoint.v1.options_pb2 import (
     QUANT_TYPE_QINT8,
     QUANT_TYPE_QUINT8,
     QUANT_TYPE_UNSPECIFIED,
+    QdqOptions,
     QuantFormat,
     QuantType,
     StaticOptions,
+    TensorQuantOverride,
 )
 from zeropoint.v1.quantization_service_pb2 import (
     Capabilities,
@@ -181,6 +183,7 @@ __all__ = [
     "QUANT_TYPE_QINT8",
     "QUANT_TYPE_QUINT8",
     "QUANT_TYPE_UNSPECIFIED",
+    "QdqOptions",
     "QuantFormat",
     "QuantType",
     "QuantizationServiceServicer",
@@ -199,6 +202,7 @@ __all__ = [
     "StaticStart",
     "TensorHeader",
     "TensorPlan",
+    "TensorQuantOverride",
     "TensorShape",
     "TensorSpec",
     "VERIFICATION_STATE_COMPARED",

@@ -24,23 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1azeropoint/v1/options.proto\x12\x0czeropoint.v1\"b\n\rNodeSelection\x12\x1c\n\x14op_types_to_quantize\x18\x01 \x03(\t\x12\x19\n\x11nodes_to_quantize\x18\x02 \x03(\t\x12\x18\n\x10nodes_to_exclude\x18\x03 \x03(\t\"\xad\x04\n\rStaticOptions\x12.\n\tselection\x18\x01 \x01(\x0b\x32\x1b.zeropoint.v1.NodeSelection\x12/\n\x0cquant_format\x18\x02 \x01(\x0e\x32\x19.zeropoint.v1.QuantFormat\x12\x30\n\x0f\x61\x63tivation_type\x18\x03 \x01(\x0e\x32\x17.zeropoint.v1.QuantType\x12,\n\x0bweight_type\x18\x04 \x01(\x0e\x32\x17.zeropoint.v1.QuantType\x12\x13\n\x0bper_channel\x18\x05 \x01(\x08\x12\x14\n\x0creduce_range\x18\x06 \x01(\x08\x12!\n\x14\x61\x63tivation_symmetric\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x1d\n\x10weight_symmetric\x18\x08 \x01(\x08H\x01\x88\x01\x01\x12\x39\n\x10\x63\x61librate_method\x18\t \x01(\x0e\x32\x1f.zeropoint.v1.CalibrationMethod\x12\x17\n\npercentile\x18\n \x01(\x01H\x02\x88\x01\x01\x12#\n\x1b\x63\x61libration_range_symmetric\x18\x0b \x01(\x08\x12\x18\n\x0bmin_sqnr_db\x18\x0c \x01(\x01H\x03\x88\x01\x01\x12\x0e\n\x06strict\x18\r \x01(\x08\x42\x17\n\x15_activation_symmetricB\x13\n\x11_weight_symmetricB\r\n\x0b_percentileB\x0e\n\x0c_min_sqnr_db\"\x87\x02\n\x0e\x44ynamicOptions\x12.\n\tselection\x18\x01 \x01(\x0b\x32\x1b.zeropoint.v1.NodeSelection\x12,\n\x0bweight_type\x18\x02 \x01(\x0e\x32\x17.zeropoint.v1.QuantType\x12\x13\n\x0bper_channel\x18\x03 \x01(\x08\x12\x14\n\x0creduce_range\x18\x04 \x01(\x08\x12\x1d\n\x10weight_symmetric\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0bmin_sqnr_db\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06strict\x18\x07 \x01(\x08\x42\x13\n\x11_weight_symmetricB\x0e\n\x0c_min_sqnr_db*T\n\tQuantType\x12\x1a\n\x16QUANT_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10QUANT_TYPE_QINT8\x10\x01\x12\x15\n\x11QUANT_TYPE_QUINT8\x10\x02*A\n\x0bQuantFormat\x12\x1c\n\x18QUANT_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10QUANT_FORMAT_QDQ\x10\x01*\xd2\x01\n\x11\x43\x61librationMethod\x12\"\n\x1e\x43\x41LIBRATION_METHOD_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x41LIBRATION_METHOD_MINMAX\x10\x01\x12!\n\x1d\x43\x41LIBRATION_METHOD_PERCENTILE\x10\x02\x12\x1e\n\x1a\x43\x41LIBRATION_METHOD_ENTROPY\x10\x03\x12\x1a\n\x16\x43\x41LIBRATION_METHOD_MSE\x10\x04\x12\x1b\n\x17\x43\x41LIBRATION_METHOD_AUTO\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1azeropoint/v1/options.proto\x12\x0czeropoint.v1\"\xa6\x02\n\rNodeSelection\x12\x1c\n\x14op_types_to_quantize\x18\x01 \x03(\t\x12\x19\n\x11nodes_to_quantize\x18\x02 \x03(\t\x12\x18\n\x10nodes_to_exclude\x18\x03 \x03(\t\x12\x1c\n\x0f\x65nable_subgraph\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12 \n\x13matmul_const_b_only\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12%\n\x1d\x66orce_quantize_no_input_check\x18\x06 \x01(\x08\x12/\n\'op_types_to_exclude_output_quantization\x18\x07 \x03(\tB\x12\n\x10_enable_subgraphB\x16\n\x14_matmul_const_b_only\"\x87\x01\n\nQdqOptions\x12\x1a\n\rquantize_bias\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x1a\n\x12\x61\x64\x64_pair_to_weight\x18\x02 \x01(\x08\x12\x16\n\x0e\x64\x65\x64icated_pair\x18\x03 \x01(\x08\x12\x17\n\x0fuse_contrib_ops\x18\x04 \x01(\x08\x42\x10\n\x0e_quantize_bias\"\x98\x02\n\x13TensorQuantOverride\x12\x13\n\x0btensor_name\x18\x01 \x01(\t\x12\x30\n\nquant_type\x18\x02 \x01(\x0e\x32\x17.zeropoint.v1.QuantTypeH\x00\x88\x01\x01\x12\x16\n\tsymmetric\x18\x03 \x01(\x08H\x01\x88\x01\x01\x12\x19\n\x0creduce_range\x18\x04 \x01(\x08H\x02\x88\x01\x01\x12\x11\n\x04\x61xis\x18\x05 \x01(\x03H\x03\x88\x01\x01\x12\r\n\x05scale\x18\x06 \x03(\x01\x12\x12\n\nzero_point\x18\x07 \x03(\x03\x12\x0c\n\x04rmin\x18\x08 \x03(\x01\x12\x0c\n\x04rmax\x18\t \x03(\x01\x42\r\n\x0b_quant_typeB\x0c\n\n_symmetricB\x0f\n\r_reduce_rangeB\x07\n\x05_axis\"\xdd\x05\n\rStaticOptions\x12.\n\tselection\x18\x01 \x01(\x0b\x32\x1b.zeropoint.v1.NodeSelection\x12/\n\x0cquant_format\x18\x02 \x01(\x0e\x32\x19.zeropoint.v1.QuantFormat\x12\x30\n\x0f\x61\x63tivation_type\x18\x03 \x01(\x0e\x32\x17.zeropoint.v1.QuantType\x12,\n\x0bweight_type\x18\x04 \x01(\x0e\x32\x17.zeropoint.v1.QuantType\x12\x13\n\x0bper_channel\x18\x05 \x01(\x08\x12\x14\n\x0creduce_range\x18\x06 \x01(\x08\x12!\n\x14\x61\x63tivation_symmetric\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x1d\n\x10weight_symmetric\x18\x08 \x01(\x08H\x01\x88\x01\x01\x12\x39\n\x10\x63\x61librate_method\x18\t \x01(\x0e\x32\x1f.zeropoint.v1.CalibrationMethod\x12\x17\n\npercentile\x18\n \x01(\x01H\x02\x88\x01\x01\x12#\n\x1b\x63\x61libration_range_symmetric\x18\x0b \x01(\x08\x12\x18\n\x0bmin_sqnr_db\x18\x0c \x01(\x01H\x03\x88\x01\x01\x12\x0e\n\x06strict\x18\r \x01(\x08\x12%\n\x03qdq\x18\x0e \x01(\x0b\x32\x18.zeropoint.v1.QdqOptions\x12\x1a\n\x12minimum_real_range\x18\x0f \x01(\x01\x12(\n activation_restricted_asymmetric\x18\x10 \x01(\x08\x12\x41\n\x16tensor_quant_overrides\x18\x11 \x03(\x0b\x32!.zeropoint.v1.TensorQuantOverrideB\x17\n\x15_activation_symmetricB\x13\n\x11_weight_symmetricB\r\n\x0b_percentileB\x0e\n\x0c_min_sqnr_db\"\xe6\x02\n\x0e\x44ynamicOptions\x12.\n\tselection\x18\x01 \x01(\x0b\x32\x1b.zeropoint.v1.NodeSelection\x12,\n\x0bweight_type\x18\x02 \x01(\x0e\x32\x17.zeropoint.v1.QuantType\x12\x13\n\x0bper_channel\x18\x03 \x01(\x08\x12\x14\n\x0creduce_range\x18\x04 \x01(\x08\x12\x1d\n\x10weight_symmetric\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x0bmin_sqnr_db\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06strict\x18\x07 \x01(\x08\x12\x1a\n\x12minimum_real_range\x18\x08 \x01(\x01\x12\x41\n\x16tensor_quant_overrides\x18\t \x03(\x0b\x32!.zeropoint.v1.TensorQuantOverrideB\x13\n\x11_weight_symmetricB\x0e\n\x0c_min_sqnr_db*T\n\tQuantType\x12\x1a\n\x16QUANT_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10QUANT_TYPE_QINT8\x10\x01\x12\x15\n\x11QUANT_TYPE_QUINT8\x10\x02*A\n\x0bQuantFormat\x12\x1c\n\x18QUANT_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10QUANT_FORMAT_QDQ\x10\x01*\xd2\x01\n\x11\x43\x61librationMethod\x12\"\n\x1e\x43\x41LIBRATION_METHOD_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x41LIBRATION_METHOD_MINMAX\x10\x01\x12!\n\x1d\x43\x41LIBRATION_METHOD_PERCENTILE\x10\x02\x12\x1e\n\x1a\x43\x41LIBRATION_METHOD_ENTROPY\x10\x03\x12\x1a\n\x16\x43\x41LIBRATION_METHOD_MSE\x10\x04\x12\x1b\n\x17\x43\x41LIBRATION_METHOD_AUTO\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeropoint.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUANTTYPE']._serialized_start=970
-  _globals['_QUANTTYPE']._serialized_end=1054
-  _globals['_QUANTFORMAT']._serialized_start=1056
-  _globals['_QUANTFORMAT']._serialized_end=1121
-  _globals['_CALIBRATIONMETHOD']._serialized_start=1124
-  _globals['_CALIBRATIONMETHOD']._serialized_end=1334
-  _globals['_NODESELECTION']._serialized_start=44
-  _globals['_NODESELECTION']._serialized_end=142
-  _globals['_STATICOPTIONS']._serialized_start=145
-  _globals['_STATICOPTIONS']._serialized_end=702
-  _globals['_DYNAMICOPTIONS']._serialized_start=705
-  _globals['_DYNAMICOPTIONS']._serialized_end=968
+  _globals['_QUANTTYPE']._serialized_start=1859
+  _globals['_QUANTTYPE']._serialized_end=1943
+  _globals['_QUANTFORMAT']._serialized_start=1945
+  _globals['_QUANTFORMAT']._serialized_end=2010
+  _globals['_CALIBRATIONMETHOD']._serialized_start=2013
+  _globals['_CALIBRATIONMETHOD']._serialized_end=2223
+  _globals['_NODESELECTION']._serialized_start=45
+  _globals['_NODESELECTION']._serialized_end=339
+  _globals['_QDQOPTIONS']._serialized_start=342
+  _globals['_QDQOPTIONS']._serialized_end=477
+  _globals['_TENSORQUANTOVERRIDE']._serialized_start=480
+  _globals['_TENSORQUANTOVERRIDE']._serialized_end=760
+  _globals['_STATICOPTIONS']._serialized_start=763
+  _globals['_STATICOPTIONS']._serialized_end=1496
+  _globals['_DYNAMICOPTIONS']._serialized_start=1499
+  _globals['_DYNAMICOPTIONS']._serialized_end=1857
 # @@protoc_insertion_point(module_scope)

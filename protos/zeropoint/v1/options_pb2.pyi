@@ -39,17 +39,59 @@ CALIBRATION_METHOD_MSE: CalibrationMethod
 CALIBRATION_METHOD_AUTO: CalibrationMethod
 
 class NodeSelection(_message.Message):
-    __slots__ = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")
+    __slots__ = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude", "enable_subgraph", "matmul_const_b_only", "force_quantize_no_input_check", "op_types_to_exclude_output_quantization")
     OP_TYPES_TO_QUANTIZE_FIELD_NUMBER: _ClassVar[int]
     NODES_TO_QUANTIZE_FIELD_NUMBER: _ClassVar[int]
     NODES_TO_EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    ENABLE_SUBGRAPH_FIELD_NUMBER: _ClassVar[int]
+    MATMUL_CONST_B_ONLY_FIELD_NUMBER: _ClassVar[int]
+    FORCE_QUANTIZE_NO_INPUT_CHECK_FIELD_NUMBER: _ClassVar[int]
+    OP_TYPES_TO_EXCLUDE_OUTPUT_QUANTIZATION_FIELD_NUMBER: _ClassVar[int]
     op_types_to_quantize: _containers.RepeatedScalarFieldContainer[str]
     nodes_to_quantize: _containers.RepeatedScalarFieldContainer[str]
     nodes_to_exclude: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, op_types_to_quantize: _Optional[_Iterable[str]] = ..., nodes_to_quantize: _Optional[_Iterable[str]] = ..., nodes_to_exclude: _Optional[_Iterable[str]] = ...) -> None: ...
+    enable_subgraph: bool
+    matmul_const_b_only: bool
+    force_quantize_no_input_check: bool
+    op_types_to_exclude_output_quantization: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, op_types_to_quantize: _Optional[_Iterable[str]] = ..., nodes_to_quantize: _Optional[_Iterable[str]] = ..., nodes_to_exclude: _Optional[_Iterable[str]] = ..., enable_subgraph: bool = ..., matmul_const_b_only: bool = ..., force_quantize_no_input_check: bool = ..., op_types_to_exclude_output_quantization: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class QdqOptions(_message.Message):
+    __slots__ = ("quantize_bias", "add_pair_to_weight", "dedicated_pair", "use_contrib_ops")
+    QUANTIZE_BIAS_FIELD_NUMBER: _ClassVar[int]
+    ADD_PAIR_TO_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    DEDICATED_PAIR_FIELD_NUMBER: _ClassVar[int]
+    USE_CONTRIB_OPS_FIELD_NUMBER: _ClassVar[int]
+    quantize_bias: bool
+    add_pair_to_weight: bool
+    dedicated_pair: bool
+    use_contrib_ops: bool
+    def __init__(self, quantize_bias: bool = ..., add_pair_to_weight: bool = ..., dedicated_pair: bool = ..., use_contrib_ops: bool = ...) -> None: ...
+
+class TensorQuantOverride(_message.Message):
+    __slots__ = ("tensor_name", "quant_type", "symmetric", "reduce_range", "axis", "scale", "zero_point", "rmin", "rmax")
+    TENSOR_NAME_FIELD_NUMBER: _ClassVar[int]
+    QUANT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_RANGE_FIELD_NUMBER: _ClassVar[int]
+    AXIS_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    ZERO_POINT_FIELD_NUMBER: _ClassVar[int]
+    RMIN_FIELD_NUMBER: _ClassVar[int]
+    RMAX_FIELD_NUMBER: _ClassVar[int]
+    tensor_name: str
+    quant_type: QuantType
+    symmetric: bool
+    reduce_range: bool
+    axis: int
+    scale: _containers.RepeatedScalarFieldContainer[float]
+    zero_point: _containers.RepeatedScalarFieldContainer[int]
+    rmin: _containers.RepeatedScalarFieldContainer[float]
+    rmax: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, tensor_name: _Optional[str] = ..., quant_type: _Optional[_Union[QuantType, str]] = ..., symmetric: bool = ..., reduce_range: bool = ..., axis: _Optional[int] = ..., scale: _Optional[_Iterable[float]] = ..., zero_point: _Optional[_Iterable[int]] = ..., rmin: _Optional[_Iterable[float]] = ..., rmax: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class StaticOptions(_message.Message):
-    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "reduce_range", "activation_symmetric", "weight_symmetric", "calibrate_method", "percentile", "calibration_range_symmetric", "min_sqnr_db", "strict")
+    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "reduce_range", "activation_symmetric", "weight_symmetric", "calibrate_method", "percentile", "calibration_range_symmetric", "min_sqnr_db", "strict", "qdq", "minimum_real_range", "activation_restricted_asymmetric", "tensor_quant_overrides")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     QUANT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +105,10 @@ class StaticOptions(_message.Message):
     CALIBRATION_RANGE_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
     MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
+    QDQ_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_REAL_RANGE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_RESTRICTED_ASYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_QUANT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
     quant_format: QuantFormat
     activation_type: QuantType
@@ -76,10 +122,14 @@ class StaticOptions(_message.Message):
     calibration_range_symmetric: bool
     min_sqnr_db: float
     strict: bool
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., activation_symmetric: bool = ..., weight_symmetric: bool = ..., calibrate_method: _Optional[_Union[CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., calibration_range_symmetric: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ...) -> None: ...
+    qdq: QdqOptions
+    minimum_real_range: float
+    activation_restricted_asymmetric: bool
+    tensor_quant_overrides: _containers.RepeatedCompositeFieldContainer[TensorQuantOverride]
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., activation_symmetric: bool = ..., weight_symmetric: bool = ..., calibrate_method: _Optional[_Union[CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., calibration_range_symmetric: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ..., qdq: _Optional[_Union[QdqOptions, _Mapping]] = ..., minimum_real_range: _Optional[float] = ..., activation_restricted_asymmetric: bool = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ...) -> None: ...
 
 class DynamicOptions(_message.Message):
-    __slots__ = ("selection", "weight_type", "per_channel", "reduce_range", "weight_symmetric", "min_sqnr_db", "strict")
+    __slots__ = ("selection", "weight_type", "per_channel", "reduce_range", "weight_symmetric", "min_sqnr_db", "strict", "minimum_real_range", "tensor_quant_overrides")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_TYPE_FIELD_NUMBER: _ClassVar[int]
     PER_CHANNEL_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +137,8 @@ class DynamicOptions(_message.Message):
     WEIGHT_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
     MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_REAL_RANGE_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_QUANT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
     weight_type: QuantType
     per_channel: bool
@@ -94,4 +146,6 @@ class DynamicOptions(_message.Message):
     weight_symmetric: bool
     min_sqnr_db: float
     strict: bool
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., weight_symmetric: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ...) -> None: ...
+    minimum_real_range: float
+    tensor_quant_overrides: _containers.RepeatedCompositeFieldContainer[TensorQuantOverride]
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., weight_symmetric: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ..., minimum_real_range: _Optional[float] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ...) -> None: ...

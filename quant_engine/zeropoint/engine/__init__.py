@@ -39,8 +39,8 @@ from zeropoint.engine.options import (
     Options,
     PostTrainingOptions,
     QatOptions,
+    QdqOptions,
     QuantFormat,
-    QuantType,
     StaticOptions,
     VerifyOptions,
     WeightOptions,
@@ -72,6 +72,7 @@ from zeropoint.engine.report import (
     Versions,
     Warning,
 )
+from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
 
 __all__ = [
     # Jobs
@@ -93,9 +94,11 @@ __all__ = [
     "Options",
     "PostTrainingOptions",
     "QatOptions",
+    "QdqOptions",
     "QuantFormat",
     "QuantType",
     "StaticOptions",
+    "TensorQuantOverride",
     "VerifyOptions",
     "WeightOptions",
     # Reports

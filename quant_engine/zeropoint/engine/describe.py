@@ -11,7 +11,7 @@ from zeropoint.engine.kept import Kept
 from zeropoint.engine.load import LoadedModel
 from zeropoint.engine.options import Options, QatOptions, StaticOptions
 from zeropoint.engine.parameters import Parameters
-from zeropoint.engine.plan import QuantPlan
+from zeropoint.engine.plan import ConstantInput, QuantPlan, TensorQuant
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import (
@@ -84,7 +84,7 @@ def _tensors(
             entries.append(
                 _constant_tensor(
                     f"{name}:weight",
-                    node.weight.axis,
+                    node.weight,
                     ParameterSource.WEIGHT,
                     options,
                     parameters.weights.get(name) if parameters else None,
@@ -93,18 +93,18 @@ def _tensors(
         entries.extend(
             _constant_tensor(
                 f"{name}:{('weight', 'recurrence')[number]}",
-                where.axis,
+                where,
                 ParameterSource.WEIGHT,
                 options,
                 parameters.stored.get((name, where.index)) if parameters else None,
             )
             for number, where in enumerate(node.stored)
         )
-        if node.bias is not None:
+        if node.bias is not None and not node.bias.stays_float:
             entries.append(
                 _constant_tensor(
                     f"{name}:bias",
-                    node.bias.axis,
+                    node.bias,
                     ParameterSource.BIAS,
                     options,
                     parameters.biases.get(name) if parameters else None,
@@ -119,7 +119,9 @@ def _activation(
     tensor = plan.tensors[name]
     found = parameters.ranges.get(name) if parameters else None
     qparams = parameters.tensors.get(name) if parameters else None
-    static = options if isinstance(options, StaticOptions) else None
+    static = (
+        options.of(_root(tensor, plan).override) if isinstance(options, StaticOptions) else None
+    )
     signed = static is not None and static.activation_type.signed
     static_symmetric = static is not None and static.activations_symmetric
     calibrated = tensor.source is ParameterSource.CALIBRATED
@@ -140,9 +142,16 @@ def _activation(
     )
 
 
+def _root(tensor: TensorQuant, plan: QuantPlan) -> TensorQuant:
+    """Return the tensor that has the parameters of this one."""
+    while tensor.source is ParameterSource.INHERITED:
+        tensor = plan.tensors[tensor.inherited_from]
+    return tensor
+
+
 def _constant_tensor(
     name: str,
-    axis: int | None,
+    where: ConstantInput,
     source: ParameterSource,
     options: Options,
     qparams: QParams | None,
@@ -151,12 +160,13 @@ def _constant_tensor(
     if isinstance(options, QatOptions):
         source, symmetric, integers = ParameterSource.LEARNED, _is_symmetric(qparams), 0
     else:
-        symmetric = bias or options.weight.is_symmetric
-        integers = _eight_bits(options.weight.quant_type.signed)
+        weight = options.weight.of(where.override)
+        symmetric = bias or weight.is_symmetric
+        integers = _eight_bits(weight.quant_type.signed)
     return TensorPlan(
         name=name,
         element_type=qparams.element_type if qparams else (_INT32 if bias else integers),
-        axis=axis,
+        axis=where.axis,
         symmetric=symmetric,
         source=source,
         scale=_single(qparams.scale) if qparams else None,

@@ -3,7 +3,8 @@
     y = x W      becomes   DynamicQuantizeLinear(x) -> MatMulInteger -> Cast -> Mul(s_x s_W)
 
 and likewise Conv with ConvInteger; a Gemm becomes a MatMul with its transposes, factors and bias;
-an LSTM becomes ONNX Runtime's DynamicQuantizeLSTM. What only has constants to store: see `stored`.
+an LSTM becomes ONNX Runtime's DynamicQuantizeLSTM. A MatMul of two computed tensors,
+where asked for, takes both as they come. What only has constants to store: see `stored`.
 """
 
 from collections.abc import Mapping
@@ -12,11 +13,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.codes import quantize
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan
-from zeropoint.engine.qparams import quantize
 from zeropoint.engine.stored import StoredConstants
 from zeropoint.engine.weights import WeightFile
 
@@ -115,6 +116,12 @@ class _Rewriter:
         transposed: bool,
     ) -> None:
         codes, scale, zero_point = self._activation(data, chain.graph)
+        if quant.weight is None:
+            right, right_scale, right_zero = self._activation(node.inputs[1], chain.graph)
+            chain.add("MatMulInteger", codes, right, zero_point, right_zero)
+            chain.add("Cast", chain.value, attributes={"to": int(ir.DataType.FLOAT)})
+            chain.add("Mul", chain.value, chain.side("Mul", scale, right_scale))
+            return
         weight, weight_zero = self._weight(node, quant, transposed=transposed)
         chain.add("MatMulInteger", codes, weight, zero_point, weight_zero)
         alpha = node.attributes.get_float("alpha", 1.0) if node.op_type == "Gemm" else 1.0

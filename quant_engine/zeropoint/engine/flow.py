@@ -61,7 +61,8 @@ def integer_flow(model: ir.Model, candidates: Candidates) -> IntegerFlow:
 
     Nodes that compute, or have constants to store, always are. A node that joins or shares is,
     where all the data that it reads are integers already and an integer kernel reads what it
-    makes, or where the user named it. Integers flow within one graph: what comes from an outer
+    makes, or where the user named it. A node whose output the user wants float gives no integers;
+    named, it reads them all the same. Integers flow within one graph: what comes from an outer
     graph is float, and so is what goes out.
     """
     produced = _produced(candidates)
@@ -70,6 +71,7 @@ def integer_flow(model: ir.Model, candidates: Candidates) -> IntegerFlow:
         node
         for node, rule in candidates.rules.items()
         if rule.role in (Role.COMPUTE, Role.STORED)
+        or (node in candidates.forced and rule.role is not Role.CLAMP and node not in produced)
         or (
             node in produced
             and (node in candidates.forced or not wanted.isdisjoint(produced[node]))
@@ -86,6 +88,13 @@ def _end(node: ir.Node) -> ir.Value:
     return found[0].outputs[0] if found is not None else node.outputs[0]
 
 
+def _stays_float(node: ir.Node, candidates: Candidates) -> bool:
+    """Whether the user wants no output of a node quantized, or of the bias behind it."""
+    last = _end(node).producer()
+    types = {node.op_type, last.op_type if last is not None else node.op_type}
+    return not candidates.float_outputs.isdisjoint(types)
+
+
 def _points(node: ir.Node, rule: OpRule, candidates: Candidates) -> tuple[ir.Value, ...]:
     if rule.every_output or rule.role is Role.FLOAT:
         return rule.data_outputs(node)
@@ -94,7 +103,8 @@ def _points(node: ir.Node, rule: OpRule, candidates: Candidates) -> tuple[ir.Val
     if follower is not None:
         clamp = candidates.rules.get(follower)
         if clamp is not None and clamp.role is Role.CLAMP:
-            return (follower.outputs[0],)
+            excluded = follower.op_type in candidates.float_outputs
+            return (end,) if excluded else (follower.outputs[0],)
     return (end,)
 
 
@@ -116,7 +126,7 @@ def _produced(candidates: Candidates) -> dict[ir.Node, tuple[ir.Value, ...]]:
     produced: dict[ir.Node, tuple[ir.Value, ...]] = {}
     integers: set[ir.Value] = set()
     for node, rule in candidates.rules.items():
-        if rule.role in (Role.CLAMP, Role.STORED):
+        if rule.role in (Role.CLAMP, Role.STORED) or _stays_float(node, candidates):
             continue
         if rule.role is Role.COMPUTE:
             gives = rule.integer_output or _ends_in_clamp(node)

@@ -54,7 +54,8 @@ def _twin(node: ir.Node, quant: NodeQuant, plan: QuantPlan, parameters: Paramete
     for where in quant.stored:
         inputs[quant.node, where.index] = parameters.stored[quant.node, where.index]
     if quant.bias is not None:
-        inputs[quant.bias.node, quant.bias.index] = parameters.biases[quant.node]
+        if not quant.bias.stays_float:
+            inputs[quant.bias.node, quant.bias.index] = parameters.biases[quant.node]
         if quant.bias.node != quant.node:
             chain.append(quant.bias.node)
     if quant.clamp is not None:

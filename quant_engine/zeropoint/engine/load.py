@@ -46,6 +46,7 @@ class LoadedModel:
         nodes: The user's nodes in their order, those of subgraphs after the node that holds them.
         tensors: Names of the inputs and of what the nodes of the main graph compute, and of what
             those of bodies do where no other tensor has the same.
+        constants: Names of the initializers of all graphs.
         warnings: What of the file is not taken over.
     """
 
@@ -60,6 +61,7 @@ class LoadedModel:
     signature: Signature
     nodes: tuple[NodeName, ...]
     tensors: frozenset[str]
+    constants: frozenset[str]
     warnings: tuple[report.Warning, ...]
 
     def content_sha256(self) -> bytes:
@@ -124,6 +126,7 @@ def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> Load
         signature=read_signature(model.graph),
         nodes=_settle_names(model),
         tensors=_activations(model),
+        constants=frozenset(name for graph in model.graphs() for name in graph.initializers),
         warnings=_left_out(proto),
     )
 

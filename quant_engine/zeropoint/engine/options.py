@@ -7,18 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from zeropoint.engine.errors import OptionError
-
-
-class QuantType(StrEnum):
-    """Integer type of quantized values."""
-
-    QINT8 = "QInt8"
-    QUINT8 = "QUInt8"
-
-    @property
-    def signed(self) -> bool:
-        """Whether negative codes exist."""
-        return self is QuantType.QINT8
+from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride, check_names
 
 
 class QuantFormat(StrEnum):
@@ -47,11 +36,26 @@ class NodeSelection:
         op_types_to_quantize: Operator types; empty means all that are supported.
         nodes_to_quantize: Names or shell patterns; when not empty, only these.
         nodes_to_exclude: Names or shell patterns that stay float.
+        enable_subgraph: Whether nodes in bodies of If, Loop and Scan are quantized, too.
+        matmul_const_b_only: Leave a MatMul float whose second input is computed; None: for dynamic
+            quantization only.
+        force_quantize_no_input_check: Quantize nodes that only move or pick values also where
+            nothing around them is quantized. Static quantization only.
+        op_types_to_exclude_output_quantization: Operator types whose outputs are not quantized.
+            Static quantization only.
     """
 
     op_types_to_quantize: tuple[str, ...] = ()
     nodes_to_quantize: tuple[str, ...] = ()
     nodes_to_exclude: tuple[str, ...] = ()
+    enable_subgraph: bool = True
+    matmul_const_b_only: bool | None = None
+    force_quantize_no_input_check: bool = False
+    op_types_to_exclude_output_quantization: tuple[str, ...] = ()
+
+    def needs_const_b(self, *, dynamic: bool) -> bool:
+        """Whether a MatMul with a computed second input stays float, with the default filled in."""
+        return dynamic if self.matmul_const_b_only is None else self.matmul_const_b_only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,19 +67,22 @@ class WeightOptions:
         per_channel: One scale for each output channel instead of one for the tensor.
         reduce_range: 7 bits, for CPUs whose 8-bit multiply-add saturates.
         symmetric: Range symmetric around zero; None: for signed types and per-channel scales.
+        minimum_real_range: Ranges are at least this wide.
     """
 
     quant_type: QuantType = QuantType.QUINT8
     per_channel: bool = False
     reduce_range: bool = False
     symmetric: bool | None = None
+    minimum_real_range: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse combinations that no integer kernel takes.
 
         Raises:
-            OptionError: per-channel scales with asymmetric ranges.
+            OptionError: per-channel scales with asymmetric ranges, or a least range that is none.
         """
+        check_minimum_range(self.minimum_real_range)
         if self.per_channel and self.symmetric is False:
             raise OptionError(
                 "OPTION_CONFLICT",
@@ -90,6 +97,56 @@ class WeightOptions:
         if self.symmetric is None:
             return self.quant_type.signed or self.per_channel
         return self.symmetric
+
+    def of(self, override: TensorQuantOverride | None) -> "WeightOptions":
+        """Return the options of one weight."""
+        if override is None:
+            return self
+        default = self.symmetric if override.axis is None else None
+        reduced = self.reduce_range if override.reduce_range is None else override.reduce_range
+        return WeightOptions(
+            quant_type=override.quant_type or self.quant_type,
+            per_channel=override.axis is not None,
+            reduce_range=reduced,
+            symmetric=_first_of(override.symmetric, default),
+            minimum_real_range=self.minimum_real_range,
+        )
+
+
+def _first_of(chosen: bool | None, default: bool | None) -> bool | None:
+    return default if chosen is None else chosen
+
+
+def check_minimum_range(width: float) -> None:
+    """Refuse what is no least width of a range.
+
+    Raises:
+        OptionError: it is negative, or not finite.
+    """
+    if not 0.0 <= width < math.inf:
+        raise OptionError(
+            "OPTION_INVALID",
+            f"minimum_real_range={width:g} must be a finite width, not below 0.",
+            option="minimum_real_range",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QdqOptions:
+    """How Q/DQ pairs are written.
+
+    Attributes:
+        quantize_bias: Store biases as int32. If not, they stay float, and ONNX Runtime makes int32
+            of those it needs as it loads the model.
+        add_pair_to_weight: Store weights as floats with a pair behind them.
+        dedicated_pair: Give each reader of a tensor a pair of its own.
+        use_contrib_ops: Take the operators from com.microsoft.
+    """
+
+    quantize_bias: bool = True
+    add_pair_to_weight: bool = False
+    dedicated_pair: bool = False
+    use_contrib_ops: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +182,14 @@ class StaticOptions:
         quant_format: Form of the result.
         activation_type: Integer type of activations.
         activation_symmetric: Symmetric activation ranges; None: for signed types only.
+        activation_restricted_asymmetric: Zero points of uint8 activations are 0 or 128 only.
+        minimum_real_range: Ranges of activations are at least this wide.
         weight: How weights become integers.
         calibrate_method: How activation ranges are chosen.
         percentile: Percentage of values inside the range, for Percentile, above 50 to 100.
         calibration_range_symmetric: Choose ranges of the form (-t, t), whatever the type.
+        qdq: How Q/DQ pairs are written.
+        tensor_quant_overrides: What is otherwise for single tensors.
         verify: How the result is judged.
     """
 
@@ -136,18 +197,26 @@ class StaticOptions:
     quant_format: QuantFormat = QuantFormat.QDQ
     activation_type: QuantType = QuantType.QUINT8
     activation_symmetric: bool | None = None
+    activation_restricted_asymmetric: bool = False
+    minimum_real_range: float = 0.0
     weight: WeightOptions = field(default_factory=WeightOptions)
     calibrate_method: CalibrationMethod = CalibrationMethod.MINMAX
     percentile: float = 99.999
     calibration_range_symmetric: bool = False
+    qdq: QdqOptions = field(default_factory=QdqOptions)
+    tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     verify: VerifyOptions = field(default_factory=VerifyOptions)
 
     def __post_init__(self) -> None:
         """Refuse combinations that cannot work.
 
         Raises:
-            OptionError: a percentile outside (50, 100], or int8 activations with uint8 weights.
+            OptionError: a percentile outside (50, 100], int8 activations with uint8 weights, a
+                least range that is none, restricted zero points of what is not asymmetric uint8,
+                or two overrides for one tensor.
         """
+        check_minimum_range(self.minimum_real_range)
+        check_names(self.tensor_quant_overrides)
         if not 50.0 < self.percentile <= 100.0:
             raise OptionError(
                 "OPTION_INVALID",
@@ -162,12 +231,38 @@ class StaticOptions:
                 option="weight_type",
             )
 
+        if self.activation_restricted_asymmetric and (
+            self.activation_type.signed or self.activations_symmetric
+        ):
+            raise OptionError(
+                "OPTION_CONFLICT",
+                "activation_restricted_asymmetric=True needs asymmetric QUInt8 activations: it "
+                "chooses between the zero points 0 and 128.",
+                option="activation_restricted_asymmetric",
+            )
+
     @property
     def activations_symmetric(self) -> bool:
         """Whether activation ranges are symmetric, with the default filled in."""
         if self.activation_symmetric is None:
             return self.activation_type.signed
         return self.activation_symmetric
+
+    def of(self, override: TensorQuantOverride | None) -> "StaticOptions":
+        """Return the options that hold for one activation; those of weights do not."""
+        if override is None:
+            return self
+        quant_type = override.quant_type or self.activation_type
+        symmetric = _first_of(override.symmetric, self.activation_symmetric)
+        asymmetric = not quant_type.signed and not symmetric
+        return dataclasses.replace(
+            self,
+            tensor_quant_overrides=(),
+            activation_type=quant_type,
+            activation_symmetric=symmetric,
+            activation_restricted_asymmetric=self.activation_restricted_asymmetric and asymmetric,
+            weight=dataclasses.replace(self.weight, quant_type=QuantType.QINT8),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,12 +272,31 @@ class DynamicOptions:
     Attributes:
         selection: Which nodes.
         weight: How weights become integers.
+        tensor_quant_overrides: What is otherwise for single weights.
         verify: How the result is judged.
     """
 
     selection: NodeSelection = field(default_factory=NodeSelection)
     weight: WeightOptions = field(default_factory=WeightOptions)
+    tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     verify: VerifyOptions = field(default_factory=VerifyOptions)
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning where nothing is quantized between nodes.
+
+        Raises:
+            OptionError: an option of the selection is for static quantization only, or there are
+                two overrides for one tensor.
+        """
+        check_names(self.tensor_quant_overrides)
+        for option in ("force_quantize_no_input_check", "op_types_to_exclude_output_quantization"):
+            if getattr(self.selection, option):
+                raise OptionError(
+                    "OPTION_INVALID",
+                    f"{option} has no meaning in dynamic quantization: what lies between nodes "
+                    "stays float. Drop it.",
+                    option=option,
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

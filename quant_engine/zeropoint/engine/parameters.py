@@ -1,13 +1,13 @@
 """Plan and statistics -> the scale and zero point of every quantized tensor."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.already import existing_parameters
+from zeropoint.engine.already import existing_parameters, existing_range
 from zeropoint.engine.ops import constant
 from zeropoint.engine.options import StaticOptions, WeightOptions
 from zeropoint.engine.plan import ConstantInput, QuantPlan, TensorQuant
@@ -15,6 +15,7 @@ from zeropoint.engine.qparams import (
     QParams,
     activation_qparams,
     bias_qparams,
+    given_qparams,
     grow_weight_for_bias,
     weight_qparams,
 )
@@ -67,13 +68,19 @@ def derive_parameters(
             ranges[tensor.name] = ranges[tensor.inherited_from]
             tensors[tensor.name] = tensors[tensor.inherited_from]
             continue
-        value = values.get(tensor.name)
-        ranges[tensor.name] = _range(tensor, value, sketches, options)
-        tensors[tensor.name] = existing_parameters(value) or activation_qparams(
-            ranges[tensor.name].low,
-            ranges[tensor.name].high,
-            options.activation_type,
-            symmetric=options.activations_symmetric,
+        value, own = values.get(tensor.name), options.of(tensor.override)
+        given = existing_parameters(value)
+        if tensor.override is not None and tensor.override.scale:
+            given = given_qparams(tensor.override, own.activation_type)
+        chosen = _range(tensor, value, sketches, own) if given is None else _whole_range(given)
+        ranges[tensor.name] = chosen
+        tensors[tensor.name] = given or activation_qparams(
+            chosen.low,
+            chosen.high,
+            own.activation_type,
+            symmetric=own.activations_symmetric,
+            restricted=own.activation_restricted_asymmetric,
+            minimum_real_range=own.minimum_real_range,
         )
     weights, biases, grown = _constants(graph, plan, tensors, options.weight)
     warnings = _warnings(grown)
@@ -91,9 +98,7 @@ def derive_weights(graph: ir.Graph, plan: QuantPlan, options: WeightOptions) -> 
     """Return scale and zero point of each weight in a plan, by node name."""
     nodes = {node.name: node for node in graph.all_nodes()}
     return {
-        name: weight_qparams(
-            read_constant(nodes, quant.weight), options, quant.weight.axis, name=name
-        )
+        name: _weight_qparams(nodes, quant.weight, options, name)
         for name, quant in plan.nodes.items()
         if quant.weight is not None
     }
@@ -105,12 +110,26 @@ def derive_stored(
     """Return scale and zero point of each stored constant, by node name and input."""
     nodes = {node.name: node for node in graph.all_nodes()}
     return {
-        (name, where.index): weight_qparams(
-            read_constant(nodes, where), options, where.axis, name=name
-        )
+        (name, where.index): _weight_qparams(nodes, where, options, name)
         for name, quant in plan.nodes.items()
         for where in quant.stored
     }
+
+
+def _weight_qparams(
+    nodes: Mapping[str | None, ir.Node], where: ConstantInput, options: WeightOptions, name: str
+) -> QParams:
+    return weight_qparams(
+        read_constant(nodes, where),
+        options.of(where.override),
+        where.axis,
+        name=name,
+        override=where.override,
+    )
+
+
+def _whole_range(qparams: QParams) -> Range:
+    return Range(*existing_range(qparams))
 
 
 def _range(
@@ -124,8 +143,13 @@ def _range(
     if tensor.source is ParameterSource.WEIGHT:
         array = constant(value)
         assert array is not None, tensor.name
-        return Range(float(array.min()), float(array.max())) if array.size else Range(0.0, 0.0)
-    return choose_range(sketches[tensor.name], options, tensor=tensor.name)
+        found = Range(float(array.min()), float(array.max())) if array.size else Range(0.0, 0.0)
+    else:
+        found = choose_range(sketches[tensor.name], options, tensor=tensor.name)
+    if tensor.override is None:
+        return found
+    low, high = tensor.override.narrowed(found.low, found.high)
+    return replace(found, low=low, high=high)
 
 
 def _constants(
@@ -149,7 +173,8 @@ def _constants(
             # With scales of their own only channels that hardly matter beside their bias grow.
             grown.append(name)
         weights[name] = fitted
-        biases[name] = bias_qparams(activation, fitted)
+        if not quant.bias.stays_float:
+            biases[name] = bias_qparams(activation, fitted)
     return weights, biases, grown
 
 

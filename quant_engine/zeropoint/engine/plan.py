@@ -12,10 +12,11 @@ from zeropoint.engine.flow import IntegerFlow, bias_add, integer_flow
 from zeropoint.engine.kept import Kept
 from zeropoint.engine.names import NodeName
 from zeropoint.engine.ops import OpRule, Role, constant
-from zeropoint.engine.options import DynamicOptions, StaticOptions
+from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.selection import Candidates, select
+from zeropoint.engine.tensor_override import TensorQuantOverride
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +29,17 @@ class ConstantInput:
         axis: Axis of per-channel scales; None for one scale.
         rows: Whether the constant is taken as a matrix, all axes but the last as one: a scale for
             each gate of each direction.
+        override: What the user wants of it, where that is something of its own.
+        stays_float: Whether it is a bias that is left to runtimes to quantize; the weight's scale
+            is then still large enough for it.
     """
 
     node: str
     index: int
     axis: int | None = None
     rows: bool = False
+    override: TensorQuantOverride | None = None
+    stays_float: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +51,7 @@ class NodeQuant:
         inputs: Indices of the inputs that are read through Q/DQ with a tensor's parameters.
         tensors: Names of these tensors, in the same order.
         weight: The weight, where there is one.
-        bias: The bias that becomes int32, where there is one.
+        bias: The constant bias, where there is one: it becomes int32, or is left to runtimes.
         stored: Constants that are stored as integers and computed with as floats.
         output: The tensor at which the output is quantized; None where it stays float. Behind
             a clamp where one follows.
@@ -70,7 +76,8 @@ class TensorQuant:
         name: Name in the prepared model.
         source: CALIBRATED, INHERITED, FIXED, or WEIGHT for a constant operand.
         inherited_from: The tensor that has the parameters, for INHERITED.
-        fixed: Range of the tensor, for FIXED.
+        fixed: Range of the tensor, for FIXED; None where `override` has its scale.
+        override: What the user wants of it, where that is something of its own.
         everywhere: Whether all consumers read the quantized values (its producer has no float
             output), or quantized nodes only.
     """
@@ -79,6 +86,7 @@ class TensorQuant:
     source: ParameterSource
     inherited_from: str = ""
     fixed: tuple[float, float] | None = None
+    override: TensorQuantOverride | None = None
     everywhere: bool = False
 
 
@@ -156,34 +164,49 @@ def make_dynamic_plan(
     )
     nodes: dict[str, NodeQuant] = {}
     tensors: dict[str, TensorQuant] = {}
+    overrides = overrides_by_name(options)
     for node, rule in candidates.rules.items():
-        name, data = node.name or "", node.inputs[0]
-        weight = constant_weight(node, rule, per_channel=options.weight.per_channel)
-        stored = stored_constants(node, rule, per_channel=options.weight.per_channel)
+        name = node.name or ""
+        weight = constant_weight(node, rule, overrides, per_channel=options.weight.per_channel)
+        stored = stored_constants(node, rule, overrides, per_channel=options.weight.per_channel)
         if not rule.dynamic_data:
             nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), stored=stored)
             continue
-        read = (data.name if data is not None else None) or ""
+        inputs = (0, 1) if node.op_type == "MatMul" and weight is None else (0,)
+        read = tuple(_name(node.inputs[index]) for index in inputs)
         nodes[name] = NodeQuant(
-            node=name, inputs=(0,), tensors=(read,), weight=weight, stored=stored
+            node=name, inputs=inputs, tensors=read, weight=weight, stored=stored
         )
-        tensors[read] = TensorQuant(name=read, source=ParameterSource.DYNAMIC)
+        for tensor in read:
+            tensors[tensor] = TensorQuant(name=tensor, source=ParameterSource.DYNAMIC)
     return QuantPlan(nodes=nodes, tensors=tensors, absorbed={}, kept=candidates.kept)
 
 
-def constant_weight(node: ir.Node, rule: OpRule, *, per_channel: bool) -> ConstantInput | None:
+Overrides = Mapping[str, TensorQuantOverride]
+"""What the user wants of single tensors, by name."""
+
+
+def overrides_by_name(options: PostTrainingOptions) -> Overrides:
+    """Return the overrides of the options."""
+    return {override.tensor_name: override for override in options.tensor_quant_overrides}
+
+
+def constant_weight(
+    node: ir.Node, rule: OpRule, overrides: Overrides, *, per_channel: bool
+) -> ConstantInput | None:
     """Return the weight of a node and its axis; None where the node has no constant one."""
     value = node.inputs[rule.weight] if rule.weight is not None else None
     if rule.weight is None or value is None or constant(value) is None:
         return None
-    axis = None
-    if per_channel and rule.weight_axis is not None and value.shape is not None:
+    axis, override = None, overrides.get(_name(value))
+    wanted = per_channel if override is None else override.axis is not None
+    if wanted and rule.weight_axis is not None and value.shape is not None:
         axis = rule.weight_axis(node, len(value.shape))
-    return ConstantInput(node=node.name or "", index=rule.weight, axis=axis)
+    return ConstantInput(node=node.name or "", index=rule.weight, axis=axis, override=override)
 
 
 def stored_constants(
-    node: ir.Node, rule: OpRule, *, per_channel: bool
+    node: ir.Node, rule: OpRule, overrides: Overrides, *, per_channel: bool
 ) -> tuple[ConstantInput, ...]:
     """Return the constants of a node that are stored as integers, with their axes."""
     found = []
@@ -191,12 +214,34 @@ def stored_constants(
         array = constant(node.inputs[index])
         assert array is not None, node.name
         assert rule.stored_axes is not None, node.op_type
-        axes = rule.stored_axes(node, array.shape, per_channel=per_channel)
-        axis = axes[0] if axes else None
+        override = overrides.get(_name(node.inputs[index]))
+        wanted = per_channel if override is None else override.axis is not None
+        axes = rule.stored_axes(node, array.shape, per_channel=wanted)
         found.append(
-            ConstantInput(node=node.name or "", index=index, axis=axis, rows=len(axes) > 1)
+            ConstantInput(
+                node=node.name or "",
+                index=index,
+                axis=axes[0] if axes else None,
+                rows=len(axes) > 1,
+                override=override,
+            )
         )
     return tuple(found)
+
+
+def _name(value: ir.Value | None) -> str:
+    return (value.name if value is not None else None) or ""
+
+
+_NO_NEIGHBOUR = Kept(
+    "NO_INTEGER_NEIGHBOUR",
+    "between float neighbours, where quantization would only add conversions",
+)
+_OUTPUT_EXCLUDED = Kept(
+    "NO_INTEGER_NEIGHBOUR",
+    "its output is among OpTypesToExcludeOutputQuantization, and nothing is gained by quantizing "
+    "its inputs alone",
+)
 
 
 class _Planner:
@@ -210,6 +255,7 @@ class _Planner:
         self._tensors: dict[str, TensorQuant] = {}
         self._absorbed: dict[str, str] = {}
         self._kept: dict[str, Kept] = dict(candidates.kept)
+        self._overrides = overrides_by_name(options)
 
     def plan(self) -> QuantPlan:
         for node, rule in self._candidates.rules.items():
@@ -218,10 +264,8 @@ class _Planner:
         for node in self._candidates.rules:
             name = node.name or ""
             if name not in self._nodes and name not in self._absorbed:
-                self._kept[name] = Kept(
-                    "NO_INTEGER_NEIGHBOUR",
-                    "between float neighbours, where quantization would only add conversions",
-                )
+                excluded = node.op_type in self._candidates.float_outputs
+                self._kept[name] = _OUTPUT_EXCLUDED if excluded else _NO_NEIGHBOUR
         kept = {name: why for name, why in self._kept.items() if name not in self._absorbed}
         return QuantPlan(
             nodes=self._nodes, tensors=self._tensors, absorbed=self._absorbed, kept=kept
@@ -229,7 +273,8 @@ class _Planner:
 
     def _add(self, node: ir.Node, rule: OpRule) -> None:
         name = node.name or ""
-        weight = constant_weight(node, rule, per_channel=self._options.weight.per_channel)
+        per_channel = self._options.weight.per_channel
+        weight = constant_weight(node, rule, self._overrides, per_channel=per_channel)
         inputs = tuple(
             index
             for index in rule.activation_inputs(node)
@@ -243,7 +288,7 @@ class _Planner:
             tensors=tensors,
             weight=weight,
             bias=self._bias(node, rule, weight),
-            stored=stored_constants(node, rule, per_channel=self._options.weight.per_channel),
+            stored=stored_constants(node, rule, self._overrides, per_channel=per_channel),
             output=output,
             clamp=clamp,
         )
@@ -254,6 +299,7 @@ class _Planner:
         if weight is None:
             return None
         axis = None if weight.axis is None else 0
+        stays_float = not self._options.qdq.quantize_bias
         if rule.bias is not None:
             bias = node.inputs[rule.bias] if len(node.inputs) > rule.bias else None
             if bias is None:
@@ -261,24 +307,50 @@ class _Planner:
             array = constant(bias)
             if rule.role is Role.FLOAT and (array is None or array.ndim > 1):
                 return None
-            return ConstantInput(node=node.name or "", index=rule.bias, axis=axis)
+            return ConstantInput(
+                node=node.name or "", index=rule.bias, axis=axis, stays_float=stays_float
+            )
         found = bias_add(node) if node.op_type == "MatMul" else None
         if found is None:
             return None
         if found[0] in self._candidates.rules:
             self._absorbed[found[0].name or ""] = node.name or ""
-        return ConstantInput(node=found[0].name or "", index=found[1], axis=axis)
+        return ConstantInput(
+            node=found[0].name or "", index=found[1], axis=axis, stays_float=stays_float
+        )
 
     def _read(self, value: ir.Value | None) -> str:
-        name = (value.name if value is not None else None) or ""
+        name = _name(value)
         if name not in self._tensors:
-            source, fixed = ParameterSource.CALIBRATED, None
-            if constant(value) is not None:
-                source = ParameterSource.WEIGHT
-            elif (existing := existing_parameters(value)) is not None:
-                source, fixed = ParameterSource.FIXED, existing_range(existing)
-            self._tensors[name] = TensorQuant(name=name, source=source, fixed=fixed)
+            if (existing := existing_parameters(value)) is not None:
+                self._tensors[name] = TensorQuant(
+                    name=name, source=ParameterSource.FIXED, fixed=existing_range(existing)
+                )
+            elif constant(value) is not None:
+                self._tensors[name] = TensorQuant(
+                    name=name,
+                    source=ParameterSource.WEIGHT,
+                    override=self._overrides.get(name),
+                )
+            else:
+                self._tensors[name] = self._own_parameters(name)
         return name
+
+    def _own_parameters(
+        self, name: str, fixed: tuple[float, float] | None = None, *, everywhere: bool = False
+    ) -> TensorQuant:
+        """Return a tensor with parameters that no other has, by the range that its node fixes."""
+        override = self._overrides.get(name)
+        if override is not None and override.settled:
+            fixed = override.range
+        given = fixed is not None or (override is not None and override.settled)
+        return TensorQuant(
+            name=name,
+            source=ParameterSource.FIXED if given else ParameterSource.CALIBRATED,
+            fixed=fixed,
+            override=override,
+            everywhere=everywhere,
+        )
 
     def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
         points = self._flow.points.get(node)
@@ -299,15 +371,14 @@ class _Planner:
             self._inherit(node, point)
             return name, clamp
         fixed = rule.fixed_output if clamp is None else None
-        source = ParameterSource.CALIBRATED if fixed is None else ParameterSource.FIXED
-        self._tensors[name] = TensorQuant(name=name, source=source, fixed=fixed, everywhere=True)
+        self._tensors[name] = self._own_parameters(name, fixed, everywhere=True)
         return name, clamp
 
     def _inherit(self, node: ir.Node, value: ir.Value) -> None:
-        data, name = node.inputs[0], value.name or ""
+        name = _name(value)
         self._tensors[name] = TensorQuant(
             name=name,
             source=ParameterSource.INHERITED,
-            inherited_from=(data.name if data is not None else None) or "",
+            inherited_from=_name(node.inputs[0]),
             everywhere=True,
         )

@@ -16,6 +16,7 @@ from zeropoint.engine.job import OBSERVE_BYTES
 from zeropoint.engine.load import LoadedModel, load_model
 from zeropoint.engine.memory import collector_paused
 from zeropoint.engine.options import DynamicOptions, Options, PostTrainingOptions, StaticOptions
+from zeropoint.engine.overrides import check_overrides
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import QuantPlan, make_dynamic_plan, make_plan
 from zeropoint.engine.prepare import PreparedModel, prepare_model
@@ -178,6 +179,8 @@ def plan_model(
         else:
             bodies = Bodies.unobserved(prepared.model, prepared.opset)
             plan = make_dynamic_plan(prepared, options, loaded.nodes, bodies)
+        known = loaded.tensors | loaded.constants
+        check_overrides(prepared.model.graph, plan, options, known)
     return PlannedModel(loaded=loaded, prepared=prepared, bodies=bodies, plan=plan, options=options)
 
 
@@ -185,4 +188,6 @@ def _min_opset(options: PostTrainingOptions) -> int:
     """Return the lowest opset that the result can be written in."""
     if isinstance(options, DynamicOptions):
         return 11  # DynamicQuantizeLinear
-    return 13 if options.weight.per_channel else 10  # the axis of DequantizeLinear; QuantizeLinear
+    channels = any(one.axis is not None for one in options.tensor_quant_overrides)
+    # The axis of DequantizeLinear; QuantizeLinear.
+    return 13 if options.weight.per_channel or channels else 10

@@ -2,8 +2,8 @@
 
 A real value x and its integer code q belong together by x = scale * (q - zero_point).
 
-The formulas are those of `onnxruntime.quantization` 1.32 (`compute_scale_zp`, `quantize_nparray`),
-to the bit, except where that tool is wrong:
+The formulas are those of `onnxruntime.quantization` 1.32 (`compute_scale_zp`), to the bit, except
+where that tool is wrong:
 
 - A symmetric range without extent (all zeros) keeps the zero point of its type. There it gets 0,
   so one channel of zeros among uint8 channels breaks the rule of integer convolutions that all
@@ -14,20 +14,17 @@ to the bit, except where that tool is wrong:
 """
 
 import dataclasses
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import DTypeLike, NDArray
 
 from zeropoint.engine.errors import CalibrationError, ModelError
-from zeropoint.engine.options import QuantType, WeightOptions
+from zeropoint.engine.options import WeightOptions
+from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
 
-_BLOCK = 1 << 16  # elements; a block's temporaries stay in the CPU's cache
 _BIAS_HEADROOM = 1.0001  # the rounding of a float32 scale must not undo the growth
 
 
@@ -79,6 +76,8 @@ def activation_qparams(
     quant_type: QuantType,
     *,
     symmetric: bool,
+    restricted: bool = False,
+    minimum_real_range: float = 0.0,
     scale_type: DTypeLike = np.float32,
 ) -> QParams:
     """Choose scale and zero point for the range of an activation.
@@ -88,6 +87,8 @@ def activation_qparams(
         high: Upper end.
         quant_type: Integer type.
         symmetric: Widen the range to (-m, m).
+        restricted: Take 0 or 128 for the zero point; asymmetric uint8 only.
+        minimum_real_range: Raise the upper end until the range is as wide as this.
         scale_type: float32, or float16 for a float16 tensor: its QuantizeLinear takes no other.
 
     Returns:
@@ -96,7 +97,9 @@ def activation_qparams(
     Raises:
         CalibrationError: NO_FINITE_VALUES, the range is not finite in `scale_type`.
     """
-    scale, zero_point = _activation_parameters(low, high, quant_type, symmetric, scale_type)
+    scale, zero_point = _activation_parameters(
+        low, high, quant_type, symmetric, restricted, minimum_real_range, scale_type
+    )
     return QParams(scale, zero_point.astype(_code_dtype(quant_type)))
 
 
@@ -136,6 +139,8 @@ def activation_grids(
     quant_type: QuantType,
     *,
     symmetric: bool,
+    restricted: bool = False,
+    minimum_real_range: float = 0.0,
     scale_type: DTypeLike = np.float32,
 ) -> CodeGrids:
     """Return what `activation_qparams` gives for many ranges, as the values that codes stand for.
@@ -145,12 +150,16 @@ def activation_grids(
         high: float64[n], upper ends.
         quant_type: As there.
         symmetric: As there.
+        restricted: As there.
+        minimum_real_range: As there.
         scale_type: As there.
 
     Raises:
         CalibrationError: as there.
     """
-    scale, zero_point = _activation_parameters(low, high, quant_type, symmetric, scale_type)
+    scale, zero_point = _activation_parameters(
+        low, high, quant_type, symmetric, restricted, minimum_real_range, scale_type
+    )
     codes = np.iinfo(_code_dtype(quant_type))
     zero = zero_point.astype(np.int64)
     return CodeGrids(scale.astype(np.float64), int(codes.min) - zero, int(codes.max) - zero)
@@ -161,6 +170,8 @@ def _activation_parameters(
     high: float | NDArray[np.float64],
     quant_type: QuantType,
     symmetric: bool,
+    restricted: bool,
+    minimum_real_range: float,
     scale_type: DTypeLike,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return scale and zero point for one range or for many."""
@@ -175,8 +186,11 @@ def _activation_parameters(
             high=float(np.max(high)),
         )
     limits = _nominal_limits(quant_type, symmetric=symmetric, reduce_range=False)
-    bottom, top = np.minimum(ends[0], 0), np.maximum(ends[1], 0)
-    return _scale_and_zero_point(np.asarray(bottom), np.asarray(top), limits, symmetric)
+    bottom, top = np.asarray(np.minimum(ends[0], 0)), np.asarray(np.maximum(ends[1], 0))
+    top = _widened(bottom, top, minimum_real_range)
+    if restricted:
+        return _restricted_scale_and_zero_point(bottom, top)
+    return _scale_and_zero_point(bottom, top, limits, symmetric)
 
 
 def weight_qparams(
@@ -185,6 +199,7 @@ def weight_qparams(
     axis: int | None,
     *,
     name: str = "weight",
+    override: TensorQuantOverride | None = None,
 ) -> QParams:
     """Choose scales and zero points for a constant.
 
@@ -194,6 +209,7 @@ def weight_qparams(
             this tensor has channels is said by `axis`.
         axis: Axis of the channels, negative from the end; None for one scale.
         name: Name of the tensor, for the error.
+        override: Scales, or ends of ranges, that are given; `options` has the rest of it.
 
     Returns:
         Parameters in the weight's own float type: 0-d, or 1-d of `weight.shape[axis]` entries.
@@ -202,7 +218,11 @@ def weight_qparams(
         ModelError: MODEL_UNSUPPORTED, the weight has NaN or infinities.
     """
     axis = None if axis is None else axis % weight.ndim
+    if override is not None and override.scale:
+        return given_qparams(override, options.quant_type, axis, weight.dtype)
     bottom, top = _extremes(weight, axis)
+    if override is not None:
+        bottom, top = _given_ends(bottom, top, override)
     if not (np.isfinite(bottom).all() and np.isfinite(top).all()):
         raise ModelError(
             "MODEL_UNSUPPORTED",
@@ -214,6 +234,7 @@ def weight_qparams(
     limits = _nominal_limits(
         options.quant_type, symmetric=symmetric, reduce_range=options.reduce_range
     )
+    top = _widened(bottom, top, options.minimum_real_range)
     scale, zero_point = _scale_and_zero_point(bottom, top, limits, symmetric)
     return QParams(
         scale,
@@ -221,6 +242,26 @@ def weight_qparams(
         axis,
         limits if options.reduce_range else None,
     )
+
+
+def given_qparams(
+    override: TensorQuantOverride,
+    quant_type: QuantType,
+    axis: int | None = None,
+    scale_type: DTypeLike = np.float32,
+) -> QParams:
+    """Return the scale and zero point that an override has.
+
+    Args:
+        override: With a scale.
+        quant_type: Integer type.
+        axis: Axis of the channels; None for one scale.
+        scale_type: Type of the scale.
+    """
+    shape = () if axis is None else (-1,)
+    scale = np.array(override.scale, scale_type).reshape(shape)
+    zero_point = np.array(override.zero_point, _code_dtype(quant_type)).reshape(shape)
+    return QParams(scale, zero_point, axis)
 
 
 def bias_qparams(input: QParams, weight: QParams) -> QParams:  # noqa: A002 - the field's term
@@ -278,50 +319,6 @@ def grow_weight_for_bias(
     return dataclasses.replace(weight, scale=_not_below(grown, weight.scale.dtype))
 
 
-def quantize(array: NDArray[np.floating], qparams: QParams) -> NDArray[np.integer]:
-    """Turn real values into codes: round(x / scale) + zero_point, saturated.
-
-    Rounding is half to even, in float32 as QuantizeLinear of ONNX Runtime does it, and in float64
-    for int32.
-
-    Args:
-        array: Finite values, any shape.
-        qparams: Parameters; `axis` refers to `array`.
-
-    Returns:
-        Codes with the shape of `array`.
-    """
-    work = np.dtype(np.float64 if qparams.dtype.itemsize > 2 else np.float32)
-    codes = np.empty(array.shape, dtype=qparams.dtype)
-    low, high = qparams.code_limits
-    for source, target, scale, zero_point in _blocks(array, codes, qparams):
-        with np.errstate(over="ignore"):
-            block = np.divide(source, scale.astype(work), dtype=work)
-        np.rint(block, out=block)
-        block += zero_point
-        np.clip(block, low, high, out=block)
-        target[...] = block.astype(qparams.dtype)
-    return codes
-
-
-def dequantize(array: NDArray[np.integer], qparams: QParams) -> NDArray[np.floating]:
-    """Turn codes into real values: scale * (q - zero_point), as DequantizeLinear does it.
-
-    Args:
-        array: Codes, any shape.
-        qparams: Parameters; `axis` refers to `array`.
-
-    Returns:
-        Values in the type of `qparams.scale`, with the shape of `array`.
-    """
-    values = np.empty(array.shape, dtype=qparams.scale.dtype)
-    for source, target, scale, zero_point in _blocks(array, values, qparams):
-        block = source.astype(np.int32)
-        block -= zero_point
-        target[...] = block.astype(np.float32) * scale.astype(np.float32)
-    return values
-
-
 def _code_dtype(quant_type: QuantType) -> np.dtype[np.integer]:
     return np.dtype(np.int8 if quant_type.signed else np.uint8)
 
@@ -333,6 +330,27 @@ def _nominal_limits(quant_type: QuantType, *, symmetric: bool, reduce_range: boo
     if quant_type.signed:
         return CodeLimits(-127 if symmetric else -128, 127)
     return CodeLimits(0, 255)
+
+
+def _widened(
+    bottom: NDArray[np.floating], top: NDArray[np.floating], least: float
+) -> NDArray[np.floating]:
+    """Return upper ends that make ranges at least as wide as `least`."""
+    return np.maximum(top, bottom + bottom.dtype.type(least)) if least else top
+
+
+def _restricted_scale_and_zero_point(
+    bottom: NDArray[np.floating], top: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Spread ranges over uint8 codes with the zero point 0, or 128 where there are negative values.
+
+    The formula is `snap_zero_point_to_uint8` of onnxruntime.quantization 1.32.
+    """
+    low, high = bottom.astype(np.float64), top.astype(np.float64)
+    positive = low >= 0
+    scale = np.where(positive, high / 255, np.maximum(-low / 128, high / 127))
+    scale = np.where(scale < np.finfo(bottom.dtype).tiny, 1.0, scale)
+    return scale.astype(bottom.dtype), np.where(positive, 0.0, 128.0)
 
 
 def _scale_and_zero_point(
@@ -376,42 +394,20 @@ def _extremes(
     return bottom, top
 
 
+def _given_ends(
+    bottom: NDArray[np.floating], top: NDArray[np.floating], override: TensorQuantOverride
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return extremes with those replaced that an override has; zero is included."""
+    low, high = (
+        np.array(given, bottom.dtype).reshape(bottom.shape) if given else found
+        for given, found in ((override.rmin, bottom), (override.rmax, top))
+    )
+    return np.asarray(np.minimum(low, 0)), np.asarray(np.maximum(high, 0))
+
+
 def _not_below(exact: NDArray[np.float64], stored: np.dtype[np.floating]) -> NDArray[np.floating]:
     """Store scales; float16 rounds up, float32 is fine enough for `_BIAS_HEADROOM`."""
     scale = exact.astype(stored)
     if stored == np.float16:
         scale = np.where(scale < exact, np.nextafter(scale, stored.type(np.inf)), scale)
     return np.asarray(scale)
-
-
-def _blocks(
-    source: NDArray[Any], target: NDArray[Any], qparams: QParams
-) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[np.floating], NDArray[np.integer]]]:
-    """Cut two arrays of one shape into views of at most `_BLOCK` elements.
-
-    Each pair of views comes with the scales and zero points that apply to it, shaped to broadcast.
-    `target` must be contiguous.
-    """
-    shape = _around_axis(source.shape, qparams.axis)
-    source, target = source.reshape(shape), target.reshape(shape)
-    scale, zero_point = qparams.scale.reshape(-1), qparams.zero_point.reshape(-1)
-    inner = min(shape[2], _BLOCK)
-    channels = min(shape[1], max(1, _BLOCK // max(1, inner)))
-    outer = max(1, _BLOCK // max(1, inner * channels))
-    steps = (outer, max(1, channels), max(1, inner))
-    for corner in product(*(range(0, size, step) for size, step in zip(shape, steps, strict=True))):
-        at = tuple(slice(start, start + step) for start, step in zip(corner, steps, strict=True))
-        yield (
-            source[at],
-            target[at],
-            scale[at[1]].reshape(1, -1, 1),
-            zero_point[at[1]].reshape(1, -1, 1),
-        )
-
-
-def _around_axis(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
-    """Return the sizes before, on and after the axis."""
-    if axis is None:
-        return 1, 1, math.prod(shape)
-    axis %= len(shape)
-    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])

@@ -10,12 +10,15 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.already import existing_parameters
+from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.crossing import pair_crossings
+from zeropoint.engine.dedicated import dedicate_pairs
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import average_pool_refused, clamp_bounds, constant
+from zeropoint.engine.options import QdqOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant
-from zeropoint.engine.qparams import QParams, quantize
+from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.stored import StoredConstants
 from zeropoint.engine.weights import WeightFile
@@ -30,6 +33,7 @@ def rewrite_qdq(
     plan: QuantPlan,
     parameters: Parameters,
     *,
+    form: QdqOptions | None = None,
     weights: WeightFile | None = None,
     contrib_qdq: bool = False,
 ) -> None:
@@ -39,11 +43,14 @@ def rewrite_qdq(
         model: The prepared float model.
         plan: What is quantized.
         parameters: Scale and zero point of every tensor in it.
+        form: How the pairs are written.
         weights: Takes the quantized weights; None: they stay in memory.
         contrib_qdq: Use the operators of com.microsoft, for an opset that lacks them.
     """
-    edit = GraphEditor(model.graph, weights=weights, contrib_qdq=contrib_qdq)
-    _Rewriter(edit, plan, parameters).run()
+    form = form or QdqOptions()
+    contrib = contrib_qdq or form.use_contrib_ops
+    edit = GraphEditor(model.graph, weights=weights, contrib_qdq=contrib)
+    _Rewriter(edit, plan, parameters, form).run()
 
 
 def clamp_implied(clamp: ir.Node, qparams: QParams) -> bool:
@@ -57,8 +64,11 @@ def clamp_implied(clamp: ir.Node, qparams: QParams) -> bool:
 
 
 class _Rewriter:
-    def __init__(self, edit: GraphEditor, plan: QuantPlan, parameters: Parameters) -> None:
+    def __init__(
+        self, edit: GraphEditor, plan: QuantPlan, parameters: Parameters, form: QdqOptions
+    ) -> None:
         self._edit = edit
+        self._form = form
         self._plan = plan
         self._parameters = parameters
         self._nodes: dict[str | None, ir.Node] = {}
@@ -74,6 +84,7 @@ class _Rewriter:
                 self._readers[name].append((node, index))
         self._stored: dict[tuple[ir.Value, bytes, bytes], ir.Value] = {}
         self._weights: dict[tuple[ir.Value, ir.Graph], ir.Value] = {}
+        self._pairs: list[ir.Node] = []
 
     def run(self) -> None:
         for quant in self._plan.nodes.values():
@@ -88,6 +99,8 @@ class _Rewriter:
         for quant in self._plan.nodes.values():
             stored.rewrite(self._nodes[quant.node], quant)
         self._guard_float_nodes()
+        if self._form.dedicated_pair:
+            dedicate_pairs(self._edit, self._pairs)
         pair_crossings(self._edit)
         self._edit.remove_unused_constants()
 
@@ -141,6 +154,7 @@ class _Rewriter:
         result = dequantize_node.outputs[0]
         result.type, result.shape = value.type, value.shape
         self._edit.insert_behind(value, graph, quantize_node, dequantize_node)
+        self._pairs.append(dequantize_node)
         for node, index in uses:
             node.replace_input_with(index, result)
         if everywhere:
@@ -173,14 +187,26 @@ class _Rewriter:
         key = (value, qparams.scale.tobytes(), qparams.zero_point.tobytes())
         name = _name(value)
         if key not in self._stored:
-            self._stored[key] = self._store(name, _constant(value), qparams)
+            self._stored[key] = self._store_weight(value, qparams)
         stored, graph = self._stored[key], _graph(node)
         if (stored, graph) not in self._weights:
-            self._weights[stored, graph] = self._load(name, stored, qparams, graph)
+            self._weights[stored, graph] = self._load(
+                name, stored, qparams, graph, whole_pair=self._form.add_pair_to_weight
+            )
         node.replace_input_with(quant.weight.index, self._weights[stored, graph])
 
+    def _store_weight(self, value: ir.Value, qparams: QParams) -> ir.Value:
+        """Store a weight as integers, or as the floats that QuantizeLinear makes these of."""
+        if not self._form.add_pair_to_weight:
+            return self._store(_name(value), _constant(value), qparams)
+        if qparams.limits is None:
+            return value
+        # QuantizeLinear saturates where the type ends, not where the codes in use do.
+        codes = quantize(_constant(value), qparams)
+        return self._edit.constant(f"{_name(value)}_limited", dequantize(codes, qparams))
+
     def _quantize_bias(self, quant: NodeQuant) -> None:
-        if quant.bias is None:
+        if quant.bias is None or quant.bias.stays_float:
             return
         node = self._nodes[quant.bias.node]
         value = node.inputs[quant.bias.index]
@@ -194,19 +220,31 @@ class _Rewriter:
         """Store an array as integers."""
         return self._edit.constant(f"{name}_quantized", quantize(array, qparams))
 
-    def _load(self, name: str, stored: ir.Value, qparams: QParams, graph: ir.Graph) -> ir.Value:
-        """Return stored integers as floats: read through DequantizeLinear in the graph."""
+    def _load(
+        self,
+        name: str,
+        stored: ir.Value,
+        qparams: QParams,
+        graph: ir.Graph,
+        *,
+        whole_pair: bool = False,
+    ) -> ir.Value:
+        """Return stored integers as floats: read through DequantizeLinear in the graph.
+
+        With `whole_pair` what is stored are floats, and QuantizeLinear stands in front of it.
+        """
         attributes = {} if qparams.axis is None else {"axis": qparams.axis}
-        node = self._edit.node(
-            "DequantizeLinear",
-            (stored, *self._edit.parameters(name, qparams)),
-            name,
-            attributes=attributes,
-        )
-        node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
-        node.outputs[0].shape = stored.shape
-        self._edit.insert_first(graph, node)
-        return node.outputs[0]
+        parameters = self._edit.parameters(name, qparams)
+        nodes, value = [], stored
+        for op_type in ("QuantizeLinear", "DequantizeLinear")[not whole_pair :]:
+            node = self._edit.node(op_type, (value, *parameters), name, attributes=attributes)
+            nodes.append(node)
+            value = node.outputs[0]
+            value.type, value.shape = ir.TensorType(ir.DataType.FLOAT), stored.shape
+        if whole_pair:
+            nodes[0].outputs[0].type = ir.TensorType(ir.DataType.from_numpy(qparams.dtype))
+        self._edit.insert_first(graph, *nodes)
+        return value
 
     # Nodes that stay float
 

@@ -26,11 +26,13 @@ class Candidates:
         rules: Nodes that may be quantized, in graph order, with their operator's row.
         forced: Those that the user named, or whose operator type the user named: they are
             quantized even where that only adds conversions.
+        float_outputs: Operator types whose outputs are not quantized.
         kept: Why the others stay float, by node name.
     """
 
     rules: Mapping[ir.Node, OpRule]
     forced: frozenset[ir.Node]
+    float_outputs: frozenset[str]
     kept: Mapping[str, Kept]
 
 
@@ -57,6 +59,7 @@ def select(
         OptionError: a name or operator type that the user's model does not have.
     """
     choice = _Choice.of(selection, user_nodes, dynamic)
+    main = prepared.model.graph
     rules: dict[ir.Node, OpRule] = {}
     forced: set[ir.Node] = set()
     kept: dict[str, Kept] = {}
@@ -64,19 +67,23 @@ def select(
         name = node.name or ""
         rule = rule_of(node)
         why = choice.refuses(node, prepared.origins(node))
+        if node.graph is not main and not selection.enable_subgraph:
+            why = why or Kept("NOT_SELECTED", "in a body, which EnableSubgraph=False leaves float")
         why = why or already_quantized(node, rule, dynamic=dynamic)
         if rule is not None and rule.role is Role.FLOAT and not dynamic:
             why = why or choice.leaves_float(node, prepared.origins(node))
         why = why or _unfit(node, rule, dynamic, prepared.opset)
+        if why is None and choice.const_b_only and node.op_type == "MatMul":
+            why = _computed_weight(node.inputs[1])
         if why is None and rule is not None:
             why = bodies.refuses(node, rule) or refused.get(name)
         if why is not None or rule is None:
             kept[name] = why or _no_integer_form(node)
             continue
         rules[node] = rule
-        if choice.names(node, prepared.origins(node)):
+        if choice.forces(node, rule, prepared.origins(node)):
             forced.add(node)
-    return Candidates(rules, frozenset(forced), kept)
+    return Candidates(rules, frozenset(forced), choice.float_outputs, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,9 @@ class _Choice:
     included: frozenset[str] | None
     excluded: frozenset[str]
     exact: frozenset[str]
+    float_outputs: frozenset[str]
+    const_b_only: bool
+    latent: bool
 
     @classmethod
     def of(cls, selection: NodeSelection, users: Sequence[NodeName], dynamic: bool) -> "_Choice":
@@ -96,6 +106,12 @@ class _Choice:
             included,
             resolve_nodes(selection.nodes_to_exclude, users, "nodes_to_exclude"),
             frozenset(selection.nodes_to_quantize),
+            resolve_op_types(
+                selection.op_types_to_exclude_output_quantization,
+                option="op_types_to_exclude_output_quantization",
+            ),
+            selection.needs_const_b(dynamic=dynamic),
+            selection.force_quantize_no_input_check,
         )
 
     def refuses(self, node: ir.Node, origins: tuple[str, ...]) -> Kept | None:
@@ -117,10 +133,14 @@ class _Choice:
             "op_types_to_quantize to have Q/DQ around it for other runtimes",
         )
 
-    def names(self, node: ir.Node, origins: tuple[str, ...]) -> bool:
-        return node.op_type in self.op_types or bool(
+    def forces(self, node: ir.Node, rule: OpRule, origins: tuple[str, ...]) -> bool:
+        """Whether a node is quantized whatever is around it."""
+        computed = (constant(node.inputs[i]) is None for i in rule.activation_inputs(node))
+        latent = (rule.role is Role.SHARE or node.op_type == "Where") and any(computed)
+        named = node.op_type in self.op_types or bool(
             self.included and self.included.intersection(origins)
         )
+        return named or (self.latent and latent)
 
 
 def _no_integer_form(node: ir.Node) -> Kept:
@@ -171,9 +191,9 @@ def _unfit_constants(node: ir.Node, rule: OpRule, dynamic: bool) -> Kept | None:
     if rule.role is not Role.COMPUTE:
         return None
     weight = node.inputs[rule.weight] if rule.weight is not None else None
-    array = constant(weight)
-    if array is None and weight is not None and (node.op_type == "Conv" or dynamic):
-        return Kept("WEIGHT_NOT_CONSTANT", f"the weight {weight.name} is computed")
+    needed = node.op_type == "Conv" or (dynamic and node.op_type == "Gemm")
+    if needed and (why := _computed_weight(weight)):
+        return why
     if rule.bias is not None and len(node.inputs) > rule.bias:
         bias = node.inputs[rule.bias]
         if bias is not None and constant(bias) is None and not dynamic:
@@ -181,6 +201,12 @@ def _unfit_constants(node: ir.Node, rule: OpRule, dynamic: bool) -> Kept | None:
     if all(constant(node.inputs[i]) is not None for i in rule.activation_inputs(node)):
         return Kept("CONSTANT", "all inputs are constant")
     return None
+
+
+def _computed_weight(weight: ir.Value | None) -> Kept | None:
+    if weight is None or constant(weight) is not None:
+        return None
+    return Kept("WEIGHT_NOT_CONSTANT", f"the weight {weight.name} is computed")
 
 
 def _not_finite(node: ir.Node, rule: OpRule) -> str:

@@ -62,6 +62,7 @@ class StaticJob(Job):
             prepared.model,
             planned.plan,
             parameters,
+            form=self._options.qdq,
             weights=planned.loaded.weights,
             contrib_qdq=prepared.contrib_qdq,
         )

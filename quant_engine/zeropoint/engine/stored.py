@@ -14,10 +14,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.codes import quantize
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
 from zeropoint.engine.plan import ConstantInput, NodeQuant
-from zeropoint.engine.qparams import QParams, quantize
+from zeropoint.engine.qparams import QParams
 
 _AXIS_OPSET = 13  # of DequantizeLinear
 

@@ -16,10 +16,11 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.edit import taken_names
 from zeropoint.engine.job import Batch
 from zeropoint.engine.protos import drop_unneeded, graphs
-from zeropoint.engine.qparams import QParams, dequantize, quantize
+from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import NodeFigures
 from zeropoint.engine.sessions import Session
 from zeropoint.engine.similarity import Sums

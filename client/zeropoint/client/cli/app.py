@@ -56,6 +56,7 @@ def quantize_static(
     activation_symmetric: args.ActivationSymmetric = None,
     weight_symmetric: args.WeightSymmetric = None,
     range_symmetric: args.RangeSymmetric = False,
+    extra_option: args.ExtraOptions = None,
     min_sqnr_db: args.MinSqnr = None,
     strict: args.Strict = False,
     server: args.Server = None,
@@ -78,6 +79,7 @@ def quantize_static(
             nodes_to_exclude=exclude,
             calibrate_method=method,
             extra_options=args.extra_options(
+                extra_option,
                 ActivationSymmetric=activation_symmetric,
                 WeightSymmetric=weight_symmetric,
                 CalibPercentile=percentile,
@@ -105,6 +107,7 @@ def quantize_dynamic(
     node: args.Nodes = None,
     exclude: args.Excluded = None,
     weight_symmetric: args.WeightSymmetric = None,
+    extra_option: args.ExtraOptions = None,
     min_sqnr_db: args.MinSqnr = None,
     strict: args.Strict = False,
     server: args.Server = None,
@@ -122,7 +125,7 @@ def quantize_dynamic(
             op_types_to_quantize=op_type,
             nodes_to_quantize=node,
             nodes_to_exclude=exclude,
-            extra_options=args.extra_options(WeightSymmetric=weight_symmetric),
+            extra_options=args.extra_options(extra_option, WeightSymmetric=weight_symmetric),
             min_sqnr_db=min_sqnr_db,
             strict=strict,
             verification_data=() if data is None else open_data(data, batch_size),
@@ -144,6 +147,7 @@ def inspect(
     op_type: args.OpTypes = None,
     node: args.Nodes = None,
     exclude: args.Excluded = None,
+    extra_option: args.ExtraOptions = None,
     server: args.Server = None,
     timeout: args.Timeout = None,
     json_output: args.JsonOutput = False,
@@ -160,6 +164,7 @@ def inspect(
     if activation_type is not None:
         options["activation_type"] = activation_type
     with exit_codes(json_output):
+        options["extra_options"] = args.extra_options(extra_option)
         inspection = api.inspect(
             model,
             mode="dynamic" if dynamic else "static",

@@ -1,12 +1,17 @@
 """Arguments and options of the commands, declared once each; named after the Python API."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
+from zeropoint.client.errors import OptionError
 from zeropoint.client.options import CalibrationMethod, QuantType
 
+_PYTHON: Mapping[str, bool | None] = MappingProxyType({"True": True, "False": False, "None": None})
 _TYPES = "|".join(QuantType)
 
 Model = Annotated[Path, typer.Argument(help="The ONNX model; it is never touched.")]
@@ -92,6 +97,14 @@ WeightSymmetric = Annotated[
 RangeSymmetric = Annotated[
     bool, typer.Option("--range-symmetric", help="Ranges of the form (-t, t), whatever the type.")
 ]
+ExtraOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extra-option",
+        metavar="KEY=VALUE",
+        help="One of the extra_options of the Python API, the value as JSON; repeatable.",
+    ),
+]
 MinSqnr = Annotated[
     float | None, typer.Option("--min-sqnr-db", help="Warn below this SQNR in dB; default 10.")
 ]
@@ -109,6 +122,34 @@ JsonOutput = Annotated[
 ]
 
 
-def extra_options(**given: Any) -> dict[str, Any]:
-    """Return the extra options that were given a value."""
-    return {key: value for key, value in given.items() if value is not None}
+def extra_options(pairs: Sequence[str] | None, **given: Any) -> dict[str, Any]:
+    """Return the extra options that were given a value.
+
+    Args:
+        pairs: Each "KEY=VALUE", with JSON, or Python's True, False and None, for the value.
+        given: Keys that have arguments of their own; None: not given.
+
+    Raises:
+        OptionError: a pair is none, or its key was given before.
+    """
+    extra = {key: value for key, value in given.items() if value is not None}
+    for pair in pairs or ():
+        key, sign, text = pair.partition("=")
+        if not sign:
+            message = f"--extra-option {pair} must be of the form KEY=VALUE."
+            raise OptionError("OPTION_INVALID", message, {"option": "--extra-option"})
+        if key in extra:
+            message = f"The extra option {key} is given twice."
+            raise OptionError("OPTION_CONFLICT", message, {"option": key})
+        extra[key] = _value(text)
+    return extra
+
+
+def _value(text: str) -> object:
+    """Return what a text stands for; itself, where it is no JSON."""
+    if text in _PYTHON:
+        return _PYTHON[text]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

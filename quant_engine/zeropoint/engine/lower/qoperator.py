@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import onnx_ir as ir
 
+from zeropoint.engine.codes import quantize
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.lower.units import Operand, Output, operand, output, weight_operand
 from zeropoint.engine.ops import constant
 from zeropoint.engine.origins import add_origins, origins
 from zeropoint.engine.qat.records import same_qparams
-from zeropoint.engine.qparams import QParams, bias_qparams, quantize
+from zeropoint.engine.qparams import QParams, bias_qparams
 from zeropoint.engine.simplify import remove_unused
 
 # What gives only values that it takes, and takes integers as well.

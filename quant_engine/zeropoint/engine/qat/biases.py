@@ -15,11 +15,12 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
+from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
 from zeropoint.engine.origins import add_origins, origins
 from zeropoint.engine.qat.records import fits_channels, read_qparams, value_at
-from zeropoint.engine.qparams import QParams, bias_qparams, dequantize, quantize
+from zeropoint.engine.qparams import QParams, bias_qparams
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm")
 

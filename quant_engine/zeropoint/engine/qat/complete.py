@@ -14,11 +14,12 @@ import onnx_ir as ir
 from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.job import OBSERVE_BYTES
 from zeropoint.engine.ops import constant
-from zeropoint.engine.options import QatOptions, QuantType, StaticOptions, WeightOptions
+from zeropoint.engine.options import QatOptions, StaticOptions, WeightOptions
 from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant, make_plan
 from zeropoint.engine.planned import PlannedModel
 from zeropoint.engine.qat.records import FakeQuant, fake_quants
 from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.tensor_override import QuantType
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _JOINS = frozenset({"Add", "Concat"})

@@ -15,7 +15,7 @@ from zeropoint.engine.load import LoadedModel, load_model
 from zeropoint.engine.memory import collector_paused
 from zeropoint.engine.names import resolve_nodes, resolve_op_types
 from zeropoint.engine.ops import constant
-from zeropoint.engine.options import NodeSelection, QatOptions, QuantType
+from zeropoint.engine.options import NodeSelection, QatOptions
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
 from zeropoint.engine.planned import PlannedModel
@@ -27,6 +27,7 @@ from zeropoint.engine.qat.records import fake_quants, read_qparams, value_at
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.ranges import Range
 from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.tensor_override import QuantType
 
 COMPUTE = frozenset(
     {"Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "GRU", "Gemm", "GlobalAveragePool"}

@@ -61,6 +61,8 @@ class Candidates:
             self.high,
             options.activation_type,
             symmetric=options.activations_symmetric,
+            restricted=options.activation_restricted_asymmetric,
+            minimum_real_range=options.minimum_real_range,
         )
 
     def range(self, number: int, method: str) -> Range:

@@ -3,18 +3,22 @@
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from google.protobuf.message import Message
+
 from zeropoint import v1
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.options import (
     CalibrationMethod,
     DynamicOptions,
     NodeSelection,
+    Options,
+    QdqOptions,
     QuantFormat,
-    QuantType,
     StaticOptions,
     VerifyOptions,
     WeightOptions,
 )
+from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
 
 _Member = TypeVar("_Member", bound=StrEnum)
 
@@ -53,8 +57,12 @@ def static_options(message: v1.StaticOptions) -> StaticOptions:
     return StaticOptions(
         selection=_selection(message.selection),
         activation_symmetric=_optional(message, "activation_symmetric"),
+        activation_restricted_asymmetric=message.activation_restricted_asymmetric,
+        minimum_real_range=message.minimum_real_range,
         weight=_weight(message),
         calibration_range_symmetric=message.calibration_range_symmetric,
+        qdq=_qdq(message.qdq),
+        tensor_quant_overrides=_overrides(message),
         verify=_verify(message),
         **_present(given),
     )
@@ -69,6 +77,7 @@ def dynamic_options(message: v1.DynamicOptions) -> DynamicOptions:
     return DynamicOptions(
         selection=_selection(message.selection),
         weight=_weight(message),
+        tensor_quant_overrides=_overrides(message),
         verify=_verify(message),
     )
 
@@ -76,7 +85,7 @@ def dynamic_options(message: v1.DynamicOptions) -> DynamicOptions:
 def static_message(options: StaticOptions) -> v1.StaticOptions:
     """Return `options` with all defaults filled in."""
     return v1.StaticOptions(
-        selection=_selection_message(options.selection),
+        selection=_selection_message(options.selection, dynamic=False),
         quant_format=QUANT_FORMATS[options.quant_format],
         activation_type=QUANT_TYPES[options.activation_type],
         weight_type=QUANT_TYPES[options.weight.quant_type],
@@ -87,6 +96,10 @@ def static_message(options: StaticOptions) -> v1.StaticOptions:
         calibrate_method=CALIBRATION_METHODS[options.calibrate_method],
         percentile=options.percentile,
         calibration_range_symmetric=options.calibration_range_symmetric,
+        activation_restricted_asymmetric=options.activation_restricted_asymmetric,
+        minimum_real_range=options.minimum_real_range,
+        qdq=_qdq_message(options.qdq),
+        tensor_quant_overrides=_override_messages(options),
         min_sqnr_db=options.verify.min_sqnr_db,
         strict=options.verify.strict,
     )
@@ -95,30 +108,101 @@ def static_message(options: StaticOptions) -> v1.StaticOptions:
 def dynamic_message(options: DynamicOptions) -> v1.DynamicOptions:
     """Return `options` with all defaults filled in."""
     return v1.DynamicOptions(
-        selection=_selection_message(options.selection),
+        selection=_selection_message(options.selection, dynamic=True),
         weight_type=QUANT_TYPES[options.weight.quant_type],
         per_channel=options.weight.per_channel,
         reduce_range=options.weight.reduce_range,
         weight_symmetric=options.weight.is_symmetric,
+        minimum_real_range=options.weight.minimum_real_range,
+        tensor_quant_overrides=_override_messages(options),
         min_sqnr_db=options.verify.min_sqnr_db,
         strict=options.verify.strict,
     )
 
 
 def _selection(message: v1.NodeSelection) -> NodeSelection:
+    given = {"enable_subgraph": _optional(message, "enable_subgraph")}
     return NodeSelection(
         op_types_to_quantize=tuple(message.op_types_to_quantize),
         nodes_to_quantize=tuple(message.nodes_to_quantize),
         nodes_to_exclude=tuple(message.nodes_to_exclude),
+        matmul_const_b_only=_optional(message, "matmul_const_b_only"),
+        force_quantize_no_input_check=message.force_quantize_no_input_check,
+        op_types_to_exclude_output_quantization=tuple(
+            message.op_types_to_exclude_output_quantization
+        ),
+        **_present(given),
     )
 
 
-def _selection_message(selection: NodeSelection) -> v1.NodeSelection:
+def _selection_message(selection: NodeSelection, *, dynamic: bool) -> v1.NodeSelection:
+    excluded = selection.op_types_to_exclude_output_quantization
     return v1.NodeSelection(
+        enable_subgraph=selection.enable_subgraph,
+        matmul_const_b_only=selection.needs_const_b(dynamic=dynamic),
+        force_quantize_no_input_check=selection.force_quantize_no_input_check,
+        op_types_to_exclude_output_quantization=excluded,
         op_types_to_quantize=selection.op_types_to_quantize,
         nodes_to_quantize=selection.nodes_to_quantize,
         nodes_to_exclude=selection.nodes_to_exclude,
     )
+
+
+def _qdq(message: v1.QdqOptions) -> QdqOptions:
+    given = {"quantize_bias": _optional(message, "quantize_bias")}
+    return QdqOptions(
+        add_pair_to_weight=message.add_pair_to_weight,
+        dedicated_pair=message.dedicated_pair,
+        use_contrib_ops=message.use_contrib_ops,
+        **_present(given),
+    )
+
+
+def _qdq_message(qdq: QdqOptions) -> v1.QdqOptions:
+    return v1.QdqOptions(
+        quantize_bias=qdq.quantize_bias,
+        add_pair_to_weight=qdq.add_pair_to_weight,
+        dedicated_pair=qdq.dedicated_pair,
+        use_contrib_ops=qdq.use_contrib_ops,
+    )
+
+
+def _overrides(message: v1.StaticOptions | v1.DynamicOptions) -> tuple[TensorQuantOverride, ...]:
+    return tuple(
+        TensorQuantOverride(
+            tensor_name=one.tensor_name,
+            quant_type=_chosen(QUANT_TYPES, one.quant_type, "tensor_quant_overrides.quant_type"),
+            symmetric=_optional(one, "symmetric"),
+            reduce_range=_optional(one, "reduce_range"),
+            axis=_optional(one, "axis"),
+            scale=tuple(one.scale),
+            zero_point=tuple(one.zero_point),
+            rmin=tuple(one.rmin),
+            rmax=tuple(one.rmax),
+        )
+        for one in message.tensor_quant_overrides
+    )
+
+
+def _override_messages(options: PostTrainingOptions) -> list[v1.TensorQuantOverride]:
+    return [
+        v1.TensorQuantOverride(
+            tensor_name=one.tensor_name,
+            scale=one.scale,
+            zero_point=one.zero_point,
+            rmin=one.rmin,
+            rmax=one.rmax,
+            **_present(
+                {
+                    "quant_type": None if one.quant_type is None else QUANT_TYPES[one.quant_type],
+                    "symmetric": one.symmetric,
+                    "reduce_range": one.reduce_range,
+                    "axis": one.axis,
+                }
+            ),
+        )
+        for one in options.tensor_quant_overrides
+    ]
 
 
 def _weight(message: v1.StaticOptions | v1.DynamicOptions) -> WeightOptions:
@@ -127,6 +211,7 @@ def _weight(message: v1.StaticOptions | v1.DynamicOptions) -> WeightOptions:
         per_channel=message.per_channel,
         reduce_range=message.reduce_range,
         symmetric=_optional(message, "weight_symmetric"),
+        minimum_real_range=message.minimum_real_range,
         **_present(given),
     )
 
@@ -151,7 +236,7 @@ def _chosen(members: dict[_Member, Any], number: int, option: str) -> _Member | 
     )
 
 
-def _optional(message: v1.StaticOptions | v1.DynamicOptions, name: str) -> Any:
+def _optional(message: Message, name: str) -> Any:
     return getattr(message, name) if message.HasField(name) else None
 
 
