@@ -146,8 +146,16 @@ class StaticOptions:
         """Refuse combinations that cannot work.
 
         Raises:
-            OptionError: a percentile outside (50, 100], or int8 activations with uint8 weights.
+            OptionError: a format other than QDQ, a percentile outside (50, 100], or int8
+                activations with uint8 weights.
         """
+        if self.quant_format is not QuantFormat.QDQ:
+            raise OptionError(
+                "OPTION_INVALID",
+                f"quant_format={self.quant_format}: static quantization knows only "
+                "QuantFormat.QDQ; quantize_qat knows others.",
+                option="quant_format",
+            )
         if not 50.0 < self.percentile <= 100.0:
             raise OptionError(
                 "OPTION_INVALID",

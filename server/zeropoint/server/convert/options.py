@@ -3,12 +3,15 @@
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
+from google.protobuf.message import Message
+
 from zeropoint import v1
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.options import (
     CalibrationMethod,
     DynamicOptions,
     NodeSelection,
+    QatOptions,
     QuantFormat,
     QuantType,
     StaticOptions,
@@ -73,6 +76,26 @@ def dynamic_options(message: v1.DynamicOptions) -> DynamicOptions:
     )
 
 
+def qat_options(message: v1.QatOptions) -> QatOptions:
+    """Return what a client asks for, with the engine's defaults for what it leaves out.
+
+    Raises:
+        OptionError: OPTION_UNKNOWN, OPTION_INVALID or OPTION_CONFLICT.
+    """
+    given = {"quant_format": _chosen(QUANT_FORMATS, message.quant_format, "quant_format")}
+    return QatOptions(
+        selection=_selection(message.selection),
+        activation_type=_chosen(QUANT_TYPES, message.activation_type, "activation_type"),
+        weight_type=_chosen(QUANT_TYPES, message.weight_type, "weight_type"),
+        per_channel=_optional(message, "per_channel"),
+        quantize_bias=message.quantize_bias,
+        exact=message.exact,
+        calibrate=message.calibrate,
+        verify=_verify(message),
+        **_present(given),
+    )
+
+
 def static_message(options: StaticOptions) -> v1.StaticOptions:
     """Return `options` with all defaults filled in."""
     return v1.StaticOptions(
@@ -105,6 +128,25 @@ def dynamic_message(options: DynamicOptions) -> v1.DynamicOptions:
     )
 
 
+def qat_message(options: QatOptions) -> v1.QatOptions:
+    """Return `options`; what is left to training stays so."""
+    given = {
+        "activation_type": options.activation_type and QUANT_TYPES[options.activation_type],
+        "weight_type": options.weight_type and QUANT_TYPES[options.weight_type],
+        "per_channel": options.per_channel,
+    }
+    return v1.QatOptions(
+        selection=_selection_message(options.selection),
+        quant_format=QUANT_FORMATS[options.quant_format],
+        quantize_bias=options.quantize_bias,
+        exact=options.exact,
+        calibrate=options.calibrate,
+        min_sqnr_db=options.verify.min_sqnr_db,
+        strict=options.verify.strict,
+        **_present(given),
+    )
+
+
 def _selection(message: v1.NodeSelection) -> NodeSelection:
     return NodeSelection(
         op_types_to_quantize=tuple(message.op_types_to_quantize),
@@ -131,7 +173,7 @@ def _weight(message: v1.StaticOptions | v1.DynamicOptions) -> WeightOptions:
     )
 
 
-def _verify(message: v1.StaticOptions | v1.DynamicOptions) -> VerifyOptions:
+def _verify(message: v1.StaticOptions | v1.DynamicOptions | v1.QatOptions) -> VerifyOptions:
     given = {"min_sqnr_db": _optional(message, "min_sqnr_db")}
     return VerifyOptions(strict=message.strict, **_present(given))
 
@@ -151,7 +193,7 @@ def _chosen(members: dict[_Member, Any], number: int, option: str) -> _Member | 
     )
 
 
-def _optional(message: v1.StaticOptions | v1.DynamicOptions, name: str) -> Any:
+def _optional(message: Message, name: str) -> Any:
     return getattr(message, name) if message.HasField(name) else None
 
 
