@@ -83,7 +83,7 @@ def test_a_report_is_read() -> None:
 
 
 def test_a_dynamic_report_has_no_calibration() -> None:
-    read = mirror.read(report.Report, wire_report(static=False))
+    read = mirror.read(report.Report, wire_report("dynamic"))
     assert read.calibration is None
     assert read.options == options.DynamicOptions()
 

@@ -114,7 +114,7 @@ async def test_dynamic_with_external_data(real: ServerProcess, tmp_path: Path) -
     )
     data = (tmp_path / "weights" / "all.bin").read_bytes()
     async with grpc.aio.insecure_channel(real.address) as channel:
-        call = Call(channel, dynamic=True)
+        call = Call(channel, mode="dynamic")
         await call.begin({"model.onnx": path.read_bytes(), "weights/all.bin": data})
         await call.finish(0)
         result, files = await call.result()
