@@ -76,6 +76,12 @@ class StaticExtras(WeightExtras, total=False):
     calibration_range_symmetric: bool
 
 
+class QatExtras(TypedDict, total=False):
+    """What `extra_options` can say about a model that was trained with fake quantization."""
+
+    quantize_bias: bool
+
+
 def dynamic_extras(extra: Mapping[str, Any] | None) -> WeightExtras:
     """Return the fields of `DynamicOptions` that `extra` sets.
 
@@ -107,6 +113,19 @@ def static_extras(extra: Mapping[str, Any] | None) -> StaticExtras:
         fields["calibration_range_symmetric"] = flag(
             extra["CalibTensorRangeSymmetric"], "CalibTensorRangeSymmetric"
         )
+    return fields
+
+
+def qat_extras(extra: Mapping[str, Any] | None) -> QatExtras:
+    """Return the fields of `QatOptions` that `extra` sets.
+
+    Raises:
+        OptionError: a key is unknown, or says nothing about a trained model.
+    """
+    extra = _checked(extra, ("QuantizeBias",), "a trained model's")
+    fields = QatExtras()
+    if "QuantizeBias" in extra:
+        fields["quantize_bias"] = flag(extra["QuantizeBias"], "QuantizeBias")
     return fields
 
 

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from zeropoint.client.report import (
-        Inspection,
-        Plan,
-        Report,
-        ReportWarning,
-        TensorSpec,
-        Verification,
-    )
+    from zeropoint.client.proof import Exactness, KernelCount, Verification
+    from zeropoint.client.report import Inspection, Plan, Report, ReportWarning, TensorSpec
 
 # onnx.TensorProto.DataType
 _TYPE_NAMES = {
@@ -92,12 +86,34 @@ def _verification(proof: Verification) -> Iterator[str]:
             f"output      {output.name}: SQNR {decibels(figures.sqnr_db)},"
             f" cosine {figures.cosine:.5f}{agreement}"
         )
-    if proof.kernels:
+    if proof.exactness is not None:
+        yield f"trained     {_exactness(proof.exactness, proof.kernels)}"
+        for tensor in proof.exactness.worst[:_WORST_NODES]:
+            yield f"differs     {tensor.name}: by {_steps(tensor.steps)} by itself"
+    elif proof.kernels:
         counts = (f"{k.op_type} {k.integer}/{k.nodes}" for k in proof.kernels)
         yield f"integer     {', '.join(counts)} kernels"
     for node in proof.nodes[:_WORST_NODES]:
         sqnr = decibels(node.similarity.sqnr_db)
         yield f"worst node  {node.name} ({node.op_type}): {sqnr} by itself"
+
+
+def _exactness(found: Exactness, kernels: tuple[KernelCount, ...]) -> str:
+    """Return how far what was learned survived, and what it gained."""
+    text = f"{found.exact_tensors} of {found.tensors} tensors exact"
+    if found.node_steps:
+        text += f", the others within {_steps(found.node_steps)}"
+    text += f", {_steps(found.end_to_end_steps)} end to end"
+    before = {count.op_type: count.integer for count in found.kernels_before}
+    counts = (
+        f"{k.op_type} {before.get(k.op_type, 0)}/{k.nodes} -> {k.integer}/{k.nodes}"
+        for k in kernels
+    )
+    return f"{text}; integer kernels {', '.join(counts)}" if kernels else text
+
+
+def _steps(number: int) -> str:
+    return f"{number} step" if number == 1 else f"{number} steps"
 
 
 def _plan(plan: Plan) -> Iterator[str]:
