@@ -13,6 +13,7 @@ import onnx
 import pytest
 from support.engine import run, sqnr_db
 from support.graphs import normal_batches, residual
+from support.trained import fake_quantized
 
 from zeropoint.client import (
     CancelledError,
@@ -28,6 +29,7 @@ from zeropoint.client import (
     errors,
     inspect,
     quantize_dynamic,
+    quantize_qat,
     quantize_static,
 )
 
@@ -94,6 +96,43 @@ def test_dynamic_with_verification_data(model: Path, output: Path) -> None:
     assert result.report.verification.state.value == "compared"
 
 
+def test_a_trained_model_is_exact(tmp_path: Path, output: Path) -> None:
+    trained, batches = fake_quantized().save(tmp_path), normal_batches({"x": (2, 3, 8, 8)})
+    planned = inspect(trained, mode="qat")
+    result = quantize_qat(trained, output, verification_data=batches)
+    proof = result.report.verification
+    assert proof.state.value == "compared"
+    assert proof.exactness is not None
+    assert (proof.exactness.tensors, proof.exactness.exact_tensors) == (5, 5)
+    assert proof.exactness.node_steps == 0
+    assert planned.plan.nodes == result.report.plan.nodes
+    assert "trained     5 of 5 tensors exact, 0 steps end to end" in str(result.report)
+    for batch in batches:
+        [expected], [got] = (run(path, batch, optimize=False) for path in (trained, output))
+        assert np.array_equal(expected, got)
+    stored = {one.data_type for one in onnx.load(output).graph.initializer if len(one.dims) > 1}
+    assert stored == {onnx.TensorProto.INT8}
+
+
+def test_biases_of_a_trained_model_are_rounded_only_where_asked(
+    tmp_path: Path, output: Path
+) -> None:
+    trained = fake_quantized().save(tmp_path)
+    result = quantize_qat(trained, output, extra_options={"QuantizeBias": True})
+    assert "BIASES_ROUNDED" in {warning.code for warning in result.report.warnings}
+    assert result.report.verification.state.value == "generated"
+    with pytest.raises(OptionError, match="quantize_bias") as caught:
+        quantize_qat(trained, output, exact=True, extra_options={"QuantizeBias": True})
+    assert caught.value.reason == "OPTION_CONFLICT"
+
+
+def test_a_model_that_learned_nothing_is_refused(model: Path, output: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        quantize_qat(model, output)
+    assert caught.value.reason == "NOT_FAKE_QUANTIZED"
+    assert not output.exists()
+
+
 def test_inspect_plans_what_is_done(model: Path, output: Path) -> None:
     planned = inspect(model, weight_type=QuantType.QInt8, nodes_to_exclude=["conv_c2"])
     done = quantize_static(
@@ -134,6 +173,7 @@ def test_no_usable_batch_says_why(model: Path, output: Path) -> None:
         ({"nodes_to_exclude": ["conv_c22"]}, "NODE_UNKNOWN"),
         ({"op_types_to_quantize": ["Convv"]}, "OP_TYPE_UNKNOWN"),
         ({"activation_type": "QInt8", "weight_type": "QUInt8"}, "OPTION_CONFLICT"),
+        ({"quant_format": "QOperator"}, "OPTION_INVALID"),
         ({"calibrate_method": "Percentile", "extra_options": {"CalibPercentile": 10.0}}, None),
     ],
 )
