@@ -13,7 +13,7 @@ import onnx
 import pytest
 from support.engine import run, sqnr_db
 from support.graphs import normal_batches, residual
-from support.trained import fake_quantized
+from support.learned import fake_quantized
 
 from zeropoint.client import (
     CancelledError,
@@ -124,6 +124,43 @@ def test_biases_of_a_trained_model_are_rounded_only_where_asked(
     with pytest.raises(OptionError, match="quantize_bias") as caught:
         quantize_qat(trained, output, exact=True, extra_options={"QuantizeBias": True})
     assert caught.value.reason == "OPTION_CONFLICT"
+
+
+def test_batches_complete_what_was_not_trained(tmp_path: Path, output: Path) -> None:
+    trained = fake_quantized(whole=False).save(tmp_path)
+    batches = normal_batches({"x": (2, 3, 8, 8)})
+    only_verified = quantize_qat(trained, output, verification_data=batches).report
+    completed = quantize_qat(trained, output, calibration_data_reader=batches).report
+    assert only_verified.calibration is None
+    assert completed.calibration is not None
+    assert completed.calibration.batches == len(batches)
+    gained = [
+        {kernel.op_type: kernel.integer for kernel in report.verification.kernels}
+        for report in (only_verified, completed)
+    ]
+    assert gained == [{"Conv": 2, "Gemm": 0}, {"Conv": 2, "Gemm": 1}]
+    sources = {tensor.source.value for tensor in completed.plan.tensors}
+    assert {"learned", "calibrated"} <= sources
+
+
+@pytest.mark.parametrize(
+    ("form", "operators"),
+    [
+        ("QOperator", {"QLinearConv"}),
+        ("IntegerOps", {"ConvInteger", "MatMulInteger"}),
+    ],
+)
+def test_forms_of_a_trained_model(
+    tmp_path: Path, output: Path, form: str, operators: set[str]
+) -> None:
+    trained, batches = fake_quantized().save(tmp_path), normal_batches({"x": (2, 3, 8, 8)})
+    result = quantize_qat(trained, output, quant_format=form, verification_data=batches)
+    assert operators <= {node.op_type for node in onnx.load(output).graph.node}
+    proof = result.report.verification.exactness
+    assert proof is not None
+    assert proof.node_steps <= 1
+    [expected], [got] = (run(path, batches[0], optimize=False) for path in (trained, output))
+    assert sqnr_db(expected, got) > 35
 
 
 def test_a_model_that_learned_nothing_is_refused(model: Path, output: Path) -> None:

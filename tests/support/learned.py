@@ -4,8 +4,11 @@ import numpy as np
 from support.graphs import GraphBuilder
 
 
-def fake_quantized(opset: int = 13) -> GraphBuilder:
-    """Two convolutions with a scale for each channel, pooling, and a Gemm head: [N,3,8,8]."""
+def fake_quantized(opset: int = 13, *, whole: bool = True) -> GraphBuilder:
+    """Two convolutions with a scale for each channel, pooling, and a Gemm head: [N,3,8,8].
+
+    Unless it is whole, what the Gemm reads was not trained with quantization.
+    """
     b = GraphBuilder(opset)
     b.input("x", ["N", 3, 8, 8])
     data = activation(b, "x", scale=0.03, zero_point=128)
@@ -16,7 +19,7 @@ def fake_quantized(opset: int = 13) -> GraphBuilder:
         b.node("Relu", [f"c{layer}"], f"r{layer}")
         data = activation(b, f"r{layer}", scale=0.02, zero_point=0)
     b.node("GlobalAveragePool", [data], "pool")
-    pooled = activation(b, "pool", scale=0.01, zero_point=0)
+    pooled = activation(b, "pool", scale=0.01, zero_point=0) if whole else "pool"
     b.node("Flatten", [pooled], "flat")
     head = weights(b, "w3", (10, 8), per_channel=False)
     b.node("Gemm", ["flat", head, b.weight("b3", 10)], "logits", transB=1)

@@ -207,22 +207,23 @@ def quantize_qat(
         model_output: Path of the quantized model; written by rename, when whole.
         quant_format: Form of the result: QDQ, QOperator or IntegerOps.
         op_types_to_quantize: Operator types that may compute on integers; None: all.
-        per_channel: Refuse weights that were not trained with one scale for each output channel
-            (True), or those that were (False); None: as learned.
+        per_channel: Refuse weights that were trained with one scale (True), or with one for each
+            output channel (False); None: as learned.
         reduce_range: Only False; the range of the weights was learned.
         activation_type: Refuse activations that were trained with another type; None: as learned.
-            With `calibration_data_reader`, the type of what the batches complete.
         weight_type: Refuse weights that were trained with another type; None: as learned.
         nodes_to_quantize: Names or shell patterns of nodes that may compute on integers; None: all.
-        nodes_to_exclude: Names or shell patterns of nodes that compute on floats; the values of
-            their weights are those that were learned.
+        nodes_to_exclude: Names or shell patterns of nodes that compute on floats, with what was
+            learned.
         use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
         extra_options: QuantizeBias, which stores biases as int32; others are refused.
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
         strict: Refuse a result below that floor.
         calibration_data_reader: Batches to choose parameters from for what was not trained with
-            any, given as those of `quantize_static`; the result is verified on them, too.
+            any, given as those of `quantize_static`; the result is verified on them, too. What
+            they complete gets the types above, else those that were learned and QInt8 weights with
+            a scale for each channel.
         verification_data: Batches only to verify the result with.
         server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
         progress: Told how far the job is, in this thread.

@@ -102,14 +102,15 @@ class QatOptions:
     What was learned is kept: an option that says otherwise is refused.
 
     Attributes:
-        selection: Which nodes may compute on integers; the others keep the values of their weights
-            as floats.
+        selection: Which nodes may compute on integers; the others compute on floats, with what was
+            learned.
         quant_format: Form of the result.
-        activation_type: Type that all learned activations must have; None: as learned. With
-            `calibrate`, the type of what batches complete; None: QUInt8.
-        weight_type: Type that all learned weights must have; None: as learned.
-        per_channel: Whether all learned weights must have one scale for each output channel, or
-            none; None: as learned.
+        activation_type: Type that all learned activations must have, and that those get which
+            batches complete; None: as learned.
+        weight_type: Type that all learned weights must have, and that those get which batches
+            complete; None: as learned, and QInt8.
+        per_channel: Whether all weights must have, and get, one scale for each output channel, or
+            none; None: as learned, and one for each channel where batches complete.
         quantize_bias: Store biases as int32 instead of as they were trained.
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
         calibrate: Choose parameters from batches for what was not trained with any.

@@ -85,7 +85,8 @@ class Exactness:
         max_ulps: The same for float outputs, in units in the last place of the output's largest
             value.
         worst: Tensors that differ, given equal inputs; worst first, at most 16.
-        kernels_before: Integer kernels that ONNX Runtime makes of the model as it was trained.
+        kernels_before: Integer kernels that ONNX Runtime makes of the model as it was trained;
+            empty where it does not load that with its optimizations.
     """
 
     tensors: int

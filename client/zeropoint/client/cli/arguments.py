@@ -59,8 +59,7 @@ LearnedActivationType = Annotated[
         "--activation-type",
         case_sensitive=False,
         metavar=_TYPES,
-        help="Refuse activations that were trained with another type; with --calibrate the type "
-        "of what the data complete.",
+        help="Refuse activations that were trained with another type.",
     ),
 ]
 LearnedWeightType = Annotated[
