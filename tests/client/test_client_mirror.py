@@ -106,6 +106,16 @@ def test_the_report_of_a_trained_model_says_what_survived() -> None:
     assert mirror.read(report.Report, wire_report()).verification.exactness is None
 
 
+def test_kernels_are_set_side_by_side_only_where_they_are_of_the_same_nodes() -> None:
+    message = wire_report("qat")
+    del message.verification.exactness.kernels_before[:]
+    read = mirror.read(report.Report, message)
+    assert "; integer kernels Conv 1/1\n" in str(read)
+    message.verification.exactness.kernels_before.add(op_type="Gemm", nodes=2, integer=2)
+    read = mirror.read(report.Report, message)
+    assert "; integer kernels Gemm 2/2 -> Conv 1/1\n" in str(read)
+
+
 def test_reports_are_json_and_text() -> None:
     read = mirror.read(report.Report, wire_report())
     values = json.loads(json.dumps(read.to_dict(), allow_nan=False))

@@ -91,8 +91,7 @@ def _verification(proof: Verification) -> Iterator[str]:
         for tensor in proof.exactness.worst[:_WORST_NODES]:
             yield f"differs     {tensor.name}: by {_steps(tensor.steps)} by itself"
     elif proof.kernels:
-        counts = (f"{k.op_type} {k.integer}/{k.nodes}" for k in proof.kernels)
-        yield f"integer     {', '.join(counts)} kernels"
+        yield f"integer     {', '.join(map(_kernels, proof.kernels))} kernels"
     for node in proof.nodes[:_WORST_NODES]:
         sqnr = decibels(node.similarity.sqnr_db)
         yield f"worst node  {node.name} ({node.op_type}): {sqnr} by itself"
@@ -104,12 +103,21 @@ def _exactness(found: Exactness, kernels: tuple[KernelCount, ...]) -> str:
     if found.node_steps:
         text += f", the others within {_steps(found.node_steps)}"
     text += f", {_steps(found.end_to_end_steps)} end to end"
-    before = {count.op_type: count.integer for count in found.kernels_before}
-    counts = (
-        f"{k.op_type} {before.get(k.op_type, 0)}/{k.nodes} -> {k.integer}/{k.nodes}"
-        for k in kernels
-    )
-    return f"{text}; integer kernels {', '.join(counts)}" if kernels else text
+    return f"{text}; integer kernels {_gain(found.kernels_before, kernels)}" if kernels else text
+
+
+def _gain(before: tuple[KernelCount, ...], after: tuple[KernelCount, ...]) -> str:
+    """Return the integer kernels of two models, side by side where they have the same nodes."""
+    if [(k.op_type, k.nodes) for k in before] == [(k.op_type, k.nodes) for k in after]:
+        pairs = zip(before, after, strict=True)
+        return ", ".join(
+            f"{_kernels(one)} -> {other.integer}/{other.nodes}" for one, other in pairs
+        )
+    return " -> ".join(", ".join(map(_kernels, counts)) for counts in (before, after) if counts)
+
+
+def _kernels(count: KernelCount) -> str:
+    return f"{count.op_type} {count.integer}/{count.nodes}"
 
 
 def _steps(number: int) -> str:
