@@ -32,6 +32,7 @@ from zeropoint.client import (
     inspect,
     link,
     quantize_dynamic,
+    quantize_qat,
     quantize_static,
 )
 
@@ -117,6 +118,50 @@ def test_a_dynamic_job(serve: Serve, model: Path, output: Path) -> None:
     assert len(script.batches) == 1
 
 
+def test_a_job_on_a_trained_model(serve: Serve, model: Path, output: Path) -> None:
+    script = Script()
+    result = quantize_qat(
+        model,
+        output,
+        quant_format="QOperator",
+        extra_options={"QuantizeBias": True},
+        calibration_data_reader=BATCHES[:2],
+        server=serve(script),
+    )
+    assert result.report.verification.exactness is not None
+    request = script.seen[0]
+    assert isinstance(request, v1.QuantizeQatRequest)
+    assert request.start.options == v1.QatOptions(
+        selection=v1.NodeSelection(),
+        quant_format=v1.QUANT_FORMAT_QOPERATOR,
+        quantize_bias=True,
+        calibrate=True,
+    )
+    assert len(script.batches) == 2
+
+
+def test_verification_data_do_not_calibrate(serve: Serve, model: Path, output: Path) -> None:
+    script = Script()
+    quantize_qat(model, output, verification_data=iter(BATCHES), server=serve(script))
+    assert not script.seen[0].start.options.calibrate
+    assert len(script.batches) == len(BATCHES)
+
+
+def test_batches_calibrate_or_only_verify(serve: Serve, model: Path, output: Path) -> None:
+    script = Script()
+    for verifying in (BATCHES, iter(BATCHES)):
+        with pytest.raises(OptionError, match="verification_data") as caught:
+            quantize_qat(
+                model,
+                output,
+                calibration_data_reader=BATCHES,
+                verification_data=verifying,
+                server=serve(script),
+            )
+        assert caught.value.reason == "OPTION_CONFLICT"
+    assert not script.seen
+
+
 def test_a_model_in_memory(serve: Serve, output: Path) -> None:
     script = Script()
     quantize_dynamic(onnx.ModelProto(doc_string="small"), output, server=serve(script))
@@ -146,6 +191,8 @@ def test_an_inspection(serve: Serve, model: Path) -> None:
     assert "x: float32[batch, 3, ?]" in str(answer)
     inspect(model, mode="dynamic", server=script_target(serve, script))
     assert script.seen[-4].start.WhichOneof("options") == "dynamic_options"
+    inspect(model, mode="qat", exact=True, calibrate=False, server=script_target(serve, script))
+    assert script.seen[-4].start.qat_options.exact
 
 
 def script_target(serve: Serve, script: Script) -> str:

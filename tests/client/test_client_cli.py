@@ -121,6 +121,49 @@ def test_dynamic_as_json(
     assert len(script.batches) == 5
 
 
+def test_qat(folder: Path, server: str, script: Script) -> None:
+    arguments = ["qat", "m.onnx", "o.onnx", "--data", "data.npz", "--batch-size", "5"]
+    options = (
+        "--calibrate --quant-format integerops --activation-type qint8 --weight-type QUInt8 "
+        "--per-tensor --op-type Conv --node a* --exclude b --quantize-bias --min-sqnr-db 20 "
+        "--strict"
+    )
+    result = run("quantize", *arguments, *options.split(), "--server", server)
+    assert result.exit_code == 0, result.output
+    assert "trained     7 of 8 tensors exact" in result.stdout
+    assert len(script.batches) == 1
+    selection = v1.NodeSelection(
+        op_types_to_quantize=["Conv"], nodes_to_quantize=["a*"], nodes_to_exclude=["b"]
+    )
+    assert script.seen[0].start.options == v1.QatOptions(
+        selection=selection,
+        quant_format=v1.QUANT_FORMAT_INTEGER_OPS,
+        activation_type=v1.QUANT_TYPE_QINT8,
+        weight_type=v1.QUANT_TYPE_QUINT8,
+        per_channel=False,
+        quantize_bias=True,
+        calibrate=True,
+        min_sqnr_db=20,
+        strict=True,
+    )
+
+
+def test_qat_keeps_what_was_learned(folder: Path, server: str, script: Script) -> None:
+    arguments = ["qat", "m.onnx", "o.onnx", "--exact", "--data", "data.npz"]
+    assert run("quantize", *arguments, "--server", server).exit_code == 0
+    asked = v1.QatOptions(
+        selection=v1.NodeSelection(), quant_format=v1.QUANT_FORMAT_QDQ, exact=True
+    )
+    assert script.seen[0].start.options == asked
+    assert len(script.batches) == 5
+
+
+def test_calibrating_needs_data(folder: Path, server: str) -> None:
+    result = run("quantize", "qat", "m.onnx", "o.onnx", "--calibrate", "--server", server)
+    assert result.exit_code == 2
+    assert "--data" in result.stderr
+
+
 def test_inspect(folder: Path, server: str, script: Script) -> None:
     result = run("inspect", "m.onnx", "--server", server)
     assert result.exit_code == 0, result.output
@@ -128,12 +171,19 @@ def test_inspect(folder: Path, server: str, script: Script) -> None:
     result = run("inspect", "m.onnx", "--dynamic", "--json", "--server", server)
     assert json.loads(result.stdout)["opset"] == 11
     assert script.seen[2].start.WhichOneof("options") == "dynamic_options"
+    result = run("inspect", "m.onnx", "--qat", "--per-channel", "--server", server)
+    assert result.exit_code == 0, result.output
+    asked = script.seen[4].start.qat_options
+    assert (asked.per_channel, asked.weight_type) == (True, v1.QUANT_TYPE_UNSPECIFIED)
 
 
 def test_inspect_refuses_what_has_no_effect(folder: Path, server: str) -> None:
     result = run("inspect", "m.onnx", "--dynamic", "--activation-type", "QInt8")
     assert result.exit_code == 2
     assert "activation_type" in result.stderr
+    result = run("inspect", "m.onnx", "--qat", "--reduce-range")
+    assert (result.exit_code, "reduce_range" in result.stderr) == (2, True)
+    assert run("inspect", "m.onnx", "--qat", "--dynamic").exit_code == 2
 
 
 @pytest.mark.parametrize(

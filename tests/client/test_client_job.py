@@ -15,10 +15,10 @@ from zeropoint import v1
 from zeropoint.client import Convergence, LimitError, Phase, Progress, ServerError
 from zeropoint.client.calibration_cache import Calibrating
 from zeropoint.client.job import Job
-from zeropoint.client.keywords import dynamic_options, static_options
+from zeropoint.client.keywords import dynamic_options, qat_options, static_options
 from zeropoint.client.model_files import SourceFile, open_model
 from zeropoint.client.output import ResultFiles
-from zeropoint.v1.chunks import ChunkCodec
+from zeropoint.v1.chunks import Chunk, ChunkCodec
 
 
 class Bench:
@@ -45,7 +45,7 @@ class Bench:
         for request in self.requests:
             if request is None:
                 break
-            assert not isinstance(request, v1.QuantizeDynamicRequest)
+            assert isinstance(request, v1.QuantizeStaticRequest | Chunk)
             sent.append(v1.QuantizeStaticRequest.FromString(codec.encode(request)))
         return sent
 
@@ -185,3 +185,7 @@ def test_dynamic_jobs_speak_their_own_messages(folder: Path) -> None:
     first = next(job.requests())
     assert isinstance(first, v1.QuantizeDynamicRequest)
     assert first.start.options.strict
+    job = Job(qat_options(exact=True), bench.files, Calibrating(source=[]), bench.output)
+    first = next(job.requests())
+    assert isinstance(first, v1.QuantizeQatRequest)
+    assert first.start.options.exact

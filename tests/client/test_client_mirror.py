@@ -10,8 +10,8 @@ from support.fake_service import report as wire_report
 from support.fake_service import signature
 
 from zeropoint import v1
-from zeropoint.client import ServerError, mirror, options, report
-from zeropoint.client.keywords import dynamic_options, static_options
+from zeropoint.client import ServerError, mirror, options, proof, report
+from zeropoint.client.keywords import dynamic_options, qat_options, static_options
 
 PAIRS: list[tuple[type[Any], Any]] = [
     (report.Report, v1.Report),
@@ -19,6 +19,7 @@ PAIRS: list[tuple[type[Any], Any]] = [
     (report.ServerInfo, v1.GetServerInfoResponse),
     (options.StaticOptions, v1.StaticOptions),
     (options.DynamicOptions, v1.DynamicOptions),
+    (options.QatOptions, v1.QatOptions),
 ]
 
 
@@ -34,7 +35,7 @@ def compare(kind: type[Any], descriptor: Any) -> None:
     names = {field.name for field in dataclasses.fields(kind)}
     wanted = set(descriptor.fields_by_name)
     if kind is report.Report:
-        wanted = (wanted - {"static_options", "dynamic_options"}) | {"options"}
+        wanted = {name for name in wanted if not name.endswith("_options")} | {"options"}
     assert names == wanted, kind
     for name, hint in get_type_hints(kind).items():
         message = getattr(descriptor.fields_by_name.get(name), "message_type", None)
@@ -55,7 +56,7 @@ def test_every_field_is_mirrored(kind: type[Any], message: Any) -> None:
         (options.CalibrationMethod, v1.CalibrationMethod),
         (report.NodeState, v1.NodeState),
         (report.ParameterSource, v1.ParameterSource),
-        (report.VerificationState, v1.VerificationState),
+        (proof.VerificationState, v1.VerificationState),
     ],
 )
 def test_every_enum_value_is_mirrored(enum: tuple[Any, Any]) -> None:
@@ -83,9 +84,36 @@ def test_a_report_is_read() -> None:
 
 
 def test_a_dynamic_report_has_no_calibration() -> None:
-    read = mirror.read(report.Report, wire_report(static=False))
+    read = mirror.read(report.Report, wire_report("dynamic"))
     assert read.calibration is None
     assert read.options == options.DynamicOptions()
+
+
+def test_the_report_of_a_trained_model_says_what_survived() -> None:
+    read = mirror.read(report.Report, wire_report("qat"))
+    assert read.options == options.QatOptions()
+    assert read.plan.tensors[0].source is report.ParameterSource.LEARNED
+    found = read.verification.exactness
+    assert found is not None
+    assert (found.tensors, found.exact_tensors, found.node_steps) == (8, 7, 1)
+    assert found.worst == (proof.TensorDifference(name="x", steps=1),)
+    assert found.kernels_before == (proof.KernelCount(op_type="Conv", nodes=1, integer=0),)
+    assert (
+        "trained     7 of 8 tensors exact, the others within 1 step, 2 steps end to end;"
+        " integer kernels Conv 0/1 -> 1/1"
+    ) in str(read)
+    assert "differs     x: by 1 step by itself" in str(read)
+    assert mirror.read(report.Report, wire_report()).verification.exactness is None
+
+
+def test_kernels_are_set_side_by_side_only_where_they_are_of_the_same_nodes() -> None:
+    message = wire_report("qat")
+    del message.verification.exactness.kernels_before[:]
+    read = mirror.read(report.Report, message)
+    assert "; integer kernels Conv 1/1\n" in str(read)
+    message.verification.exactness.kernels_before.add(op_type="Gemm", nodes=2, integer=2)
+    read = mirror.read(report.Report, message)
+    assert "; integer kernels Gemm 2/2 -> Conv 1/1\n" in str(read)
 
 
 def test_reports_are_json_and_text() -> None:
@@ -124,10 +152,23 @@ def test_reports_are_json_and_text() -> None:
             strict=True,
         ),
         dynamic_options(reduce_range=True, op_types_to_quantize=["MatMul"]),
+        qat_options(),
+        qat_options(
+            calibrate=True,
+            quant_format="IntegerOps",
+            activation_type="QInt8",
+            weight_type="QUInt8",
+            per_channel=False,
+            nodes_to_quantize=["a*"],
+            extra_options={"QuantizeBias": True},
+            min_sqnr_db=3.0,
+            strict=True,
+        ),
+        qat_options(exact=True, per_channel=True, quant_format="QOperator"),
     ],
 )
 def test_options_survive_the_wire(given: Any) -> None:
-    message = v1.StaticOptions if isinstance(given, options.StaticOptions) else v1.DynamicOptions
+    message = getattr(v1, type(given).__name__)
     sent = mirror.write(message, given)
     assert mirror.read(type(given), message.FromString(sent.SerializeToString())) == given
 

@@ -15,6 +15,7 @@ from zeropoint.client import (
     CalibrationMethod,
     NodeSelection,
     OptionError,
+    QatOptions,
     QdqOptions,
     QuantFormat,
     QuantType,
@@ -23,7 +24,7 @@ from zeropoint.client import (
 from zeropoint.client.coercion import coerce
 from zeropoint.client.extra_options import HONOURED
 from zeropoint.client.extra_values import REFUSED
-from zeropoint.client.keywords import dynamic_options, options_for, static_options
+from zeropoint.client.keywords import dynamic_options, options_for, qat_options, static_options
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_static_options_are_refused_for_dynamic_quantization() -> None:
     with pytest.raises(OptionError, match="no option 'activation_type'"):
         options_for("dynamic", {"activation_type": "QInt8"})
     with pytest.raises(OptionError, match="mode"):
-        options_for("qat", {})
+        options_for("weights", {})
 
 
 def test_lists_and_none_mean_what_they_mean_in_onnxruntime() -> None:
@@ -312,3 +313,60 @@ def test_overrides_as_onnxruntime_has_them() -> None:
 def test_malformed_overrides_are_refused(value: object, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         overrides(value)
+
+
+def test_what_was_learned_is_kept_by_default() -> None:
+    options = qat_options()
+    assert options == QatOptions()
+    assert (options.activation_type, options.weight_type, options.per_channel) == (None,) * 3
+
+
+def test_options_for_trained_models_are_understood() -> None:
+    options = qat_options(
+        quant_format=ort_quantization.QuantFormat.QOperator,
+        activation_type=ort_quantization.QuantType.QInt8,
+        weight_type="qint8",
+        per_channel=False,
+        reduce_range=False,
+        op_types_to_quantize=["Conv"],
+        extra_options={"QuantizeBias": True},
+        exact=False,
+        min_sqnr_db=3,
+    )
+    assert options.quant_format is QuantFormat.QOperator
+    assert options.activation_type is options.weight_type is QuantType.QInt8
+    assert options.per_channel is False
+    assert options.selection.op_types_to_quantize == ("Conv",)
+    assert (options.quantize_bias, options.min_sqnr_db) == (True, 3.0)
+    assert qat_options(quant_format="integerops").quant_format is QuantFormat.IntegerOps
+    assert options_for("qat", {"exact": True, "calibrate": True}) == QatOptions(
+        exact=True, calibrate=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("keywords", "reason", "option"),
+    [
+        ({"reduce_range": True}, "OPTION_CONFLICT", "reduce_range"),
+        ({"reduce_range": 1}, "OPTION_INVALID", "reduce_range"),
+        ({"per_channel": "yes"}, "OPTION_INVALID", "per_channel"),
+        ({"weight_type": "QInt4"}, "OPTION_INVALID", "weight_type"),
+        ({"activation_type": "int8"}, "OPTION_INVALID", "activation_type"),
+        ({"quant_format": "QDQQ"}, "OPTION_INVALID", "quant_format"),
+        ({"exact": None}, "OPTION_INVALID", "exact"),
+        ({"use_external_data_format": True}, "OPTION_INVALID", "use_external_data_format"),
+        ({"calibrate_method": "MSE"}, "OPTION_UNKNOWN", "calibrate_method"),
+        ({"extra_options": {"WeightSymmetric": True}}, "OPTION_INVALID", "WeightSymmetric"),
+        ({"extra_options": {"CalibPercentile": 99.0}}, "OPTION_INVALID", "CalibPercentile"),
+        ({"extra_options": {"SmoothQuant": True}}, "OPTION_INVALID", "SmoothQuant"),
+        ({"extra_options": {"QuantizeBias": 1}}, "OPTION_INVALID", "QuantizeBias"),
+        ({"extra_options": {"QuantiseBias": True}}, "OPTION_UNKNOWN", "QuantiseBias"),
+    ],
+)
+def test_what_cannot_be_kept_with_training_is_refused_by_name(
+    keywords: Any, reason: str, option: str
+) -> None:
+    with pytest.raises(OptionError, match=option) as caught:
+        qat_options(**keywords)
+    assert caught.value.reason == reason
+    assert caught.value.metadata["option"] == option

@@ -13,6 +13,7 @@ import onnx
 import pytest
 from support.engine import run, sqnr_db
 from support.graphs import normal_batches, residual
+from support.learned import fake_quantized
 
 from zeropoint.client import (
     CancelledError,
@@ -30,6 +31,7 @@ from zeropoint.client import (
     errors,
     inspect,
     quantize_dynamic,
+    quantize_qat,
     quantize_static,
 )
 
@@ -94,6 +96,80 @@ def test_dynamic_with_verification_data(model: Path, output: Path) -> None:
     result = quantize_dynamic(model, output, verification_data=BATCHES[:2])
     assert result.report.verification.batches == 2
     assert result.report.verification.state.value == "compared"
+
+
+def test_a_trained_model_is_exact(tmp_path: Path, output: Path) -> None:
+    trained, batches = fake_quantized().save(tmp_path), normal_batches({"x": (2, 3, 8, 8)})
+    planned = inspect(trained, mode="qat")
+    result = quantize_qat(trained, output, verification_data=batches)
+    proof = result.report.verification
+    assert proof.state.value == "compared"
+    assert proof.exactness is not None
+    assert (proof.exactness.tensors, proof.exactness.exact_tensors) == (5, 5)
+    assert proof.exactness.node_steps == 0
+    assert planned.plan.nodes == result.report.plan.nodes
+    assert "trained     5 of 5 tensors exact, 0 steps end to end" in str(result.report)
+    for batch in batches:
+        [expected], [got] = (run(path, batch, optimize=False) for path in (trained, output))
+        assert np.array_equal(expected, got)
+    stored = {one.data_type for one in onnx.load(output).graph.initializer if len(one.dims) > 1}
+    assert stored == {onnx.TensorProto.INT8}
+
+
+def test_biases_of_a_trained_model_are_rounded_only_where_asked(
+    tmp_path: Path, output: Path
+) -> None:
+    trained = fake_quantized().save(tmp_path)
+    result = quantize_qat(trained, output, extra_options={"QuantizeBias": True})
+    assert "BIASES_ROUNDED" in {warning.code for warning in result.report.warnings}
+    assert result.report.verification.state.value == "generated"
+    with pytest.raises(OptionError, match="quantize_bias") as caught:
+        quantize_qat(trained, output, exact=True, extra_options={"QuantizeBias": True})
+    assert caught.value.reason == "OPTION_CONFLICT"
+
+
+def test_batches_complete_what_was_not_trained(tmp_path: Path, output: Path) -> None:
+    trained = fake_quantized(whole=False).save(tmp_path)
+    batches = normal_batches({"x": (2, 3, 8, 8)})
+    only_verified = quantize_qat(trained, output, verification_data=batches).report
+    completed = quantize_qat(trained, output, calibration_data_reader=batches).report
+    assert only_verified.calibration is None
+    assert completed.calibration is not None
+    assert completed.calibration.batches == len(batches)
+    gained = [
+        {kernel.op_type: kernel.integer for kernel in report.verification.kernels}
+        for report in (only_verified, completed)
+    ]
+    assert gained == [{"Conv": 2, "Gemm": 0}, {"Conv": 2, "Gemm": 1}]
+    sources = {tensor.source.value for tensor in completed.plan.tensors}
+    assert {"learned", "calibrated"} <= sources
+
+
+@pytest.mark.parametrize(
+    ("form", "operators"),
+    [
+        ("QOperator", {"QLinearConv"}),
+        ("IntegerOps", {"ConvInteger", "MatMulInteger"}),
+    ],
+)
+def test_forms_of_a_trained_model(
+    tmp_path: Path, output: Path, form: str, operators: set[str]
+) -> None:
+    trained, batches = fake_quantized().save(tmp_path), normal_batches({"x": (2, 3, 8, 8)})
+    result = quantize_qat(trained, output, quant_format=form, verification_data=batches)
+    assert operators <= {node.op_type for node in onnx.load(output).graph.node}
+    proof = result.report.verification.exactness
+    assert proof is not None
+    assert proof.node_steps <= 1
+    [expected], [got] = (run(path, batches[0], optimize=False) for path in (trained, output))
+    assert sqnr_db(expected, got) > 35
+
+
+def test_a_model_that_learned_nothing_is_refused(model: Path, output: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        quantize_qat(model, output)
+    assert caught.value.reason == "NOT_FAKE_QUANTIZED"
+    assert not output.exists()
 
 
 def test_inspect_plans_what_is_done(model: Path, output: Path) -> None:
@@ -161,6 +237,7 @@ def test_extra_options_reach_the_engine(model: Path, output: Path) -> None:
             "TENSOR_UNKNOWN",
         ),
         ({"activation_type": "QInt8", "weight_type": "QUInt8"}, "OPTION_CONFLICT"),
+        ({"quant_format": "QOperator"}, "OPTION_INVALID"),
         ({"calibrate_method": "Percentile", "extra_options": {"CalibPercentile": 10.0}}, None),
     ],
 )

@@ -77,7 +77,7 @@ async def test_a_client_that_vanishes_in_the_middle_of_its_result(
     shared: ServerProcess, large: bytes
 ) -> None:
     channel = grpc.aio.insecure_channel(shared.address)
-    call = Call(channel, dynamic=True)
+    call = Call(channel, mode="dynamic")
     await call.begin({"model.onnx": large})
     await call.finish(0)
     await call.hear("result")
@@ -89,7 +89,7 @@ async def test_a_client_that_vanishes_in_the_middle_of_its_result(
 async def test_a_client_that_never_reads(shared: ServerProcess, large: bytes) -> None:
     files = {"model.onnx": large}
     async with grpc.aio.insecure_channel(shared.address) as channel:
-        call = Call(channel, dynamic=True)
+        call = Call(channel, mode="dynamic")
         await call.start(files)
         await call.upload(files)
         await call.finish(0)

@@ -15,9 +15,12 @@ CASES: list[tuple[type[Message], str]] = [
     (v1.QuantizeStaticRequest, "batch_chunk"),
     (v1.QuantizeDynamicRequest, "model_chunk"),
     (v1.QuantizeDynamicRequest, "batch_chunk"),
+    (v1.QuantizeQatRequest, "model_chunk"),
+    (v1.QuantizeQatRequest, "batch_chunk"),
     (v1.InspectRequest, "model_chunk"),
     (v1.QuantizeStaticResponse, "model_chunk"),
     (v1.QuantizeDynamicResponse, "model_chunk"),
+    (v1.QuantizeQatResponse, "model_chunk"),
 ]
 LARGE = bytes(range(256)) * 64
 OFFSETS = st.one_of(st.integers(0, 300), st.integers(0, (1 << 64) - 1))

@@ -120,9 +120,35 @@ def filled_in(selection: options.NodeSelection, *, dynamic: bool) -> options.Nod
     )
 
 
+types_or_as_learned = st.sampled_from([None, *tensor_override.QuantType])
+
+
+@st.composite
+def qats(draw: st.DrawFn) -> options.QatOptions:
+    exact = draw(st.booleans())
+    formats = [options.QuantFormat.QDQ] if exact else list(options.QuantFormat)
+    return options.QatOptions(
+        selection=draw(selections),
+        quant_format=draw(st.sampled_from(formats)),
+        activation_type=draw(types_or_as_learned),
+        weight_type=draw(types_or_as_learned),
+        per_channel=draw(st.sampled_from([None, True, False])),
+        quantize_bias=not exact and draw(st.booleans()),
+        exact=exact,
+        calibrate=not exact and draw(st.booleans()),
+        verify=draw(verifies),
+    )
+
+
+@given(qats())
+def test_qat_options_come_through(given_ones: options.QatOptions) -> None:
+    assert options_of.qat_options(options_of.qat_message(given_ones)) == given_ones
+
+
 def test_what_is_left_out_takes_the_engines_default() -> None:
     assert options_of.static_options(v1.StaticOptions()) == options.StaticOptions()
     assert options_of.dynamic_options(v1.DynamicOptions()) == options.DynamicOptions()
+    assert options_of.qat_options(v1.QatOptions()) == options.QatOptions()
 
 
 @pytest.mark.parametrize("field", [b"\x10", b"\x18", b"\x20", b"\x48"])
@@ -130,6 +156,21 @@ def test_an_unknown_choice_is_refused(field: bytes) -> None:
     with pytest.raises(errors.OptionError) as caught:
         options_of.static_options(v1.StaticOptions.FromString(field + b"\x63"))
     assert caught.value.reason == "OPTION_UNKNOWN"
+
+
+@pytest.mark.parametrize("field", [b"\x10", b"\x18", b"\x20"])
+def test_an_unknown_choice_for_a_trained_model_is_refused(field: bytes) -> None:
+    with pytest.raises(errors.OptionError) as caught:
+        options_of.qat_options(v1.QatOptions.FromString(field + b"\x63"))
+    assert caught.value.reason == "OPTION_UNKNOWN"
+
+
+def test_static_quantization_knows_one_format() -> None:
+    for number in (v1.QUANT_FORMAT_QOPERATOR, v1.QUANT_FORMAT_INTEGER_OPS):
+        with pytest.raises(errors.OptionError, match="quantize_qat knows others") as caught:
+            options_of.static_options(v1.StaticOptions(quant_format=number))
+        assert caught.value.reason == "OPTION_INVALID"
+        assert caught.value.metadata == {"option": "quant_format"}
 
 
 @pytest.mark.parametrize(
@@ -239,6 +280,35 @@ def test_a_report_comes_through() -> None:
     assert back.calibration.non_finite[0].negative_infinity == 3
     assert back.WhichOneof("options") == "static_options"
     assert back.digest == bytes(range(32))
+
+
+def test_the_report_of_a_trained_model_comes_through() -> None:
+    exactness = told.Exactness(
+        tensors=8,
+        exact_tensors=7,
+        node_steps=1,
+        end_to_end_steps=1 << 32,  # of int32 codes
+        max_abs_difference=0.25,
+        max_ulps=math.inf,
+        worst=(told.TensorDifference(name="t", steps=1),),
+        kernels_before=(told.KernelCount(op_type="Conv", nodes=4, integer=0),),
+    )
+    message = report._verification(
+        told.Verification(state=told.VerificationState.COMPARED, batches=2, exactness=exactness)
+    )
+    back = v1.Verification.FromString(message.SerializeToString())
+    assert back.exactness == v1.Exactness(
+        tensors=8,
+        exact_tensors=7,
+        node_steps=1,
+        end_to_end_steps=1 << 32,
+        max_abs_difference=0.25,
+        max_ulps=math.inf,
+        worst=[v1.TensorDifference(name="t", steps=1)],
+        kernels_before=[v1.KernelCount(op_type="Conv", nodes=4, integer=0)],
+    )
+    plain = report._verification(told.Verification(state=told.VerificationState.COMPARED))
+    assert not plain.HasField("exactness")
 
 
 element_types = st.sampled_from(sorted(tensors._DTYPES))

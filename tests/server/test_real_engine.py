@@ -9,10 +9,12 @@ import onnx
 import pytest
 from support.engine import quantize, run, sqnr_db, static
 from support.graphs import normal_batches, residual
+from support.learned import fake_quantized
 from support.raw_client import Call, in_loop, inspect
 from support.servers import ServerProcess, server
 
 from zeropoint import v1
+from zeropoint.engine import QatOptions
 
 BATCHES = normal_batches({"x": (2, 3, 16, 16)})
 ASKED = v1.StaticOptions(weight_type=v1.QUANT_TYPE_QINT8, per_channel=True)
@@ -114,7 +116,7 @@ async def test_dynamic_with_external_data(real: ServerProcess, tmp_path: Path) -
     )
     data = (tmp_path / "weights" / "all.bin").read_bytes()
     async with grpc.aio.insecure_channel(real.address) as channel:
-        call = Call(channel, dynamic=True)
+        call = Call(channel, mode="dynamic")
         await call.begin({"model.onnx": path.read_bytes(), "weights/all.bin": data})
         await call.finish(0)
         result, files = await call.result()
@@ -122,6 +124,64 @@ async def test_dynamic_with_external_data(real: ServerProcess, tmp_path: Path) -
     quantized.write_bytes(files[0])
     assert np.isfinite(run(quantized, BATCHES[0])[0]).all()
     assert result.report.verification.state == v1.VERIFICATION_STATE_GENERATED
+
+
+@in_loop
+async def test_a_trained_model_keeps_what_it_learned(real: ServerProcess, tmp_path: Path) -> None:
+    trained = fake_quantized().save(tmp_path)
+    files = {"model.onnx": trained.read_bytes()}
+    batches = normal_batches({"x": (2, 3, 8, 8)})
+    async with grpc.aio.insecure_channel(real.address) as channel:
+        planned = await inspect(channel, files, v1.QatOptions(exact=True))
+        call = Call(channel, mode="qat")
+        started = await call.begin(files, v1.QatOptions(exact=True))
+        for sequence, batch in enumerate(batches, 1):
+            await call.send_batch(sequence, batch)
+        await call.finish(len(batches))
+        result, contents = await call.result()
+
+    assert started.plan == planned.plan
+    learned = {t.name for t in started.plan.tensors if t.source == v1.PARAMETER_SOURCE_LEARNED}
+    assert {"x", "r1", "r2", "pool", "logits"} <= learned
+    proof = result.report.verification
+    assert proof.state == v1.VERIFICATION_STATE_COMPARED
+    assert (proof.exactness.tensors, proof.exactness.exact_tensors) == (5, 5)
+    assert (proof.exactness.node_steps, proof.exactness.max_abs_difference) == (0, 0.0)
+    integer = {count.op_type: count.integer for count in proof.kernels}
+    before = {count.op_type: count.integer for count in proof.exactness.kernels_before}
+    assert integer == {"Conv": 2, "Gemm": 1}
+    assert before == {"Conv": 2, "Gemm": 0}
+    assert not result.report.HasField("calibration")
+
+    expected = quantize(trained, batches, QatOptions(exact=True), tmp_path / "workspace")
+    assert contents[0] == expected.path.read_bytes()
+    for batch in batches:
+        [one], [other] = (run(path, batch, optimize=False) for path in (trained, expected.path))
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "named"),
+    [
+        (v1.QatOptions(weight_type=v1.QUANT_TYPE_QUINT8), "OPTION_CONFLICT", "weight_type"),
+        (v1.QatOptions(per_channel=False), "OPTION_CONFLICT", "per_channel"),
+        (v1.QatOptions(exact=True, quantize_bias=True), "OPTION_CONFLICT", "quantize_bias"),
+        (None, "NOT_FAKE_QUANTIZED", ""),
+    ],
+)
+@in_loop
+async def test_what_contradicts_training_is_refused(
+    real: ServerProcess, options: v1.QatOptions | None, reason: str, named: str
+) -> None:
+    model = (residual() if options is None else fake_quantized()).model().SerializeToString()
+    async with grpc.aio.insecure_channel(real.address) as channel:
+        call = Call(channel, mode="qat")
+        await call.start({"model.onnx": model}, options)
+        await call.hear("model_status")
+        await call.upload({"model.onnx": model})
+        failure = await call.failure()
+    assert failure.reason == reason
+    assert failure.metadata.get("option", "") == named
 
 
 @in_loop
@@ -133,6 +193,7 @@ async def test_inspect_and_capabilities(real: ServerProcess, files: dict[str, by
     assert answer.model_bytes == len(files["model.onnx"])
     assert [node.name for node in answer.plan.nodes] == [n.name for n in residual().nodes]
     assert {"Conv", "Gemm"} <= set(info.capabilities.static_op_types)
+    assert set(info.capabilities.quant_formats) == set(v1.QuantFormat.values()) - {0}
     assert info.versions.onnxruntime[0].isdigit()
 
 

@@ -161,6 +161,8 @@ SCENARIOS |= {
     )
 } | {
     "MODEL_NOT_RUNNABLE": raised("MODEL_NOT_RUNNABLE"),
+    "FAKE_QUANT_UNSUPPORTED": raised("FAKE_QUANT_UNSUPPORTED"),
+    "NOT_FAKE_QUANTIZED": raised("NOT_FAKE_QUANTIZED"),
     "NOTHING_TO_QUANTIZE": raised("NOTHING_TO_QUANTIZE"),
     "NO_BATCHES": finished(script(finish="raise:NO_BATCHES")),
     "CALIBRATION_INVALID": raised("CALIBRATION_INVALID"),
@@ -200,7 +202,7 @@ def test_every_reason_of_the_engine_is_in_the_catalog() -> None:
     folder = Path(zeropoint.engine.__file__).parent
     raised_ones = {
         node.args[0].value
-        for file in folder.glob("*.py")
+        for file in folder.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)

@@ -78,12 +78,31 @@ async def test_how_far_ranges_still_move_is_told(patient: ServerProcess) -> None
 @in_loop
 async def test_a_dynamic_job_without_batches(patient: ServerProcess) -> None:
     async with grpc.aio.insecure_channel(patient.address) as channel:
-        call = Call(channel, dynamic=True)
+        call = Call(channel, mode="dynamic")
         await call.begin(script(), v1.DynamicOptions(weight_type=v1.QUANT_TYPE_QINT8))
         await call.finish(0)
         result, _ = await call.result()
     assert result.report.dynamic_options.weight_type == v1.QUANT_TYPE_QINT8
     assert not result.report.HasField("static_options")
+
+
+@in_loop
+async def test_a_job_on_a_trained_model(patient: ServerProcess) -> None:
+    asked = v1.QatOptions(per_channel=False, quantize_bias=True, calibrate=True)
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel, mode="qat")
+        started = await call.begin(script(), asked)
+        assert (started.epoch, started.next_sequence) == (1, 1)
+        await call.send_batch(1, batch(1))
+        await call.finish(1)
+        result, files = await call.result()
+    assert json.loads(files[0])["digests"] == [content(batch(1))]
+    told = result.report.qat_options
+    assert (told.quantize_bias, told.calibrate, told.exact) == (True, True, False)
+    assert (told.HasField("per_channel"), told.per_channel) == (True, False)
+    assert told.activation_type == v1.QUANT_TYPE_UNSPECIFIED  # as learned
+    assert told.quant_format == v1.QUANT_FORMAT_QDQ
+    assert result.report.WhichOneof("options") == "qat_options"
 
 
 @in_loop

@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import grpc
 
 from zeropoint import v1
+
+Mode = Literal["static", "dynamic", "qat"]
 
 RESULT = b"quantized " * 300_000
 """The result of every job: three chunks."""
@@ -47,8 +49,8 @@ class Script:
     half_closed: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
-def report(static: bool = True) -> v1.Report:
-    """A report with every field filled in."""
+def report(mode: Mode = "static") -> v1.Report:
+    """A report with every field filled in that a kind of quantization has."""
     node = v1.NodePlan(name="conv1", op_type="Conv", state=v1.NODE_STATE_QUANTIZED)
     kept = v1.NodePlan(
         name="top",
@@ -91,13 +93,28 @@ def report(static: bool = True) -> v1.Report:
         phases=[v1.PhaseTime(phase="prepare", seconds=0.5)],
         signature=signature(("x",)),
     )
-    if static:
+    if mode == "static":
         message.static_options.SetInParent()
         message.calibration.batches = 2
         message.calibration.tensors = 5
         message.calibration.non_finite.add(name="x", nan=1)
-    else:
+    elif mode == "dynamic":
         message.dynamic_options.SetInParent()
+    else:
+        message.qat_options.SetInParent()
+        message.plan.tensors[0].source = v1.PARAMETER_SOURCE_LEARNED
+        message.verification.exactness.CopyFrom(
+            v1.Exactness(
+                tensors=8,
+                exact_tensors=7,
+                node_steps=1,
+                end_to_end_steps=2,
+                max_abs_difference=0.5,
+                max_ulps=3.5,
+                worst=[v1.TensorDifference(name="x", steps=1)],
+                kernels_before=[v1.KernelCount(op_type="Conv", nodes=1, integer=0)],
+            )
+        )
     return message
 
 
@@ -118,10 +135,13 @@ class FakeService(v1.QuantizationServiceServicer):
         self.script = script
 
     def QuantizeStatic(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
-        yield from self._job(request_iterator, context, v1.QuantizeStaticResponse, static=True)
+        yield from self._job(request_iterator, context, v1.QuantizeStaticResponse, "static")
 
     def QuantizeDynamic(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
-        yield from self._job(request_iterator, context, v1.QuantizeDynamicResponse, static=False)
+        yield from self._job(request_iterator, context, v1.QuantizeDynamicResponse, "dynamic")
+
+    def QuantizeQat(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        yield from self._job(request_iterator, context, v1.QuantizeQatResponse, "qat")
 
     def Inspect(self, request_iterator: Any, context: Any) -> v1.InspectResponse:  # noqa: N802
         self._open(context)
@@ -154,7 +174,7 @@ class FakeService(v1.QuantizationServiceServicer):
             context.set_trailing_metadata(trailers)
             context.abort(code, text)
 
-    def _job(self, requests: Any, context: Any, response: Any, *, static: bool) -> Iterator[Any]:
+    def _job(self, requests: Any, context: Any, response: Any, mode: Mode) -> Iterator[Any]:
         script = self.script
         self._open(context)
         reader = self._read(requests)
@@ -190,7 +210,7 @@ class FakeService(v1.QuantizationServiceServicer):
             yield from self._fail(reader, response)
             return
         yield response(progress=v1.Progress(phase=v1.PHASE_VERIFY, done=1, total=2))
-        yield from self._give_result(response, static)
+        yield from self._give_result(response, mode)
         for _ in reader:
             pass
 
@@ -229,7 +249,7 @@ class FakeService(v1.QuantizationServiceServicer):
             yield response(credit=v1.Credit(bytes=header.size))
         assert request.finish.last_sequence == number
 
-    def _give_result(self, response: Any, static: bool) -> Iterator[Any]:
+    def _give_result(self, response: Any, mode: Mode) -> Iterator[Any]:
         files = [("ignored.onnx", self.script.result)]
         if self.script.data_file is not None:
             files.append(self.script.data_file)
@@ -243,7 +263,7 @@ class FakeService(v1.QuantizationServiceServicer):
                 for path, data in files
             ]
         )
-        yield response(result=v1.Result(report=report(static), manifest=manifest))
+        yield response(result=v1.Result(report=report(mode), manifest=manifest))
         for index, (_, data) in enumerate(files):
             for offset in range(0, len(data), 1 << 20):
                 chunk = data[offset : offset + (1 << 20)]

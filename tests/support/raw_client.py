@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 import grpc
 import numpy as np
@@ -99,12 +99,16 @@ class Call:
     """
 
     def __init__(
-        self, channel: grpc.aio.Channel, *, dynamic: bool = False, token: str | None = None
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        mode: Literal["static", "dynamic", "qat"] = "static",
+        token: str | None = None,
     ) -> None:
-        stub: Any = v1.QuantizationServiceStub(channel)
-        self.request: Any = v1.QuantizeDynamicRequest if dynamic else v1.QuantizeStaticRequest
-        self.start_type = v1.DynamicStart if dynamic else v1.StaticStart
-        method = stub.QuantizeDynamic if dynamic else stub.QuantizeStatic
+        name = mode.capitalize()
+        self.request: Any = getattr(v1, f"Quantize{name}Request")
+        self.start_type: Any = getattr(v1, f"{name}Start")
+        method = getattr(v1.QuantizationServiceStub(channel), f"Quantize{name}")
         metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self.call = method(metadata=metadata)
         self.heard: list[tuple[str, Any]] = []
@@ -117,8 +121,8 @@ class Call:
         self, files: Mapping[str, bytes], options: Message | None = None, **further: Any
     ) -> None:
         """Open the job; `further` are other fields of the message."""
-        start: Any = self.start_type
-        await self.say(start=start(manifest=manifest(files), options=options, **further))
+        start = self.start_type(manifest=manifest(files), options=options, **further)
+        await self.say(start=start)
 
     async def upload(self, files: Mapping[str, bytes]) -> None:
         """Send the bytes of the model."""
@@ -240,12 +244,18 @@ async def check_status(call: Any, failure: v1.Failure) -> None:
 
 
 async def inspect(
-    channel: grpc.aio.Channel, files: Mapping[str, bytes], options: v1.StaticOptions | None = None
+    channel: grpc.aio.Channel,
+    files: Mapping[str, bytes],
+    options: v1.StaticOptions | v1.QatOptions | None = None,
 ) -> v1.InspectResponse:
     """Inspect a model; raises AioRpcError."""
     stub: Any = v1.QuantizationServiceStub(channel)
     call = stub.Inspect()
-    start = v1.InspectStart(manifest=manifest(files), static_options=options)
+    start = v1.InspectStart(manifest=manifest(files))
+    if isinstance(options, v1.QatOptions):
+        start.qat_options.CopyFrom(options)
+    elif options is not None:
+        start.static_options.CopyFrom(options)
     try:
         await call.write(v1.InspectRequest(start=start))
         for index, data in enumerate(files.values()):

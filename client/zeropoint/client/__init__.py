@@ -6,7 +6,7 @@ result = quantize_static("model.onnx", "model.int8.onnx", reader)
 print(result.report)
 """
 
-from zeropoint.client.api import inspect, quantize_dynamic, quantize_static
+from zeropoint.client.api import inspect, quantize_dynamic, quantize_qat, quantize_static
 from zeropoint.client.batches import DataReader
 from zeropoint.client.client import QuantizationClient, QuantizationResult
 from zeropoint.client.errors import (
@@ -28,6 +28,7 @@ from zeropoint.client.options import (
     CalibrationMethod,
     DynamicOptions,
     NodeSelection,
+    QatOptions,
     QdqOptions,
     QuantFormat,
     QuantType,
@@ -54,6 +55,7 @@ __all__ = [
     "Phase",
     "Progress",
     "ProgressCallback",
+    "QatOptions",
     "QualityError",
     "QdqOptions",
     "QuantFormat",
@@ -71,5 +73,6 @@ __all__ = [
     "ZeropointError",
     "inspect",
     "quantize_dynamic",
+    "quantize_qat",
     "quantize_static",
 ]

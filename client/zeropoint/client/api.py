@@ -1,4 +1,4 @@
-"""The functions that people know: `quantize_static`, `quantize_dynamic`, and `inspect`."""
+"""The functions that people know: to quantize static, dynamic or after training, and to inspect."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from zeropoint.client.client import QuantizationClient, QuantizationResult
 from zeropoint.client.keywords import Mode
 from zeropoint.client.link import CancelSignal
 from zeropoint.client.model_files import ModelInput
-from zeropoint.client.options import CalibrationMethod, QuantFormat, QuantType, StaticKeywords
+from zeropoint.client.options import CalibrationMethod, InspectKeywords, QuantFormat, QuantType
 from zeropoint.client.progress import ProgressCallback
 from zeropoint.client.report import Inspection
 
@@ -173,6 +173,96 @@ def quantize_dynamic(
         )
 
 
+def quantize_qat(
+    model_input: ModelInput,
+    model_output: str | os.PathLike[str],
+    *,
+    quant_format: QuantFormat | str | Enum = QuantFormat.QDQ,
+    op_types_to_quantize: Sequence[str] | None = None,
+    per_channel: bool | None = None,
+    reduce_range: bool = False,
+    activation_type: QuantType | str | Enum | None = None,
+    weight_type: QuantType | str | Enum | None = None,
+    nodes_to_quantize: Sequence[str] | None = None,
+    nodes_to_exclude: Sequence[str] | None = None,
+    use_external_data_format: bool = False,
+    extra_options: Mapping[str, Any] | None = None,
+    exact: bool = False,
+    min_sqnr_db: float | None = None,
+    strict: bool = False,
+    calibration_data_reader: BatchSource | None = None,
+    verification_data: BatchSource = (),
+    server: str | None = None,
+    progress: ProgressCallback | None = None,
+    timeout: float | None = None,
+    cancel: CancelSignal | None = None,
+) -> QuantizationResult:
+    """Quantize a model that was trained with fake quantization, with what it learned.
+
+    The model has QuantizeLinear and DequantizeLinear pairs around float weights and activations.
+    Their scales and zero points are kept as they are; an option that says otherwise is refused.
+
+    Args:
+        model_input: Path of the model, or an `onnx.ModelProto`. It is never touched.
+        model_output: Path of the quantized model; written by rename, when whole.
+        quant_format: Form of the result: QDQ, QOperator or IntegerOps.
+        op_types_to_quantize: Operator types that may compute on integers; None: all.
+        per_channel: Refuse weights that were trained with one scale (True), or with one for each
+            output channel (False); None: as learned.
+        reduce_range: Only False; the range of the weights was learned.
+        activation_type: Refuse activations that were trained with another type; None: as learned.
+        weight_type: Refuse weights that were trained with another type; None: as learned.
+        nodes_to_quantize: Names or shell patterns of nodes that may compute on integers; None: all.
+        nodes_to_exclude: Names or shell patterns of nodes that compute on floats, with what was
+            learned.
+        use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
+        extra_options: QuantizeBias, which stores biases as int32; others are refused.
+        exact: Take only steps that keep the last bit, even where they cost integer kernels.
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        strict: Refuse a result below that floor.
+        calibration_data_reader: Batches to choose parameters from for what was not trained with
+            any, given as those of `quantize_static`; the result is verified on them, too. What
+            they complete gets the types above, else those that were learned and QInt8 weights with
+            a scale for each channel.
+        verification_data: Batches only to verify the result with.
+        server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
+        progress: Told how far the job is, in this thread.
+        timeout: Seconds for the whole job; None: no limit.
+        cancel: Something like `threading.Event`; the job ends soon after it is set.
+
+    Returns:
+        Where the result is, and the proof that it works; `report.verification.exactness` tells
+        whether every code is still the one that was trained.
+
+    Raises:
+        ZeropointError: of a class that tells what was wrong; no file is left then.
+        Exception: what the data source or the callback raises, as it is.
+    """
+    with QuantizationClient(server) as client:
+        return client.quantize_qat(
+            model_input,
+            model_output,
+            quant_format=quant_format,
+            op_types_to_quantize=op_types_to_quantize,
+            per_channel=per_channel,
+            reduce_range=reduce_range,
+            activation_type=activation_type,
+            weight_type=weight_type,
+            nodes_to_quantize=nodes_to_quantize,
+            nodes_to_exclude=nodes_to_exclude,
+            use_external_data_format=use_external_data_format,
+            extra_options=extra_options,
+            exact=exact,
+            min_sqnr_db=min_sqnr_db,
+            strict=strict,
+            calibration_data_reader=calibration_data_reader,
+            verification_data=verification_data,
+            progress=progress,
+            timeout=timeout,
+            cancel=cancel,
+        )
+
+
 def inspect(
     model_input: ModelInput,
     *,
@@ -180,17 +270,18 @@ def inspect(
     server: str | None = None,
     timeout: float | None = None,
     cancel: CancelSignal | None = None,
-    **options: Unpack[StaticKeywords],
+    **options: Unpack[InspectKeywords],
 ) -> Inspection:
     """Tell what would be done with a model, without data and without a result.
 
     Args:
         model_input: Path of the model, or an `onnx.ModelProto`.
-        mode: "static" or "dynamic".
+        mode: "static", "dynamic" or "qat".
         server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
         timeout: Seconds for the whole call; None: no limit.
         cancel: Something like `threading.Event`; the call ends soon after it is set.
-        **options: As for `quantize_static` or `quantize_dynamic`.
+        **options: As for `quantize_static`, `quantize_dynamic` or `quantize_qat`; for the last
+            also `calibrate=True`, in place of batches.
 
     Raises:
         ZeropointError: of a class that tells what was wrong.

@@ -1,6 +1,7 @@
 """The calibration cache: a file from which a model is quantized again without data."""
 
 import os
+from collections.abc import Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,27 @@ def calibrating(source: BatchSource | None, cache: str | os.PathLike[str] | None
         )
         raise OptionError("OPTION_INVALID", message, {"option": "calibration_data_reader"})
     return Calibrating(source=source, kept=path)
+
+
+def one_source(calibration: BatchSource | None, verification: BatchSource) -> Calibrating:
+    """Return the batches of a job on a trained model: they calibrate, or only verify.
+
+    Args:
+        calibration: To choose parameters from; the result is verified on them, too.
+        verification: Only to verify with.
+
+    Raises:
+        OptionError: both are given.
+    """
+    empty = isinstance(verification, Sized) and not len(verification)
+    if calibration is not None and not empty:
+        message = (
+            "calibration_data_reader and verification_data are both given: a job takes one stream "
+            "of batches, and those of calibration_data_reader verify the result, too. Leave "
+            "verification_data out."
+        )
+        raise OptionError("OPTION_CONFLICT", message, {"option": "verification_data"})
+    return Calibrating(source=verification if calibration is None else calibration)
 
 
 def _known(path: Path) -> SourceFile:

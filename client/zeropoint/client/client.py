@@ -15,12 +15,33 @@ import grpc
 from zeropoint import v1
 from zeropoint.client import channel, embedded, errors, mirror
 from zeropoint.client.batches import BatchSource
-from zeropoint.client.calibration_cache import Calibrating, calibrating
-from zeropoint.client.job import Job, Rejection, Request, Response, inspect_requests
-from zeropoint.client.keywords import Mode, dynamic_options, options_for, static_options
+from zeropoint.client.calibration_cache import Calibrating, calibrating, one_source
+from zeropoint.client.job import (
+    Job,
+    Rejection,
+    Request,
+    Response,
+    inspect_requests,
+    request_type,
+)
+from zeropoint.client.keywords import (
+    Mode,
+    dynamic_options,
+    options_for,
+    qat_options,
+    static_options,
+)
 from zeropoint.client.link import CancelSignal, Link, SingleResponse, converse
 from zeropoint.client.model_files import ModelInput, SourceFile, open_model
-from zeropoint.client.options import DynamicKeywords, Options, StaticKeywords, StaticOptions
+from zeropoint.client.options import (
+    DynamicKeywords,
+    InspectKeywords,
+    Options,
+    QatKeywords,
+    QatOptions,
+    StaticKeywords,
+    StaticOptions,
+)
 from zeropoint.client.output import ResultFiles
 from zeropoint.client.progress import Phase, Progress, ProgressCallback
 from zeropoint.client.report import Inspection, Report, ServerInfo
@@ -137,6 +158,27 @@ class QuantizationClient:
             _Watch(progress, timeout, cancel),
         )
 
+    def quantize_qat(
+        self,
+        model_input: ModelInput,
+        model_output: str | os.PathLike[str],
+        *,
+        calibration_data_reader: BatchSource | None = None,
+        verification_data: BatchSource = (),
+        progress: ProgressCallback | None = None,
+        timeout: float | None = None,
+        cancel: CancelSignal | None = None,
+        **options: Unpack[QatKeywords],
+    ) -> QuantizationResult:
+        """Quantize a model that was trained; see `zeropoint.client.quantize_qat`."""
+        return self._quantize(
+            model_input,
+            model_output,
+            one_source(calibration_data_reader, verification_data),
+            qat_options(calibrate=calibration_data_reader is not None, **options),
+            _Watch(progress, timeout, cancel),
+        )
+
     def inspect(
         self,
         model_input: ModelInput,
@@ -144,7 +186,7 @@ class QuantizationClient:
         mode: Mode = "static",
         timeout: float | None = None,
         cancel: CancelSignal | None = None,
-        **options: Unpack[StaticKeywords],
+        **options: Unpack[InspectKeywords],
     ) -> Inspection:
         """Tell what would be done with a model; see `zeropoint.client.inspect`."""
         chosen = options_for(mode, options)
@@ -213,9 +255,11 @@ class QuantizationClient:
 
     def _job_link(self, options: Options, watch: "_Watch") -> Link[Request, Response]:
         to = self._connect(watch.progress)
-        static = isinstance(options, StaticOptions)
-        call = to.stub.quantize_static if static else to.stub.quantize_dynamic
-        request = v1.QuantizeStaticRequest if static else v1.QuantizeDynamicRequest
+        request, call = request_type(options), to.stub.quantize_dynamic
+        if isinstance(options, StaticOptions):
+            call = to.stub.quantize_static
+        elif isinstance(options, QatOptions):
+            call = to.stub.quantize_qat
         return Link(
             lambda requests: call(requests, timeout=watch.timeout, metadata=to.metadata),
             ChunkCodec(request).encode,

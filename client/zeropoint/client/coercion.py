@@ -20,7 +20,7 @@ _EnumT = TypeVar("_EnumT", QuantType, QuantFormat, CalibrationMethod)
 _NOT_YET: Mapping[type[Enum], frozenset[str]] = MappingProxyType(
     {
         QuantType: frozenset({"QFLOAT8E4M3FN", "QInt16", "QUInt16", "QInt4", "QUInt4"}),
-        QuantFormat: frozenset({"QOperator"}),
+        QuantFormat: frozenset(),
         CalibrationMethod: frozenset({"Distribution"}),
     }
 )

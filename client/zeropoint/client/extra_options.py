@@ -62,7 +62,9 @@ _STATIC: Mapping[str, _Key] = MappingProxyType(
     }
 )
 
-HONOURED = frozenset({*_STATIC, *_DYNAMIC})
+_QAT: Mapping[str, _Key] = MappingProxyType({"QuantizeBias": _Key("quantize_bias", flag)})
+
+HONOURED = frozenset({*_STATIC, *_DYNAMIC, *_QAT})
 """Keys that change the result."""
 
 
@@ -71,7 +73,7 @@ class Extras:
     """What `extra_options` say.
 
     Attributes:
-        options: Fields of `StaticOptions` or `DynamicOptions`.
+        options: Fields of `StaticOptions`, `DynamicOptions` or `QatOptions`.
         selection: Fields of `NodeSelection`.
         qdq: Fields of `QdqOptions`.
     """
@@ -97,6 +99,15 @@ def static_extras(extra: Mapping[str, Any] | None) -> Extras:
         OptionError: a key is unknown or not supported.
     """
     return _extras(extra, _STATIC, "static")
+
+
+def qat_extras(extra: Mapping[str, Any] | None) -> Extras:
+    """Return what `extra` says about a model that was trained with fake quantization.
+
+    Raises:
+        OptionError: a key is unknown, or says nothing about a trained model.
+    """
+    return _extras(extra, _QAT, "a trained model's")
 
 
 def _extras(extra: object, honoured: Mapping[str, _Key], mode: str) -> Extras:

@@ -13,14 +13,15 @@ from zeropoint.client.batches import EncodedBatch
 from zeropoint.client.calibration_cache import Calibrating
 from zeropoint.client.errors import LimitError, ServerError
 from zeropoint.client.model_files import SourceFile, read_chunks
-from zeropoint.client.options import Options, StaticOptions
+from zeropoint.client.options import Options, QatOptions, StaticOptions
 from zeropoint.client.output import ResultFiles
 from zeropoint.client.progress import Convergence, Phase, Progress, ProgressCallback
 from zeropoint.client.report import Report
 from zeropoint.v1.chunks import Chunk
 
-Request = v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest | Chunk
-Response = v1.QuantizeStaticResponse | v1.QuantizeDynamicResponse | Chunk
+Request = v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest | v1.QuantizeQatRequest | Chunk
+Response = v1.QuantizeStaticResponse | v1.QuantizeDynamicResponse | v1.QuantizeQatResponse | Chunk
+RequestType = type[v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest | v1.QuantizeQatRequest]
 
 _PHASES = mirror.members_by_number(Phase, v1.Phase.DESCRIPTOR)
 _END = object()
@@ -81,7 +82,7 @@ class Job:
         """Prepare the conversation.
 
         Args:
-            options: They choose between static and dynamic quantization.
+            options: They choose the kind of quantization.
             files: The user's model.
             calibrating: Batches, each taken only when there is credit to send more; or a file
                 instead of them.
@@ -91,7 +92,8 @@ class Job:
         Raises:
             OptionError: the source of batches is neither a reader nor an iterable.
         """
-        self._request, self._start = _opening(options, files, calibrating)
+        self._request = request_type(options)
+        self._start = _opening(options, files, calibrating)
         self._files = (*files, calibrating.known) if calibrating.known else tuple(files)
         self._batches = batches.iterate(calibrating.source)
         self._batch_count = batches.count(calibrating.source)
@@ -238,10 +240,15 @@ class Job:
         )
 
 
-def _opening(
-    options: Options, files: Sequence[SourceFile], calibrating: Calibrating
-) -> tuple[type[v1.QuantizeStaticRequest] | type[v1.QuantizeDynamicRequest], Request]:
-    """Return the type of the requests, and the first one."""
+def request_type(options: Options) -> RequestType:
+    """Return the type of the requests of a kind of quantization."""
+    if isinstance(options, StaticOptions):
+        return v1.QuantizeStaticRequest
+    return v1.QuantizeQatRequest if isinstance(options, QatOptions) else v1.QuantizeDynamicRequest
+
+
+def _opening(options: Options, files: Sequence[SourceFile], calibrating: Calibrating) -> Request:
+    """Return the first request."""
     files_message = _manifest(files)
     if isinstance(options, StaticOptions):
         static = v1.StaticStart(
@@ -250,11 +257,14 @@ def _opening(
             calibration=_file(calibrating.known) if calibrating.known else None,
             return_calibration=calibrating.kept is not None,
         )
-        return v1.QuantizeStaticRequest, v1.QuantizeStaticRequest(start=static)
+        return v1.QuantizeStaticRequest(start=static)
+    if isinstance(options, QatOptions):
+        qat = v1.QatStart(options=mirror.write(v1.QatOptions, options), manifest=files_message)
+        return v1.QuantizeQatRequest(start=qat)
     dynamic = v1.DynamicStart(
         options=mirror.write(v1.DynamicOptions, options), manifest=files_message
     )
-    return v1.QuantizeDynamicRequest, v1.QuantizeDynamicRequest(start=dynamic)
+    return v1.QuantizeDynamicRequest(start=dynamic)
 
 
 def inspect_requests(
@@ -272,6 +282,8 @@ def inspect_requests(
     start = v1.InspectStart(manifest=_manifest(files))
     if isinstance(options, StaticOptions):
         start.static_options.CopyFrom(mirror.write(v1.StaticOptions, options))
+    elif isinstance(options, QatOptions):
+        start.qat_options.CopyFrom(mirror.write(v1.QatOptions, options))
     else:
         start.dynamic_options.CopyFrom(mirror.write(v1.DynamicOptions, options))
     yield v1.InspectRequest(start=start)

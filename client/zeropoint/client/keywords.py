@@ -5,13 +5,16 @@ from typing import Any, Literal, Unpack, cast
 
 from zeropoint.client.coercion import coerce, flag, names, number, reject_unknown
 from zeropoint.client.errors import OptionError
-from zeropoint.client.extra_options import Extras, dynamic_extras, static_extras
+from zeropoint.client.extra_options import Extras, dynamic_extras, qat_extras, static_extras
 from zeropoint.client.options import (
     CalibrationMethod,
     DynamicKeywords,
     DynamicOptions,
+    InspectKeywords,
     NodeSelection,
     Options,
+    QatKeywords,
+    QatOptions,
     QdqOptions,
     QuantFormat,
     QuantType,
@@ -62,41 +65,88 @@ def dynamic_options(**keywords: Unpack[DynamicKeywords]) -> DynamicOptions:
     return DynamicOptions(**_common(keywords, extras), **extras.options)
 
 
-Mode = Literal["static", "dynamic"]
+def qat_options(*, calibrate: bool = False, **keywords: Unpack[QatKeywords]) -> QatOptions:
+    """Return the options that the keyword arguments of `quantize_qat` ask for.
+
+    Args:
+        calibrate: Whether batches complete what was not trained.
+        **keywords: Those of `quantize_qat`.
+
+    Raises:
+        OptionError: one is unknown, malformed, not supported, or would change what was learned.
+    """
+    reject_unknown(tuple(keywords), tuple(QatKeywords.__optional_keys__), "option")
+    if flag(keywords.get("reduce_range", False), "reduce_range"):
+        message = (
+            "reduce_range=True contradicts training: the range of the weights was learned. Drop "
+            "it, or train the model with 7-bit weights."
+        )
+        raise OptionError("OPTION_CONFLICT", message, {"option": "reduce_range"})
+    per_channel = keywords.get("per_channel")
+    extras = qat_extras(keywords.get("extra_options"))
+    return QatOptions(
+        quant_format=coerce(
+            QuantFormat, keywords.get("quant_format", QuantFormat.QDQ), "quant_format"
+        ),
+        activation_type=_type_or_learned(keywords, "activation_type"),
+        weight_type=_type_or_learned(keywords, "weight_type"),
+        per_channel=None if per_channel is None else flag(per_channel, "per_channel"),
+        exact=flag(keywords.get("exact", False), "exact"),
+        calibrate=flag(calibrate, "calibrate"),
+        **_shared(keywords, extras),
+        **extras.options,
+    )
+
+
+def _type_or_learned(keywords: Mapping[str, Any], option: str) -> QuantType | None:
+    given = keywords.get(option)
+    return None if given is None else coerce(QuantType, given, option)
+
+
+Mode = Literal["static", "dynamic", "qat"]
 """Kinds of quantization."""
 
 
-def options_for(mode: str, keywords: StaticKeywords) -> Options:
-    """Return the options of either kind of quantization.
+def options_for(mode: str, keywords: InspectKeywords) -> Options:
+    """Return the options of any kind of quantization.
 
     Args:
-        mode: "static" or "dynamic".
-        keywords: Keyword arguments of `quantize_static` or `quantize_dynamic`.
+        mode: "static", "dynamic" or "qat".
+        keywords: Keyword arguments of `quantize_static`, `quantize_dynamic` or `quantize_qat`.
 
     Raises:
         OptionError: an option is unknown to that mode, malformed or not supported.
     """
     if mode == "static":
-        return static_options(**keywords)
+        return static_options(**cast(StaticKeywords, keywords))
     if mode == "dynamic":
         return dynamic_options(**cast(DynamicKeywords, keywords))
-    message = f"mode must be 'static' or 'dynamic', not {mode!r}."
+    if mode == "qat":
+        return qat_options(**cast(QatKeywords, keywords))
+    message = f"mode must be 'static', 'dynamic' or 'qat', not {mode!r}."
     raise OptionError("OPTION_INVALID", message, {"option": "mode"})
 
 
 def _common(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
-    """Return the fields that both kinds of options have."""
+    """Return the fields that the options of static and dynamic quantization have."""
+    return {
+        **_shared(keywords, extras),
+        "weight_type": coerce(
+            QuantType, keywords.get("weight_type", QuantType.QUInt8), "weight_type"
+        ),
+        "per_channel": flag(keywords.get("per_channel", False), "per_channel"),
+        "reduce_range": flag(keywords.get("reduce_range", False), "reduce_range"),
+    }
+
+
+def _shared(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
+    """Return the fields that all kinds of options have."""
     _no_external_data_switch(keywords.get("use_external_data_format"))
     floor = keywords.get("min_sqnr_db")
     lists = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")
     selection = {name: names(keywords.get(name), name) for name in lists} | extras.selection
     return {
         "selection": NodeSelection(**selection),
-        "weight_type": coerce(
-            QuantType, keywords.get("weight_type", QuantType.QUInt8), "weight_type"
-        ),
-        "per_channel": flag(keywords.get("per_channel", False), "per_channel"),
-        "reduce_range": flag(keywords.get("reduce_range", False), "reduce_range"),
         "min_sqnr_db": None if floor is None else number(floor, "min_sqnr_db"),
         "strict": flag(keywords.get("strict", False), "strict"),
     }

@@ -17,7 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from zeropoint import v1
 from zeropoint.client.errors import ServerError
-from zeropoint.client.options import DynamicOptions, Options, StaticOptions
+from zeropoint.client.options import DynamicOptions, Options, QatOptions, StaticOptions
 from zeropoint.client.report import Report, TensorSpec
 
 _T = TypeVar("_T")
@@ -88,7 +88,8 @@ def _read_repeated(name: str, kind: type, message: Message) -> tuple[Any, ...]:
 
 
 def _read_single(name: str, kind: type, optional: bool, default: object, message: Message) -> Any:
-    if optional and not message.HasField(name):
+    presence = optional and message.DESCRIPTOR.fields_by_name[name].has_presence
+    if presence and not message.HasField(name):
         return None
     value = getattr(message, name)
     if dataclasses.is_dataclass(kind):
@@ -113,9 +114,11 @@ def members_by_number(kind: type[_EnumT], enum_type: Any) -> Mapping[int, _EnumT
         kind: An enum of the client.
         enum_type: Descriptor of the enum that it mirrors; values without a member are left out.
     """
-    by_name = {member.name.upper(): member for member in kind}
+    by_name = {member.name.upper().replace("_", ""): member for member in kind}
     prefix = enum_type.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    names = {value.number: value.name.removeprefix(prefix) for value in enum_type.values}
+    names = {
+        value.number: value.name.removeprefix(prefix).replace("_", "") for value in enum_type.values
+    }
     return {number: by_name[name] for number, name in names.items() if name in by_name}
 
 
@@ -130,9 +133,13 @@ def _read_shape(message: v1.TensorSpec) -> tuple[int | str | None, ...] | None:
 
 
 def _read_options(message: v1.Report) -> Options:
-    if message.WhichOneof("options") == "dynamic_options":
-        return read(DynamicOptions, message.dynamic_options)
-    return read(StaticOptions, message.static_options)
+    match message.WhichOneof("options"):
+        case "dynamic_options":
+            return read(DynamicOptions, message.dynamic_options)
+        case "qat_options":
+            return read(QatOptions, message.qat_options)
+        case _:
+            return read(StaticOptions, message.static_options)
 
 
 _READERS: Mapping[tuple[type, str], _Reader] = {

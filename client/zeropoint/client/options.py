@@ -17,6 +17,8 @@ class QuantFormat(StrEnum):
     """How the result is written."""
 
     QDQ = "QDQ"
+    QOperator = "QOperator"
+    IntegerOps = "IntegerOps"
 
 
 class CalibrationMethod(StrEnum):
@@ -158,7 +160,42 @@ class DynamicOptions:
     strict: bool = False
 
 
-Options = StaticOptions | DynamicOptions
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QatOptions:
+    """Options for a model that was trained with fake quantization.
+
+    What was learned is kept: an option that says otherwise is refused.
+
+    Attributes:
+        selection: Which nodes may compute on integers; the others compute on floats, with what was
+            learned.
+        quant_format: Form of the result.
+        activation_type: Type that all learned activations must have, and that those get which
+            batches complete; None: as learned.
+        weight_type: Type that all learned weights must have, and that those get which batches
+            complete; None: as learned, and QInt8.
+        per_channel: Whether all weights must have, and get, one scale for each output channel, or
+            none; None: as learned, and one for each channel where batches complete.
+        quantize_bias: Store biases as int32 instead of as they were trained.
+        exact: Take only steps that keep the last bit, even where they cost integer kernels.
+        calibrate: Choose parameters from batches for what was not trained with any.
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        strict: Refuse a result below that floor instead.
+    """
+
+    selection: NodeSelection = NodeSelection()
+    quant_format: QuantFormat = QuantFormat.QDQ
+    activation_type: QuantType | None = None
+    weight_type: QuantType | None = None
+    per_channel: bool | None = None
+    quantize_bias: bool = False
+    exact: bool = False
+    calibrate: bool = False
+    min_sqnr_db: float | None = None
+    strict: bool = False
+
+
+Options = StaticOptions | DynamicOptions | QatOptions
 
 
 class DynamicKeywords(TypedDict, total=False):
@@ -182,3 +219,28 @@ class StaticKeywords(DynamicKeywords, total=False):
     quant_format: QuantFormat | str | Enum
     activation_type: QuantType | str | Enum
     calibrate_method: CalibrationMethod | str | Enum
+
+
+class QatKeywords(TypedDict, total=False):
+    """The keyword arguments of `quantize_qat` that make a `QatOptions`."""
+
+    quant_format: QuantFormat | str | Enum
+    op_types_to_quantize: Sequence[str] | None
+    per_channel: bool | None
+    reduce_range: bool
+    activation_type: QuantType | str | Enum | None
+    weight_type: QuantType | str | Enum | None
+    nodes_to_quantize: Sequence[str] | None
+    nodes_to_exclude: Sequence[str] | None
+    extra_options: Mapping[str, Any] | None
+    use_external_data_format: bool
+    exact: bool
+    min_sqnr_db: float | None
+    strict: bool
+
+
+class InspectKeywords(QatKeywords, total=False):
+    """The keyword arguments of `inspect`: those of the kind of quantization that is asked for."""
+
+    calibrate_method: CalibrationMethod | str | Enum
+    calibrate: bool

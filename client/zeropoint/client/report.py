@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from zeropoint.client import summary
 from zeropoint.client.options import CalibrationMethod, Options, QuantFormat, QuantType
+from zeropoint.client.proof import Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class ParameterSource(StrEnum):
     BIAS = "bias"
     INHERITED = "inherited"
     FIXED = "fixed"
+    LEARNED = "learned"
     DYNAMIC = "dynamic"
 
 
@@ -156,86 +158,6 @@ class Plan:
         return tuple(node for node in self.nodes if node.state is NodeState.FLOAT)
 
 
-class VerificationState(StrEnum):
-    """How the result was checked."""
-
-    COMPARED = "compared"
-    GENERATED = "generated"
-    NOT_RUN = "not_run"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Similarity:
-    """How close two tensors are.
-
-    Attributes:
-        sqnr_db: 10 log10(sum x^2 / sum (x - y)^2) in dB; infinity where nothing differs.
-        cosine: Cosine of the angle between both.
-        max_abs_difference: Greatest absolute difference.
-    """
-
-    sqnr_db: float
-    cosine: float
-    max_abs_difference: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputFigures:
-    """How close one output is to the original's.
-
-    Attributes:
-        name: Name of the output.
-        similarity: Over all samples.
-        argmax_agreement: Share of positions whose largest value along the last axis is in the
-            same place, 0..1; None where that axis has fewer than two entries.
-    """
-
-    name: str
-    similarity: Similarity
-    argmax_agreement: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFigures:
-    """The error that quantizing one node causes by itself, given float inputs."""
-
-    name: str
-    op_type: str
-    similarity: Similarity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelCount:
-    """How many nodes of a type run as integer kernels in ONNX Runtime's optimized graph."""
-
-    op_type: str
-    nodes: int
-    integer: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
-    """The proof that the result works.
-
-    Attributes:
-        state: What was done.
-        message: Why not more; empty when compared.
-        batches: Batches compared.
-        sqnr_db: Worst SQNR among the outputs in dB; None where nothing was compared.
-        outputs: Each output.
-        nodes: Quantized nodes, worst first.
-        kernels: Integer kernels in ONNX Runtime's optimized graph of the result.
-    """
-
-    state: VerificationState
-    message: str
-    batches: int
-    sqnr_db: float | None
-    outputs: tuple[OutputFigures, ...]
-    nodes: tuple[NodeFigures, ...]
-    kernels: tuple[KernelCount, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonFiniteTensor:
     """A tensor in which NaN or infinities were seen, and how many; they enter no range.
@@ -290,7 +212,7 @@ class Report:
         signature: Inputs and outputs.
         plan: What was done.
         verification: The proof.
-        calibration: What calibration saw; None for dynamic quantization.
+        calibration: What calibration saw; None where there was none.
         warnings: What the user should know.
         source_bytes: Bytes of the user's model, external data included.
         result_bytes: Bytes of the result, external data included.

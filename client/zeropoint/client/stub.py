@@ -16,6 +16,7 @@ class Stub:
     Attributes:
         quantize_static: Stream of `QuantizeStaticRequest` to stream of `QuantizeStaticResponse`.
         quantize_dynamic: The same for dynamic quantization.
+        quantize_qat: The same for models trained with fake quantization.
         inspect: Stream of `InspectRequest` to one `InspectResponse`.
         server_info: `GetServerInfoRequest` to `GetServerInfoResponse`.
     """
@@ -29,6 +30,10 @@ class Stub:
         self.quantize_dynamic: Any = channel.stream_stream(
             f"{_SERVICE}/QuantizeDynamic",
             response_deserializer=ChunkCodec(v1.QuantizeDynamicResponse).decode,
+        )
+        self.quantize_qat: Any = channel.stream_stream(
+            f"{_SERVICE}/QuantizeQat",
+            response_deserializer=ChunkCodec(v1.QuantizeQatResponse).decode,
         )
         self.inspect: Any = channel.stream_unary(
             f"{_SERVICE}/Inspect", response_deserializer=v1.InspectResponse.FromString

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from zeropoint.client.report import (
-        Inspection,
-        Plan,
-        Report,
-        ReportWarning,
-        TensorSpec,
-        Verification,
-    )
+    from zeropoint.client.proof import Exactness, KernelCount, Verification
+    from zeropoint.client.report import Inspection, Plan, Report, ReportWarning, TensorSpec
 
 # onnx.TensorProto.DataType
 _TYPE_NAMES = {
@@ -92,12 +86,42 @@ def _verification(proof: Verification) -> Iterator[str]:
             f"output      {output.name}: SQNR {decibels(figures.sqnr_db)},"
             f" cosine {figures.cosine:.5f}{agreement}"
         )
-    if proof.kernels:
-        counts = (f"{k.op_type} {k.integer}/{k.nodes}" for k in proof.kernels)
-        yield f"integer     {', '.join(counts)} kernels"
+    if proof.exactness is not None:
+        yield f"trained     {_exactness(proof.exactness, proof.kernels)}"
+        for tensor in proof.exactness.worst[:_WORST_NODES]:
+            yield f"differs     {tensor.name}: by {_steps(tensor.steps)} by itself"
+    elif proof.kernels:
+        yield f"integer     {', '.join(map(_kernels, proof.kernels))} kernels"
     for node in proof.nodes[:_WORST_NODES]:
         sqnr = decibels(node.similarity.sqnr_db)
         yield f"worst node  {node.name} ({node.op_type}): {sqnr} by itself"
+
+
+def _exactness(found: Exactness, kernels: tuple[KernelCount, ...]) -> str:
+    """Return how far what was learned survived, and what it gained."""
+    text = f"{found.exact_tensors} of {found.tensors} tensors exact"
+    if found.node_steps:
+        text += f", the others within {_steps(found.node_steps)}"
+    text += f", {_steps(found.end_to_end_steps)} end to end"
+    return f"{text}; integer kernels {_gain(found.kernels_before, kernels)}" if kernels else text
+
+
+def _gain(before: tuple[KernelCount, ...], after: tuple[KernelCount, ...]) -> str:
+    """Return the integer kernels of two models, side by side where they have the same nodes."""
+    if [(k.op_type, k.nodes) for k in before] == [(k.op_type, k.nodes) for k in after]:
+        pairs = zip(before, after, strict=True)
+        return ", ".join(
+            f"{_kernels(one)} -> {other.integer}/{other.nodes}" for one, other in pairs
+        )
+    return " -> ".join(", ".join(map(_kernels, counts)) for counts in (before, after) if counts)
+
+
+def _kernels(count: KernelCount) -> str:
+    return f"{count.op_type} {count.integer}/{count.nodes}"
+
+
+def _steps(number: int) -> str:
+    return f"{number} step" if number == 1 else f"{number} steps"
 
 
 def _plan(plan: Plan) -> Iterator[str]:

@@ -17,6 +17,8 @@ class QuantFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     QUANT_FORMAT_UNSPECIFIED: _ClassVar[QuantFormat]
     QUANT_FORMAT_QDQ: _ClassVar[QuantFormat]
+    QUANT_FORMAT_QOPERATOR: _ClassVar[QuantFormat]
+    QUANT_FORMAT_INTEGER_OPS: _ClassVar[QuantFormat]
 
 class CalibrationMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -31,6 +33,8 @@ QUANT_TYPE_QINT8: QuantType
 QUANT_TYPE_QUINT8: QuantType
 QUANT_FORMAT_UNSPECIFIED: QuantFormat
 QUANT_FORMAT_QDQ: QuantFormat
+QUANT_FORMAT_QOPERATOR: QuantFormat
+QUANT_FORMAT_INTEGER_OPS: QuantFormat
 CALIBRATION_METHOD_UNSPECIFIED: CalibrationMethod
 CALIBRATION_METHOD_MINMAX: CalibrationMethod
 CALIBRATION_METHOD_PERCENTILE: CalibrationMethod
@@ -149,3 +153,27 @@ class DynamicOptions(_message.Message):
     minimum_real_range: float
     tensor_quant_overrides: _containers.RepeatedCompositeFieldContainer[TensorQuantOverride]
     def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., weight_symmetric: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ..., minimum_real_range: _Optional[float] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ...) -> None: ...
+
+class QatOptions(_message.Message):
+    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "quantize_bias", "exact", "calibrate", "min_sqnr_db", "strict")
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    QUANT_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PER_CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    QUANTIZE_BIAS_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    selection: NodeSelection
+    quant_format: QuantFormat
+    activation_type: QuantType
+    weight_type: QuantType
+    per_channel: bool
+    quantize_bias: bool
+    exact: bool
+    calibrate: bool
+    min_sqnr_db: float
+    strict: bool
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., quantize_bias: bool = ..., exact: bool = ..., calibrate: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ...) -> None: ...

@@ -173,15 +173,63 @@ class QuantizeDynamicResponse(_message.Message):
     heartbeat: _batch_pb2.Heartbeat
     def __init__(self, model_status: _Optional[_Union[_model_pb2.ModelStatus, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., credit: _Optional[_Union[_batch_pb2.Credit, _Mapping]] = ..., ack: _Optional[_Union[_batch_pb2.Ack, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., model_chunk: _Optional[_Union[_model_pb2.ModelChunk, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., heartbeat: _Optional[_Union[_batch_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
 
+class QatStart(_message.Message):
+    __slots__ = ("options", "manifest")
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    options: _options_pb2.QatOptions
+    manifest: _model_pb2.ModelManifest
+    def __init__(self, options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ...) -> None: ...
+
+class QuantizeQatRequest(_message.Message):
+    __slots__ = ("start", "model_chunk", "batch_header", "batch_chunk", "finish", "heartbeat")
+    START_FIELD_NUMBER: _ClassVar[int]
+    MODEL_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    BATCH_HEADER_FIELD_NUMBER: _ClassVar[int]
+    BATCH_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    FINISH_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    start: QatStart
+    model_chunk: _model_pb2.ModelChunk
+    batch_header: _batch_pb2.BatchHeader
+    batch_chunk: _batch_pb2.BatchChunk
+    finish: _batch_pb2.Finish
+    heartbeat: _batch_pb2.Heartbeat
+    def __init__(self, start: _Optional[_Union[QatStart, _Mapping]] = ..., model_chunk: _Optional[_Union[_model_pb2.ModelChunk, _Mapping]] = ..., batch_header: _Optional[_Union[_batch_pb2.BatchHeader, _Mapping]] = ..., batch_chunk: _Optional[_Union[_batch_pb2.BatchChunk, _Mapping]] = ..., finish: _Optional[_Union[_batch_pb2.Finish, _Mapping]] = ..., heartbeat: _Optional[_Union[_batch_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
+
+class QuantizeQatResponse(_message.Message):
+    __slots__ = ("model_status", "started", "credit", "ack", "progress", "result", "model_chunk", "failure", "heartbeat")
+    MODEL_STATUS_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_CHUNK_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    model_status: _model_pb2.ModelStatus
+    started: Started
+    credit: _batch_pb2.Credit
+    ack: _batch_pb2.Ack
+    progress: Progress
+    result: Result
+    model_chunk: _model_pb2.ModelChunk
+    failure: _failure_pb2.Failure
+    heartbeat: _batch_pb2.Heartbeat
+    def __init__(self, model_status: _Optional[_Union[_model_pb2.ModelStatus, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., credit: _Optional[_Union[_batch_pb2.Credit, _Mapping]] = ..., ack: _Optional[_Union[_batch_pb2.Ack, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., model_chunk: _Optional[_Union[_model_pb2.ModelChunk, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., heartbeat: _Optional[_Union[_batch_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
+
 class InspectStart(_message.Message):
-    __slots__ = ("manifest", "static_options", "dynamic_options")
+    __slots__ = ("manifest", "static_options", "dynamic_options", "qat_options")
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     STATIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     DYNAMIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    QAT_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     manifest: _model_pb2.ModelManifest
     static_options: _options_pb2.StaticOptions
     dynamic_options: _options_pb2.DynamicOptions
-    def __init__(self, manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ...) -> None: ...
+    qat_options: _options_pb2.QatOptions
+    def __init__(self, manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ...) -> None: ...
 
 class InspectRequest(_message.Message):
     __slots__ = ("start", "model_chunk", "heartbeat")

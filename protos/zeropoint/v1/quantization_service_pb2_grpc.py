@@ -60,6 +60,11 @@ class QuantizationServiceStub(object):
                 request_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicRequest.SerializeToString,
                 response_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicResponse.FromString,
                 _registered_method=True)
+        self.QuantizeQat = channel.stream_stream(
+                '/zeropoint.v1.QuantizationService/QuantizeQat',
+                request_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatRequest.SerializeToString,
+                response_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatResponse.FromString,
+                _registered_method=True)
         self.Inspect = channel.stream_unary(
                 '/zeropoint.v1.QuantizationService/Inspect',
                 request_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.InspectRequest.SerializeToString,
@@ -106,6 +111,15 @@ class QuantizationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QuantizeQat(self, request_iterator, context):
+        """Turns a model that was trained with fake quantization into one with integer weights, with the
+        parameters that it learned. Batches are optional: they serve to verify the result and, where
+        the options say so, to choose parameters for what was not trained with any.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Inspect(self, request_iterator, context):
         """Tells what would be done with a model, without data.
         """
@@ -132,6 +146,11 @@ def add_QuantizationServiceServicer_to_server(servicer, server):
                     servicer.QuantizeDynamic,
                     request_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicRequest.FromString,
                     response_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicResponse.SerializeToString,
+            ),
+            'QuantizeQat': grpc.stream_stream_rpc_method_handler(
+                    servicer.QuantizeQat,
+                    request_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatRequest.FromString,
+                    response_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatResponse.SerializeToString,
             ),
             'Inspect': grpc.stream_unary_rpc_method_handler(
                     servicer.Inspect,
@@ -214,6 +233,33 @@ class QuantizationService(object):
             '/zeropoint.v1.QuantizationService/QuantizeDynamic',
             zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicRequest.SerializeToString,
             zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuantizeQat(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/zeropoint.v1.QuantizationService/QuantizeQat',
+            zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatRequest.SerializeToString,
+            zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatResponse.FromString,
             options,
             channel_credentials,
             insecure,

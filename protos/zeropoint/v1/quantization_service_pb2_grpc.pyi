@@ -55,6 +55,11 @@ class QuantizationServiceStub:
     """Quantizes weights; activations are quantized as the model runs. Batches are optional and
     serve to verify the result.
     """
+    QuantizeQat: _grpc.StreamStreamMultiCallable[_quantization_service_pb2.QuantizeQatRequest, _quantization_service_pb2.QuantizeQatResponse]
+    """Turns a model that was trained with fake quantization into one with integer weights, with the
+    parameters that it learned. Batches are optional: they serve to verify the result and, where
+    the options say so, to choose parameters for what was not trained with any.
+    """
     Inspect: _grpc.StreamUnaryMultiCallable[_quantization_service_pb2.InspectRequest, _quantization_service_pb2.InspectResponse]
     """Tells what would be done with a model, without data."""
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_quantization_service_pb2.GetServerInfoRequest, _quantization_service_pb2.GetServerInfoResponse]
@@ -86,6 +91,11 @@ class QuantizationServiceAsyncStub(QuantizationServiceStub):
     QuantizeDynamic: _aio.StreamStreamMultiCallable[_quantization_service_pb2.QuantizeDynamicRequest, _quantization_service_pb2.QuantizeDynamicResponse]  # type: ignore[assignment]
     """Quantizes weights; activations are quantized as the model runs. Batches are optional and
     serve to verify the result.
+    """
+    QuantizeQat: _aio.StreamStreamMultiCallable[_quantization_service_pb2.QuantizeQatRequest, _quantization_service_pb2.QuantizeQatResponse]  # type: ignore[assignment]
+    """Turns a model that was trained with fake quantization into one with integer weights, with the
+    parameters that it learned. Batches are optional: they serve to verify the result and, where
+    the options say so, to choose parameters for what was not trained with any.
     """
     Inspect: _aio.StreamUnaryMultiCallable[_quantization_service_pb2.InspectRequest, _quantization_service_pb2.InspectResponse]  # type: ignore[assignment]
     """Tells what would be done with a model, without data."""
@@ -127,6 +137,17 @@ class QuantizationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_quantization_service_pb2.QuantizeDynamicResponse], _abc.AsyncIterator[_quantization_service_pb2.QuantizeDynamicResponse]]:
         """Quantizes weights; activations are quantized as the model runs. Batches are optional and
         serve to verify the result.
+        """
+
+    @_abc_1.abstractmethod
+    def QuantizeQat(
+        self,
+        request_iterator: _MaybeAsyncIterator[_quantization_service_pb2.QuantizeQatRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_quantization_service_pb2.QuantizeQatResponse], _abc.AsyncIterator[_quantization_service_pb2.QuantizeQatResponse]]:
+        """Turns a model that was trained with fake quantization into one with integer weights, with the
+        parameters that it learned. Batches are optional: they serve to verify the result and, where
+        the options say so, to choose parameters for what was not trained with any.
         """
 
     @_abc_1.abstractmethod

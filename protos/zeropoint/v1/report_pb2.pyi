@@ -25,6 +25,7 @@ class ParameterSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PARAMETER_SOURCE_INHERITED: _ClassVar[ParameterSource]
     PARAMETER_SOURCE_FIXED: _ClassVar[ParameterSource]
     PARAMETER_SOURCE_DYNAMIC: _ClassVar[ParameterSource]
+    PARAMETER_SOURCE_LEARNED: _ClassVar[ParameterSource]
 
 class VerificationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,6 +44,7 @@ PARAMETER_SOURCE_BIAS: ParameterSource
 PARAMETER_SOURCE_INHERITED: ParameterSource
 PARAMETER_SOURCE_FIXED: ParameterSource
 PARAMETER_SOURCE_DYNAMIC: ParameterSource
+PARAMETER_SOURCE_LEARNED: ParameterSource
 VERIFICATION_STATE_UNSPECIFIED: VerificationState
 VERIFICATION_STATE_COMPARED: VerificationState
 VERIFICATION_STATE_GENERATED: VerificationState
@@ -164,8 +166,36 @@ class KernelCount(_message.Message):
     integer: int
     def __init__(self, op_type: _Optional[str] = ..., nodes: _Optional[int] = ..., integer: _Optional[int] = ...) -> None: ...
 
+class TensorDifference(_message.Message):
+    __slots__ = ("name", "steps")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    steps: int
+    def __init__(self, name: _Optional[str] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class Exactness(_message.Message):
+    __slots__ = ("tensors", "exact_tensors", "node_steps", "end_to_end_steps", "max_abs_difference", "max_ulps", "worst", "kernels_before")
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    EXACT_TENSORS_FIELD_NUMBER: _ClassVar[int]
+    NODE_STEPS_FIELD_NUMBER: _ClassVar[int]
+    END_TO_END_STEPS_FIELD_NUMBER: _ClassVar[int]
+    MAX_ABS_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    MAX_ULPS_FIELD_NUMBER: _ClassVar[int]
+    WORST_FIELD_NUMBER: _ClassVar[int]
+    KERNELS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    tensors: int
+    exact_tensors: int
+    node_steps: int
+    end_to_end_steps: int
+    max_abs_difference: float
+    max_ulps: float
+    worst: _containers.RepeatedCompositeFieldContainer[TensorDifference]
+    kernels_before: _containers.RepeatedCompositeFieldContainer[KernelCount]
+    def __init__(self, tensors: _Optional[int] = ..., exact_tensors: _Optional[int] = ..., node_steps: _Optional[int] = ..., end_to_end_steps: _Optional[int] = ..., max_abs_difference: _Optional[float] = ..., max_ulps: _Optional[float] = ..., worst: _Optional[_Iterable[_Union[TensorDifference, _Mapping]]] = ..., kernels_before: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ...) -> None: ...
+
 class Verification(_message.Message):
-    __slots__ = ("state", "message", "batches", "sqnr_db", "outputs", "nodes", "kernels")
+    __slots__ = ("state", "message", "batches", "sqnr_db", "outputs", "nodes", "kernels", "exactness")
     STATE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     BATCHES_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +203,7 @@ class Verification(_message.Message):
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     KERNELS_FIELD_NUMBER: _ClassVar[int]
+    EXACTNESS_FIELD_NUMBER: _ClassVar[int]
     state: VerificationState
     message: str
     batches: int
@@ -180,7 +211,8 @@ class Verification(_message.Message):
     outputs: _containers.RepeatedCompositeFieldContainer[OutputFigures]
     nodes: _containers.RepeatedCompositeFieldContainer[NodeFigures]
     kernels: _containers.RepeatedCompositeFieldContainer[KernelCount]
-    def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ...) -> None: ...
+    exactness: Exactness
+    def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ..., exactness: _Optional[_Union[Exactness, _Mapping]] = ...) -> None: ...
 
 class NonFiniteTensor(_message.Message):
     __slots__ = ("name", "nan", "positive_infinity", "negative_infinity", "batches")
@@ -227,12 +259,13 @@ class PhaseTime(_message.Message):
     def __init__(self, phase: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature")
+    __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "qat_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_SHA256_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     STATIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     DYNAMIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    QAT_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     VERIFICATION_FIELD_NUMBER: _ClassVar[int]
     CALIBRATION_FIELD_NUMBER: _ClassVar[int]
@@ -246,6 +279,7 @@ class Report(_message.Message):
     digest: bytes
     static_options: _options_pb2.StaticOptions
     dynamic_options: _options_pb2.DynamicOptions
+    qat_options: _options_pb2.QatOptions
     plan: Plan
     verification: Verification
     calibration: CalibrationFigures
@@ -254,4 +288,4 @@ class Report(_message.Message):
     result_bytes: int
     phases: _containers.RepeatedCompositeFieldContainer[PhaseTime]
     signature: _model_pb2.ModelSignature
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., source_sha256: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationFigures, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., source_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ...) -> None: ...
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., source_sha256: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationFigures, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., source_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ...) -> None: ...

@@ -19,6 +19,7 @@ class Mode(StrEnum):
 
     STATIC = "static"
     DYNAMIC = "dynamic"
+    QAT = "qat"
     INSPECT = "inspect"
 
 

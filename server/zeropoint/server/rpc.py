@@ -25,6 +25,11 @@ def handlers(servicer: QuantizationServicer) -> grpc.GenericRpcHandler:
                 request_deserializer=ChunkCodec(v1.QuantizeDynamicRequest).decode,
                 response_serializer=ChunkCodec(v1.QuantizeDynamicResponse).encode,
             ),
+            "QuantizeQat": grpc.stream_stream_rpc_method_handler(
+                servicer.QuantizeQat,
+                request_deserializer=ChunkCodec(v1.QuantizeQatRequest).decode,
+                response_serializer=ChunkCodec(v1.QuantizeQatResponse).encode,
+            ),
             "Inspect": grpc.stream_unary_rpc_method_handler(
                 servicer.Inspect,
                 request_deserializer=ChunkCodec(v1.InspectRequest).decode,

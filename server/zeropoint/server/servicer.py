@@ -53,6 +53,12 @@ class QuantizationServicer(v1.QuantizationServiceServicer):
         """Quantize weights."""
         await self._quantize(request_iterator, context, wire.dynamic_response)
 
+    async def QuantizeQat(  # type: ignore[override]  # noqa: N802 - as above
+        self, request_iterator: AsyncIterator[v1.QuantizeQatRequest], context: "_Context"
+    ) -> None:
+        """Quantize a model that was trained with fake quantization."""
+        await self._quantize(request_iterator, context, wire.qat_response)
+
     async def Inspect(  # noqa: N802 - name of the RPC
         self, request_iterator: AsyncIterator[v1.InspectRequest], context: "_Context"
     ) -> v1.InspectResponse:

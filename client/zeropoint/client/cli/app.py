@@ -17,7 +17,8 @@ from zeropoint.client.cli import arguments as args
 from zeropoint.client.cli.data import open_data
 from zeropoint.client.cli.display import exit_codes, print_answer, progress_display
 from zeropoint.client.client import QuantizationResult
-from zeropoint.client.options import CalibrationMethod, QuantType, StaticKeywords
+from zeropoint.client.errors import OptionError
+from zeropoint.client.options import CalibrationMethod, InspectKeywords, QuantFormat, QuantType
 from zeropoint.client.progress import ProgressCallback
 from zeropoint.client.report import to_json_values
 
@@ -136,12 +137,67 @@ def quantize_dynamic(
     _print_result(result, json_output)
 
 
+@quantize.command("qat")
+def quantize_qat(
+    model: args.Model,
+    output: args.Output,
+    data: args.OptionalData = None,
+    batch_size: args.BatchSize = None,
+    calibrate: args.Calibrate = False,
+    quant_format: args.Format = QuantFormat.QDQ,
+    activation_type: args.LearnedActivationType = None,
+    weight_type: args.LearnedWeightType = None,
+    per_channel: args.LearnedPerChannel = None,
+    op_type: args.OpTypes = None,
+    node: args.Nodes = None,
+    exclude: args.Excluded = None,
+    quantize_bias: args.QuantizeBias = False,
+    extra_option: args.ExtraOptions = None,
+    exact: args.Exact = False,
+    min_sqnr_db: args.MinSqnr = None,
+    strict: args.Strict = False,
+    server: args.Server = None,
+    timeout: args.Timeout = None,
+    json_output: args.JsonOutput = False,
+) -> None:
+    """Quantize a model that was trained with fake quantization, with what it learned."""
+    with _job(json_output) as progress:
+        source = None if data is None else open_data(data, batch_size)
+        if calibrate and source is None:
+            message = "--calibrate needs --data to choose parameters from."
+            raise OptionError("OPTION_CONFLICT", message, {"option": "calibrate"})
+        result = api.quantize_qat(
+            model,
+            output,
+            quant_format=quant_format,
+            activation_type=activation_type,
+            weight_type=weight_type,
+            per_channel=per_channel,
+            op_types_to_quantize=op_type,
+            nodes_to_quantize=node,
+            nodes_to_exclude=exclude,
+            extra_options=args.extra_options(extra_option, QuantizeBias=quantize_bias or None),
+            exact=exact,
+            min_sqnr_db=min_sqnr_db,
+            strict=strict,
+            calibration_data_reader=source if calibrate else None,
+            verification_data=() if calibrate or source is None else source,
+            server=server,
+            progress=progress,
+            timeout=timeout,
+        )
+    _print_result(result, json_output)
+
+
 @app.command()
 def inspect(
     model: args.Model,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Plan dynamic quantization.")] = False,
-    activation_type: args.StaticActivationType = None,
-    weight_type: args.WeightType = QuantType.QUInt8,
+    qat: Annotated[
+        bool, typer.Option("--qat", help="Plan for a model trained with fake quantization.")
+    ] = False,
+    activation_type: args.InspectActivationType = None,
+    weight_type: args.InspectWeightType = None,
     per_channel: args.PerChannel = False,
     reduce_range: args.ReduceRange = False,
     op_type: args.OpTypes = None,
@@ -153,9 +209,7 @@ def inspect(
     json_output: args.JsonOutput = False,
 ) -> None:
     """Tell what would be done with a model, without data."""
-    options: StaticKeywords = {
-        "weight_type": weight_type,
-        "per_channel": per_channel,
+    options: InspectKeywords = {
         "reduce_range": reduce_range,
         "op_types_to_quantize": op_type,
         "nodes_to_quantize": node,
@@ -163,11 +217,18 @@ def inspect(
     }
     if activation_type is not None:
         options["activation_type"] = activation_type
+    if weight_type is not None:
+        options["weight_type"] = weight_type
+    if per_channel:
+        options["per_channel"] = True
     with exit_codes(json_output):
+        if dynamic and qat:
+            message = "--dynamic and --qat are two kinds of quantization: choose one."
+            raise OptionError("OPTION_CONFLICT", message, {"option": "qat"})
         options["extra_options"] = args.extra_options(extra_option)
         inspection = api.inspect(
             model,
-            mode="dynamic" if dynamic else "static",
+            mode="dynamic" if dynamic else "qat" if qat else "static",
             server=server,
             timeout=timeout,
             **options,

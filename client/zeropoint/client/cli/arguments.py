@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from zeropoint.client.errors import OptionError
-from zeropoint.client.options import CalibrationMethod, QuantType
+from zeropoint.client.options import CalibrationMethod, QuantFormat, QuantType
 
 _PYTHON: Mapping[str, bool | None] = MappingProxyType({"True": True, "False": False, "None": None})
 _TYPES = "|".join(QuantType)
@@ -40,13 +40,64 @@ ActivationType = Annotated[
     QuantType,
     typer.Option(case_sensitive=False, metavar=_TYPES, help="Integer type of activations."),
 ]
-StaticActivationType = Annotated[
+InspectActivationType = Annotated[
     QuantType | None,
     typer.Option(
         "--activation-type",
         case_sensitive=False,
         metavar=_TYPES,
-        help="Integer type of activations; static only.",
+        help="Integer type of activations; not for dynamic.",
+    ),
+]
+InspectWeightType = Annotated[
+    QuantType | None,
+    typer.Option(
+        "--weight-type",
+        case_sensitive=False,
+        metavar=_TYPES,
+        help="Integer type of weights; default QUInt8, with --qat as learned.",
+    ),
+]
+LearnedActivationType = Annotated[
+    QuantType | None,
+    typer.Option(
+        "--activation-type",
+        case_sensitive=False,
+        metavar=_TYPES,
+        help="Refuse activations that were trained with another type.",
+    ),
+]
+LearnedWeightType = Annotated[
+    QuantType | None,
+    typer.Option(
+        "--weight-type",
+        case_sensitive=False,
+        metavar=_TYPES,
+        help="Refuse weights that were trained with another type.",
+    ),
+]
+LearnedPerChannel = Annotated[
+    bool | None,
+    typer.Option(
+        "--per-channel/--per-tensor",
+        help="Refuse weights that were trained with one scale, or with one for each channel.",
+    ),
+]
+Format = Annotated[
+    QuantFormat,
+    typer.Option(case_sensitive=False, metavar="|".join(QuantFormat), help="Form of the result."),
+]
+QuantizeBias = Annotated[
+    bool, typer.Option("--quantize-bias", help="Store biases as int32, rounded.")
+]
+Exact = Annotated[
+    bool,
+    typer.Option("--exact", help="Keep every bit, even where that costs integer kernels."),
+]
+Calibrate = Annotated[
+    bool,
+    typer.Option(
+        "--calibrate", help="Choose parameters from --data for what was not trained with any."
     ),
 ]
 WeightType = Annotated[

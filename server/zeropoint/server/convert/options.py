@@ -11,7 +11,8 @@ from zeropoint.engine.options import (
     CalibrationMethod,
     DynamicOptions,
     NodeSelection,
-    Options,
+    PostTrainingOptions,
+    QatOptions,
     QdqOptions,
     QuantFormat,
     StaticOptions,
@@ -82,6 +83,26 @@ def dynamic_options(message: v1.DynamicOptions) -> DynamicOptions:
     )
 
 
+def qat_options(message: v1.QatOptions) -> QatOptions:
+    """Return what a client asks for, with the engine's defaults for what it leaves out.
+
+    Raises:
+        OptionError: OPTION_UNKNOWN, OPTION_INVALID or OPTION_CONFLICT.
+    """
+    given = {"quant_format": _chosen(QUANT_FORMATS, message.quant_format, "quant_format")}
+    return QatOptions(
+        selection=_selection(message.selection),
+        activation_type=_chosen(QUANT_TYPES, message.activation_type, "activation_type"),
+        weight_type=_chosen(QUANT_TYPES, message.weight_type, "weight_type"),
+        per_channel=_optional(message, "per_channel"),
+        quantize_bias=message.quantize_bias,
+        exact=message.exact,
+        calibrate=message.calibrate,
+        verify=_verify(message),
+        **_present(given),
+    )
+
+
 def static_message(options: StaticOptions) -> v1.StaticOptions:
     """Return `options` with all defaults filled in."""
     return v1.StaticOptions(
@@ -117,6 +138,25 @@ def dynamic_message(options: DynamicOptions) -> v1.DynamicOptions:
         tensor_quant_overrides=_override_messages(options),
         min_sqnr_db=options.verify.min_sqnr_db,
         strict=options.verify.strict,
+    )
+
+
+def qat_message(options: QatOptions) -> v1.QatOptions:
+    """Return `options`; what is left to training stays so."""
+    given = {
+        "activation_type": options.activation_type and QUANT_TYPES[options.activation_type],
+        "weight_type": options.weight_type and QUANT_TYPES[options.weight_type],
+        "per_channel": options.per_channel,
+    }
+    return v1.QatOptions(
+        selection=_selection_message(options.selection, dynamic=False),
+        quant_format=QUANT_FORMATS[options.quant_format],
+        quantize_bias=options.quantize_bias,
+        exact=options.exact,
+        calibrate=options.calibrate,
+        min_sqnr_db=options.verify.min_sqnr_db,
+        strict=options.verify.strict,
+        **_present(given),
     )
 
 
@@ -216,7 +256,7 @@ def _weight(message: v1.StaticOptions | v1.DynamicOptions) -> WeightOptions:
     )
 
 
-def _verify(message: v1.StaticOptions | v1.DynamicOptions) -> VerifyOptions:
+def _verify(message: v1.StaticOptions | v1.DynamicOptions | v1.QatOptions) -> VerifyOptions:
     given = {"min_sqnr_db": _optional(message, "min_sqnr_db")}
     return VerifyOptions(strict=message.strict, **_present(given))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from zeropoint import v1
 from zeropoint.engine import report as told
 from zeropoint.engine.job import Progress
-from zeropoint.engine.options import Options, StaticOptions
+from zeropoint.engine.options import Options, QatOptions, StaticOptions
 from zeropoint.server.convert import options as options_of
 
 _STATES = options_of.numbers(told.NodeState, v1.NodeState, "NODE_STATE")
@@ -99,6 +99,8 @@ def report(value: told.Report) -> v1.Report:
 def _set_options(message: v1.Report, options: Options) -> None:
     if isinstance(options, StaticOptions):
         message.static_options.CopyFrom(options_of.static_message(options))
+    elif isinstance(options, QatOptions):
+        message.qat_options.CopyFrom(options_of.qat_message(options))
     else:
         message.dynamic_options.CopyFrom(options_of.dynamic_message(options))
 
@@ -161,6 +163,7 @@ def _verification(value: told.Verification) -> v1.Verification:
             for node in value.nodes
         ],
         kernels=[v1.KernelCount(**asdict(count)) for count in value.kernels],
+        exactness=None if value.exactness is None else v1.Exactness(**asdict(value.exactness)),
     )
 
 

@@ -15,16 +15,20 @@ from zeropoint.server.messages import CHUNK_BYTES
 from zeropoint.server.settings import Settings
 from zeropoint.v1.chunks import Chunk
 
-Request = v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest | v1.InspectRequest
+Request = (
+    v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest | v1.QuantizeQatRequest | v1.InspectRequest
+)
+_Start = v1.StaticStart | v1.DynamicStart | v1.QatStart | v1.InspectStart
 
 _MODES: dict[type[Message], messages.Mode] = {
     v1.StaticStart: messages.Mode.STATIC,
     v1.DynamicStart: messages.Mode.DYNAMIC,
+    v1.QatStart: messages.Mode.QAT,
     v1.InspectStart: messages.Mode.INSPECT,
 }
 
 
-def manifest(message: v1.StaticStart | v1.DynamicStart | v1.InspectStart | v1.Result) -> Manifest:
+def manifest(message: _Start | v1.Result) -> Manifest:
     """Return the files that come with a message, unchecked."""
     calibration = None
     if isinstance(message, v1.StaticStart | v1.Result) and message.HasField("calibration"):
@@ -61,7 +65,7 @@ def request(message: Request | Chunk) -> messages.Request:
             return messages.Heartbeat()
         case v1.Finish():
             return messages.Finish(last_sequence=part.last_sequence)
-        case v1.StaticStart() | v1.DynamicStart() | v1.InspectStart():
+        case v1.StaticStart() | v1.DynamicStart() | v1.QatStart() | v1.InspectStart():
             return messages.Start(
                 mode=_MODES[type(part)],
                 manifest=manifest(part),
@@ -82,6 +86,13 @@ def dynamic_response(message: messages.Response) -> v1.QuantizeDynamicResponse |
     if isinstance(message, messages.ModelChunk):
         return _chunk(message)
     return v1.QuantizeDynamicResponse(**_part(message))
+
+
+def qat_response(message: messages.Response) -> v1.QuantizeQatResponse | Chunk:
+    """Return a message of QuantizeQat's."""
+    if isinstance(message, messages.ModelChunk):
+        return _chunk(message)
+    return v1.QuantizeQatResponse(**_part(message))
 
 
 def inspect_response(inspected: messages.ModelInspected) -> v1.InspectResponse:

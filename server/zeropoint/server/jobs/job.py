@@ -38,7 +38,12 @@ from zeropoint.server.worker.pool import WorkerPool
 from zeropoint.server.worker.process import Worker
 from zeropoint.server.worker.protocol import Kind
 
-_KINDS = {Mode.STATIC: Kind.STATIC, Mode.DYNAMIC: Kind.DYNAMIC, Mode.INSPECT: Kind.INSPECT}
+_KINDS = {
+    Mode.STATIC: Kind.STATIC,
+    Mode.DYNAMIC: Kind.DYNAMIC,
+    Mode.QAT: Kind.QAT,
+    Mode.INSPECT: Kind.INSPECT,
+}
 _PREPARING = "loading and planning the model"
 _FINISHING = "quantizing and verifying"
 _READ_BYTES = 4 * CHUNK_BYTES

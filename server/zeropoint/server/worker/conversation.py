@@ -13,7 +13,7 @@ from zeropoint import v1
 from zeropoint.engine.errors import BatchError
 from zeropoint.engine.intake import Settled
 from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase, Progress
-from zeropoint.engine.options import DynamicOptions, Options, StaticOptions
+from zeropoint.engine.options import Options
 from zeropoint.engine.report import Inspection, PlanReport, Signature, Versions
 from zeropoint.server.convert import options as options_of
 from zeropoint.server.convert import report, tensors
@@ -120,6 +120,9 @@ class Conversation:
             case Kind.DYNAMIC:
                 dynamic = v1.DynamicStart.FromString(payload)
                 self._quantize(options_of.dynamic_options(dynamic.options), dynamic.manifest)
+            case Kind.QAT:
+                qat = v1.QatStart.FromString(payload)
+                self._quantize(options_of.qat_options(qat.options), qat.manifest)
             case Kind.INSPECT:
                 self._inspect(v1.InspectStart.FromString(payload))
             case _:
@@ -138,17 +141,20 @@ class Conversation:
 
     def _inspect(self, start: v1.InspectStart) -> None:
         options: Options
-        if start.WhichOneof("options") == "dynamic_options":
-            options = options_of.dynamic_options(start.dynamic_options)
-        else:
-            options = options_of.static_options(start.static_options)
+        match start.WhichOneof("options"):
+            case "dynamic_options":
+                options = options_of.dynamic_options(start.dynamic_options)
+            case "qat_options":
+                options = options_of.qat_options(start.qat_options)
+            case _:
+                options = options_of.static_options(start.static_options)
         path = self._model(start.manifest)
         inspection = self._engine.inspect_model(path, options, self._folder.workspace)
         self._send(Kind.INSPECTED, report.inspection(inspection))
 
     def _quantize(
         self,
-        options: StaticOptions | DynamicOptions,
+        options: Options,
         manifest: v1.ModelManifest,
         *,
         calibration: Path | None = None,

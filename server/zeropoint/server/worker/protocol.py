@@ -7,7 +7,8 @@ settled. Neither side trusts the other's lengths.
 
     server                                        worker
                                            <-     READY       GetServerInfoResponse, without limits
-    STATIC | DYNAMIC | INSPECT  ...Start   ->
+    STATIC | DYNAMIC | QAT  ...Start       ->
+    or INSPECT  InspectStart               ->
     OPEN      (empty: the model is here)   ->
                                            <-     PROGRESS    Progress, at any time
                                            <-     STARTED     Started, with signature and plan
@@ -47,6 +48,7 @@ class Kind(IntEnum):
     BATCH = 5
     FINISH = 6
     MEMORY = 7
+    QAT = 8
     READY = 16
     STARTED = 17
     SETTLED = 18
