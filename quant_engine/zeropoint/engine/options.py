@@ -349,7 +349,7 @@ class QatOptions:
         for option, given in (
             ("quantize_bias", self.quantize_bias),
             ("quant_format", rounding),
-            ("calibration", self.calibrate),
+            ("calibration_data_reader", self.calibrate),
         ):
             if given:
                 raise OptionError(

@@ -6,6 +6,7 @@ with open_job(path, options, settings) as job:      # load, prepare, plan
     result = job.finish()                           # ranges ... verify, report
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from zeropoint.engine.clock import Clock
@@ -13,8 +14,8 @@ from zeropoint.engine.dynamic_job import DynamicJob
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.job import JobSettings, Phase
 from zeropoint.engine.options import Options, QatOptions, StaticOptions
-from zeropoint.engine.planned import plan_model
-from zeropoint.engine.qat.complete import plan_completion, static_options
+from zeropoint.engine.planned import PlannedModel, plan_model
+from zeropoint.engine.qat.complete import merged, plan_completion, static_options
 from zeropoint.engine.qat.completed_job import CompletedJob
 from zeropoint.engine.qat.job import TrainedJob
 from zeropoint.engine.qat.trained import plan_trained
@@ -91,7 +92,7 @@ def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
         OptionError: an option names what the model does not have.
     """
     if isinstance(options, QatOptions):
-        planned = plan_trained(path, options, workspace).planned
+        planned = _planned_trained(path, options, workspace)
     else:
         planned = plan_model(path, options, workspace)
     return Inspection(
@@ -100,6 +101,15 @@ def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
         opset=planned.loaded.opset,
         model_bytes=planned.loaded.model_bytes,
     )
+
+
+def _planned_trained(path: Path, options: QatOptions, workspace: Path) -> PlannedModel:
+    """Return a trained model with the plan of what is learned, and of what batches complete."""
+    planned = plan_trained(path, options, workspace).planned
+    if not options.calibrate:
+        return planned
+    completion = plan_completion(planned, static_options(options, planned.graph))
+    return replace(completion, plan=merged(planned.plan, completion.plan))
 
 
 def warm() -> None:

@@ -14,15 +14,10 @@ from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.lower.units import Operand, Output, operand, output, weight_operand
 from zeropoint.engine.ops import constant
 from zeropoint.engine.origins import add_origins, origins
-from zeropoint.engine.qat.records import same_qparams
+from zeropoint.engine.qat.records import MOVERS, same_qparams
 from zeropoint.engine.qparams import QParams, bias_qparams
 from zeropoint.engine.simplify import remove_unused
 
-# What gives only values that it takes, and takes integers as well.
-_MOVERS = frozenset(
-    {"DepthToSpace", "Flatten", "Gather", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Squeeze"}
-    | {"Transpose", "Unsqueeze"}
-)
 _INT32 = np.iinfo(np.int32)
 
 
@@ -36,7 +31,7 @@ def lower_qoperator(editor: GraphEditor) -> tuple[str, ...]:
     for node in tuple(editor.graph.all_nodes()):
         if node.domain or not _reads_codes(node):
             continue
-        lowered = _LOWERINGS.get(node.op_type, _mover if node.op_type in _MOVERS else None)
+        lowered = _LOWERINGS.get(node.op_type, _mover if node.op_type in MOVERS else None)
         if lowered is None or not lowered(editor, node):
             left.append(node.name or "")
     remove_unused(editor.graph)

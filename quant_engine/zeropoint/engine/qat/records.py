@@ -18,6 +18,12 @@ from zeropoint.engine.qparams import CodeLimits, QParams
 SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Operators that move elements, one for one, and change none."""
 
+MOVERS = frozenset(
+    {"DepthToSpace", "Flatten", "Gather", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Squeeze"}
+    | {"Transpose", "Unsqueeze"}
+)
+"""Operators that give only values that they take, and that take integers as well."""
+
 _BOUNDS = frozenset({"Clip", "Max", "Min"})
 _BETWEEN = SHAPES | _BOUNDS | {"Cast"}
 _CODES: dict[ir.DataType, np.dtype[Any]] = {

@@ -23,7 +23,7 @@ from zeropoint.engine.prepare import PreparedModel, prepare_trained
 from zeropoint.engine.qat.convert import Conversion, convert_trained
 from zeropoint.engine.qat.foreign import refuse_foreign
 from zeropoint.engine.qat.proof import CodePair
-from zeropoint.engine.qat.records import fake_quants, read_qparams, value_at
+from zeropoint.engine.qat.records import MOVERS, fake_quants, read_qparams, value_at
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.ranges import Range
 from zeropoint.engine.report import ParameterSource
@@ -218,7 +218,7 @@ def _describe(
     absorbed = {}
     for node in graph.all_nodes():
         name = node.name or ""
-        if node.op_type in _CONVERSIONS or _is_between(node):
+        if node.op_type in _CONVERSIONS or _is_between(node) or _is_absorbed(node):
             absorbed[name] = name
         elif (why := kept.get(name) or _float_reason(node, tensor_of)) is not None:
             left[name] = why
@@ -240,6 +240,19 @@ def _is_between(node: ir.Node) -> bool:
     data = node.inputs[0] if node.inputs else None
     producer = data.producer() if data is not None else None
     return producer is not None and producer.op_type == "QuantizeLinear"
+
+
+def _is_absorbed(node: ir.Node) -> bool:
+    """Whether a node is a clamp between a layer and its pair, or moves values between pairs."""
+    if node.domain or not node.inputs or node.inputs[0] is None:
+        return False
+    before = node.inputs[0].producer()
+    behind = {reader.op_type for value in node.outputs for reader, _ in value.uses()}
+    if before is None or behind != {"QuantizeLinear"}:
+        return False
+    if node.op_type in ("Clip", "Relu"):
+        return before.op_type in COMPUTE
+    return node.op_type in MOVERS and before.op_type == "DequantizeLinear"
 
 
 def _float_reason(node: ir.Node, pairs: Mapping[ir.Value, str]) -> Kept | None:
