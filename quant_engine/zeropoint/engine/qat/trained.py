@@ -243,9 +243,15 @@ def _is_between(node: ir.Node) -> bool:
 
 
 def _is_absorbed(node: ir.Node) -> bool:
-    """Whether a node is a clamp between a layer and its pair, or moves values between pairs."""
+    """Whether a node disappears into another, or moves values between pairs.
+
+    A clamp between a layer and its pair, or the bias behind a MatMul.
+    """
     if node.domain or not node.inputs or node.inputs[0] is None:
         return False
+    if node.op_type in ("Add", "Sub"):
+        layers = [value.producer() for value in node.inputs if value and constant(value) is None]
+        return len(layers) == 1 and layers[0] is not None and layers[0].op_type == "MatMul"
     before = node.inputs[0].producer()
     behind = {reader.op_type for value in node.outputs for reader, _ in value.uses()}
     if before is None or behind != {"QuantizeLinear"}:
