@@ -10,6 +10,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from support import models
+from support.branches import SHAPE, choose, outer
 from support.graphs import Array, GraphBuilder, residual
 from support.preparing import agree, op_types, prepared, saved, uniform
 
@@ -309,6 +310,25 @@ def with_functions(opset: int = 13) -> onnx.ModelProto:
         model.functions.append(helper.make_function("local", name, ["a"], ["b"], body, opsets))
     model.opset_import.append(opsets[1])
     return model
+
+
+def test_constants_of_branches_are_computed_where_shapes_are_not_known(tmp_path: Path) -> None:
+    """Shape inference does not see what a Slice in a branch reads around it."""
+    b, then, other = outer("flag"), GraphBuilder(), GraphBuilder()
+    b.weight("w", 4, 3, 1, 1)
+    for name, start in (("low", 0), ("high", 2)):
+        bounds = [b.constant(f"{name}_{i}", np.array([start + i])) for i in (0, 2)]
+        then.node("Slice", ["w", *bounds], name)
+    then.node("Conv", ["x", then.node("Concat", ["high", "low"], "turned", axis=0)], "a")
+    then.output("a")
+    other.output(other.node("Conv", ["x", "w"], "b"))
+    choose(b, "flag", "y", then, other)
+    b.output("y")
+    source = b.save(tmp_path)
+    result = prepared(source, tmp_path)
+    assert {node.op_type for node in result.model.graph.all_nodes()} == {"If", "Conv"}
+    for flag in (True, False):
+        agree(source, result, {"x": np.ones(SHAPE, np.float32), "flag": np.array(flag)})
 
 
 def test_functions_are_replaced_by_bodies_that_stand_for_the_call(tmp_path: Path) -> None:

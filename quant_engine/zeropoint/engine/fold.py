@@ -36,6 +36,11 @@ _KEPT = frozenset(
         "RandomUniformLike",
     }
 )
+# What they give is never more than what they read. In bodies the shapes of their results are often
+# not known: shape inference does not see the values of outer graphs.
+_NO_GROWTH = frozenset(
+    {"Concat", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+)
 # Element types that numpy hands to ONNX Runtime and back.
 _TYPES = frozenset(
     {
@@ -62,26 +67,30 @@ def fold_constants(model: ir.Model, weights: WeightFile) -> None:
     whose size is not known beforehand or is out of proportion, and outputs of the graph.
     ONNX Runtime computes the values, so that they are those that it would compute later.
     """
+    stored: dict[bytes, ir.Value] = {}
     for graph in tuple(model.graphs()):
-        _fold(model, graph, weights)
+        _fold(model, graph, weights, stored)
     remove_unused(model.graph)
 
 
-def _fold(model: ir.Model, graph: ir.Graph, weights: WeightFile) -> None:
+def _fold(
+    model: ir.Model, graph: ir.Graph, weights: WeightFile, stored: dict[bytes, ir.Value]
+) -> None:
     """Fold in one graph; those around it are done, so that their values are constants.
 
     On its own, because what is in a branch that is never taken may fail.
     """
-    folded = _foldable(graph)
-    stored: dict[bytes, ir.Value] = {}
+    sizes: dict[ir.Value, int] = {}
+    folded = _foldable(graph, sizes)
     results = [value for node in folded for value in node.outputs if _is_wanted(value, folded)]
-    for batch in _batches(results):
+    for batch in _batches(results, sizes):
         arrays = _evaluate(model, batch, folded, weights.path.with_name("constants.onnx"))
         for value, array in zip(batch, arrays, strict=False):
             _replace(model.graph, value, array, weights, stored)
 
 
-def _foldable(graph: ir.Graph) -> dict[ir.Node, None]:
+def _foldable(graph: ir.Graph, sizes: dict[ir.Value, int]) -> dict[ir.Node, None]:
+    """Return the nodes to fold, in order; `sizes` takes how many bytes their results have."""
     found: dict[ir.Node, None] = {}
     for node in graph:
         inputs = [value for value in node.inputs if value is not None]
@@ -90,7 +99,7 @@ def _foldable(graph: ir.Graph) -> dict[ir.Node, None]:
             and (_is_plain(node) or _gives_codes(node))
             and all(_is_constant(value) or value.producer() in found for value in inputs)
             and not any(_holds_graph(attribute) for attribute in node.attributes.values())
-            and _is_moderate(node, inputs)
+            and _is_moderate(node, inputs, sizes)
         ):
             found[node] = None
     return found
@@ -112,15 +121,22 @@ def _holds_graph(attribute: ir.Attr) -> bool:
     return attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
-def _is_moderate(node: ir.Node, inputs: list[ir.Value]) -> bool:
+def _is_moderate(node: ir.Node, inputs: list[ir.Value], sizes: dict[ir.Value, int]) -> bool:
     """Whether all types and sizes are known and no result is out of proportion."""
     if any(value.is_graph_output() for value in node.outputs):
         return False
-    sizes = [_bytes(value) for value in (*inputs, *node.outputs)]
-    if any(size is None for size in sizes):
+    read = [sizes.get(value, _bytes(value)) for value in inputs]
+    if any(size is None for size in read):
         return False
-    known = [size for size in sizes if size is not None]
-    return sum(known[len(inputs) :]) <= max(_GROWTH_BYTES, sum(known[: len(inputs)]))
+    total = sum(size for size in read if size is not None)
+    for value in node.outputs:
+        size = _bytes(value)
+        if size is None and node.op_type in _NO_GROWTH and value.dtype in _TYPES:
+            size = total
+        if size is None:
+            return False
+        sizes[value] = size
+    return sum(sizes[value] for value in node.outputs) <= max(_GROWTH_BYTES, total)
 
 
 def _bytes(value: ir.Value) -> int | None:
@@ -138,11 +154,11 @@ def _is_wanted(value: ir.Value, folded: dict[ir.Node, None]) -> bool:
     return any(use.node not in folded for use in value.uses())
 
 
-def _batches(results: list[ir.Value]) -> Iterator[list[ir.Value]]:
+def _batches(results: list[ir.Value], sizes: dict[ir.Value, int]) -> Iterator[list[ir.Value]]:
     batch: list[ir.Value] = []
     size = 0
     for value in results:
-        size += _bytes(value) or 0
+        size += sizes[value]
         batch.append(value)
         if size > _BATCH_BYTES:
             yield batch
