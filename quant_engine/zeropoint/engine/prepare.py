@@ -102,6 +102,8 @@ def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> Pr
             opset=loaded.opset,
         )
     model = loaded.model
+    if not model.functions and not _has_operators(model):
+        return _untouched(model, loaded)
     refusal: Exception | None = None
     for effort in _efforts(loaded.opset < min_opset):
         try:
@@ -174,6 +176,18 @@ def _raised(model: ir.Model, loaded: LoadedModel) -> ir.Model:
             pass
     infer_shapes(model)
     return model
+
+
+def _untouched(model: ir.Model, loaded: LoadedModel) -> PreparedModel:
+    """Return a model of which nothing can be quantized: trees can be large, and slow to load."""
+    settle_names(model)
+    return PreparedModel(
+        model=model,
+        opset=model.opset_imports[""],
+        contrib_qdq=False,
+        path=loaded.runnable,
+        warnings=loaded.warnings,
+    )
 
 
 def _efforts(convert: bool) -> tuple[_Effort, ...]:
