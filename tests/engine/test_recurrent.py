@@ -113,11 +113,8 @@ def test_static_weights_are_stored_as_integers(
 ) -> None:
     source = recurrent(op_type, directions=directions, opset=opset).save(tmp_path)
     result = quantize(source, batches(), static(per_channel=per_channel), tmp_path / "job")
-    found = kernels(result.path, tmp_path)
-    assert found == Counter(
-        {op_type: 1, "DequantizeLinear": 2}
-        | ({"Reshape": 2} if per_channel or op_type == "GRU" else {})
-    )
+    # ONNX Runtime computes the floats once, as it loads the model.
+    assert kernels(result.path, tmp_path) == Counter({op_type: 1})
     assert result.report.result_bytes < 0.4 * result.report.source_bytes
     check(source, result.path, 34)
     assert result.report.verification.nodes[0].similarity.sqnr_db > 34

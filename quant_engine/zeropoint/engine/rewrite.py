@@ -82,8 +82,9 @@ class _Rewriter:
             node = self._nodes[quant.node]
             for index, name in zip(quant.inputs, quant.tensors, strict=True):
                 self._readers[name].append((node, index))
-        self._stored: dict[tuple[ir.Value, bytes, bytes], ir.Value] = {}
+        self._stored = StoredConstants(edit, parameters.stored)
         self._weights: dict[tuple[ir.Value, ir.Graph], ir.Value] = {}
+        self._limited: dict[tuple[ir.Value, bytes], ir.Value] = {}
         self._pairs: list[ir.Node] = []
 
     def run(self) -> None:
@@ -95,9 +96,8 @@ class _Rewriter:
         for quant in self._plan.nodes.values():
             self._keep_clamp(quant)
         # Behind the pairs, which know tensors by the nodes that give them.
-        stored = StoredConstants(self._edit, self._parameters.stored)
         for quant in self._plan.nodes.values():
-            stored.rewrite(self._nodes[quant.node], quant)
+            self._stored.rewrite(self._nodes[quant.node], quant)
         self._guard_float_nodes()
         if self._form.dedicated_pair:
             dedicate_pairs(self._edit, self._pairs)
@@ -184,11 +184,7 @@ class _Rewriter:
         qparams = self._parameters.weights[quant.node]
         assert value is not None, quant.node
         # A tied weight stays one tensor wherever its parameters are the same.
-        key = (value, qparams.scale.tobytes(), qparams.zero_point.tobytes())
-        name = _name(value)
-        if key not in self._stored:
-            self._stored[key] = self._store_weight(value, qparams)
-        stored, graph = self._stored[key], _graph(node)
+        name, stored, graph = _name(value), self._store_weight(value, qparams), _graph(node)
         if (stored, graph) not in self._weights:
             self._weights[stored, graph] = self._load(
                 name, stored, qparams, graph, whole_pair=self._form.add_pair_to_weight
@@ -198,12 +194,15 @@ class _Rewriter:
     def _store_weight(self, value: ir.Value, qparams: QParams) -> ir.Value:
         """Store a weight as integers, or as the floats that QuantizeLinear makes these of."""
         if not self._form.add_pair_to_weight:
-            return self._store(_name(value), _constant(value), qparams)
+            return self._stored.store(value, qparams)
         if qparams.limits is None:
             return value
         # QuantizeLinear saturates where the type ends, not where the codes in use do.
-        codes = quantize(_constant(value), qparams)
-        return self._edit.constant(f"{_name(value)}_limited", dequantize(codes, qparams))
+        key = (value, qparams.scale.tobytes())
+        if key not in self._limited:
+            floats = dequantize(quantize(_constant(value), qparams), qparams)
+            self._limited[key] = self._edit.constant(f"{_name(value)}_limited", floats)
+        return self._limited[key]
 
     def _quantize_bias(self, quant: NodeQuant) -> None:
         if quant.bias is None or quant.bias.stays_float:
@@ -252,7 +251,8 @@ class _Rewriter:
         for node in tuple(self._edit.graph.all_nodes()):
             if node.op_type == "AveragePool" and average_pool_refused(node):
                 self._keep_apart(node)
-            if node.op_type not in _REQUANTIZED or node.name in self._plan.nodes:
+            quant = self._plan.nodes.get(node.name or "")
+            if node.op_type not in _REQUANTIZED or (quant is not None and not quant.stored):
                 continue
             data = node.inputs[0]
             producer = data.producer() if data is not None else None
@@ -280,13 +280,15 @@ class _Rewriter:
         The int32 bias keeps 30 bits, more than the 24 of float32.
         """
         index = _REQUANTIZED[node.op_type]
-        weight = constant(node.inputs[1])
+        weight = node.inputs[1]
+        known = constant(weight) is not None or node.name in self._plan.nodes
         bias = node.inputs[index] if len(node.inputs) > index else None
         array = constant(bias)
-        if weight is None or (bias is not None and array is None):
+        if weight is None or not known or (bias is not None and array is None):
             return
         if array is None:
-            array = np.zeros(_channels(node, weight), np.float32)
+            assert weight.shape is not None, node.name
+            array = np.zeros(_channels(node, weight.shape.numpy()), np.float32)
         peak = float(np.abs(array).max(initial=0.0))
         scale = np.array(peak / 2**30 if peak else 1.0, np.float32)
         name = (bias.name if bias is not None else None) or f"{node.name}_bias"
@@ -313,9 +315,9 @@ def _graph(node: ir.Node | None) -> ir.Graph:
     return graph
 
 
-def _channels(node: ir.Node, weight: NDArray[np.generic]) -> int:
+def _channels(node: ir.Node, weight: tuple[int, ...]) -> int:
     if node.op_type == "Conv":
-        return int(weight.shape[0])
+        return weight[0]
     if node.op_type == "ConvTranspose":
-        return int(weight.shape[1]) * node.attributes.get_int("group", 1)
-    return int(weight.shape[0 if node.attributes.get_int("transB", 0) else 1])
+        return weight[1] * node.attributes.get_int("group", 1)
+    return weight[0 if node.attributes.get_int("transB", 0) else 1]

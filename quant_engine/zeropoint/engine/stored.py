@@ -1,10 +1,12 @@
 """Constants that are stored as integers, for operators that compute with floats.
 
-Weights of LSTM and GRU are read through DequantizeLinear. ONNX Runtime neither folds it nor packs
-what it gives, so each run dequantizes anew. Of a table only what a Gather picks is dequantized:
+Weights are read as Mul(Cast(codes), scales) in the main graph, which ONNX Runtime computes once as
+it loads the model: from then on the node runs as it did. (DequantizeLinear it neither folds nor
+packs, so that each run would dequantize anew.) Of a table only what a Gather picks is dequantized:
 
     Gather(table)   becomes   DequantizeLinear(Gather(codes)), or with scales for rows
                               Mul(Cast(Gather(codes)), Gather(scales))
+    with scales for columns   Mul(Cast(Gather(codes)), scales)
 """
 
 from collections.abc import Mapping
@@ -20,8 +22,6 @@ from zeropoint.engine.ops import constant
 from zeropoint.engine.plan import ConstantInput, NodeQuant
 from zeropoint.engine.qparams import QParams
 
-_AXIS_OPSET = 13  # of DequantizeLinear
-
 
 class StoredConstants:
     """Rewrites nodes whose constants are stored as integers, in place."""
@@ -36,6 +36,7 @@ class StoredConstants:
         self._edit = edit
         self._qparams = qparams
         self._stored: dict[tuple[ir.Value, bytes, bytes, bool], ir.Value] = {}
+        self._loaded: dict[tuple[ir.Value, bytes, bytes], ir.Value] = {}
         self._scales: dict[tuple[str, bytes], ir.Value] = {}
 
     def rewrite(self, node: ir.Node, quant: NodeQuant) -> None:
@@ -58,7 +59,7 @@ class StoredConstants:
             value, shape = _read(node, where)
             qparams = self._qparams[quant.node, where.index]
             axes = shape[:2] if where.rows else shape[:1]
-            weights.append(self._store(value, where, qparams, transposed=True))
+            weights.append(self.store(value, qparams, rows=where.rows, transposed=True))
             for kind, array in (("scale", qparams.scale), ("zero_point", qparams.zero_point)):
                 each = np.empty(axes, array.dtype)
                 each[...] = array.reshape(axes if array.ndim else ())
@@ -77,16 +78,16 @@ class StoredConstants:
         self._take_place(node, new)
 
     def _gather(self, node: ir.Node, where: ConstantInput) -> None:
-        value, shape = _read(node, where)
+        value, _ = _read(node, where)
         qparams = self._qparams[node.name or "", where.index]
         name, result = value.name or "", node.outputs[0]
         reads = tuple(result.uses())
-        node.replace_input_with(where.index, self._store(value, where, qparams))
+        node.replace_input_with(where.index, self.store(value, qparams))
         if qparams.axis is None:
             inputs = (result, *self._edit.parameters(name, qparams))
             new = [self._edit.node("DequantizeLinear", inputs, node.name or "")]
         else:
-            new = self._scale_rows(node, name, qparams, len(shape))
+            new = self._scale(node, value, where, qparams)
         _graph(node).insert_after(node, new)
         last = new[-1].outputs[0]
         last.type, last.shape = value.type, result.shape
@@ -95,27 +96,23 @@ class StoredConstants:
             reader.replace_input_with(index, last)
         self._edit.take_output(result, last)
 
-    def _scale_rows(self, node: ir.Node, name: str, qparams: QParams, rank: int) -> list[ir.Node]:
-        """Return the nodes that make floats of picked codes whose rows have scales."""
-        assert qparams.axis is not None, name
-        shape = [1] * rank
-        shape[qparams.axis] = -1
+    def _scale(
+        self, node: ir.Node, table: ir.Value, where: ConstantInput, qparams: QParams
+    ) -> list[ir.Node]:
+        """Return the nodes that make floats of picked codes whose rows or columns have scales."""
+        name, base, shape = table.name or "", node.name or "", _array(table).shape
+        rows = where.axis == node.attributes.get_int("axis", 0) % len(shape)
         key = (name, qparams.scale.tobytes())
         if key not in self._scales:
-            self._scales[key] = self._edit.constant(f"{name}_scale", qparams.scale.reshape(shape))
-        base = node.name or ""
-        pick = self._edit.node("Gather", (self._scales[key], node.inputs[1]), base)
-        for attribute in node.attributes.values():
-            pick.attributes.add(attribute)
-        to_float = {"to": int(ir.DataType.FLOAT)}
-        cast = self._edit.node("Cast", (node.outputs[0],), base, attributes=to_float)
-        new = [pick, cast]
-        zero_point = int(qparams.zero_point.reshape(-1)[0])  # one for all: rows are symmetric
-        if zero_point:
-            offset = self._edit.constant(f"{base}_zero_point", np.array(zero_point, np.float32))
-            new.append(self._edit.node("Sub", (cast.outputs[0], offset), base))
-        new.append(self._edit.node("Mul", (new[-1].outputs[0], pick.outputs[0]), base))
-        return new
+            along = _along(qparams.scale, where, shape) if rows else qparams.scale
+            self._scales[key] = self._edit.constant(f"{name}_scale", along)
+        scale, picked = self._scales[key], []
+        if rows:
+            picked.append(self._edit.node("Gather", (scale, node.inputs[1]), base))
+            picked[0].attributes.update(node.attributes)
+            scale = picked[0].outputs[0]
+        floats = self._as_floats(node.outputs[0], qparams, base)
+        return [*picked, *floats, self._edit.node("Mul", (floats[-1].outputs[0], scale), base)]
 
     def _take_place(self, node: ir.Node, new: ir.Node) -> None:
         graph = _graph(node)
@@ -131,43 +128,64 @@ class StoredConstants:
         graph.remove(node, safe=True)
 
     def _load(self, node: ir.Node, where: ConstantInput) -> ir.Value:
-        """Return a stored constant as floats."""
+        """Return a stored constant as floats, computed in the main graph."""
         value, shape = _read(node, where)
         qparams = self._qparams[node.name or "", where.index]
-        stored = self._store(value, where, qparams)
-        name, graph = value.name or "", _graph(node)
-        attributes = {} if qparams.axis is None else {"axis": qparams.axis}
-        # That of the model's opset knows no axis before 13.
-        old = qparams.axis is not None and self._edit.graph.opset_imports[""] < _AXIS_OPSET
-        dequantize = self._edit.node(
-            "DequantizeLinear",
-            (stored, *self._edit.parameters(name, qparams)),
-            name,
-            attributes=attributes,
-            contrib=old,
-        )
-        nodes = [dequantize]
-        if where.rows:
-            target = self._edit.constant(f"{name}_shape", np.array(shape, np.int64))
-            nodes.append(self._edit.node("Reshape", (dequantize.outputs[0], target), name))
-        self._edit.insert_first(graph, *nodes)
-        result = nodes[-1].outputs[0]
-        result.type, result.shape = value.type, value.shape
-        return result
+        key = _key(value, qparams)
+        if key not in self._loaded:
+            name = value.name or ""
+            scale = self._edit.constant(f"{name}_scale", _along(qparams.scale, where, shape))
+            codes = self.store(value, qparams, rows=where.rows)
+            new = [*self._as_floats(codes, qparams, name)]
+            new.append(self._edit.node("Mul", (new[-1].outputs[0], scale), name))
+            self._edit.insert_first(self._edit.graph, *new)
+            result = self._loaded[key] = new[-1].outputs[0]
+            result.type, result.shape = value.type, value.shape
+        return self._loaded[key]
 
-    def _store(
-        self, value: ir.Value, where: ConstantInput, qparams: QParams, *, transposed: bool = False
+    def _as_floats(self, codes: ir.Value, qparams: QParams, name: str) -> list[ir.Node]:
+        """Return the nodes that take the zero point, which is one for all, from codes."""
+        to_float = {"to": int(ir.DataType.FLOAT)}
+        new = [self._edit.node("Cast", (codes,), name, attributes=to_float)]
+        zero_point = int(qparams.zero_point.reshape(-1)[0])  # scales of their own are symmetric
+        if zero_point:
+            offset = self._edit.constant(f"{name}_zero_point", np.array(zero_point, np.float32))
+            new.append(self._edit.node("Sub", (new[0].outputs[0], offset), name))
+        return new
+
+    def store(
+        self, value: ir.Value, qparams: QParams, *, rows: bool = False, transposed: bool = False
     ) -> ir.Value:
-        """Store a constant once for all nodes that read it with the same parameters."""
-        key = (value, qparams.scale.tobytes(), qparams.zero_point.tobytes(), transposed)
+        """Return the codes of a constant, stored once for all that read it with the same ones.
+
+        Args:
+            value: The constant.
+            qparams: Its parameters.
+            rows: Whether they are those of a matrix: all axes but the last as one.
+            transposed: Whether to exchange the last two of three axes.
+        """
+        key = (*_key(value, qparams), transposed)
         if key not in self._stored:
             array = _array(value)
-            matrix = array.reshape(-1, array.shape[-1]) if where.rows else array
-            codes = quantize(matrix, qparams)
+            matrix = array.reshape(-1, array.shape[-1]) if rows else array
+            codes = quantize(matrix, qparams).reshape(array.shape)
             if transposed:
-                codes = np.ascontiguousarray(codes.reshape(array.shape).transpose(0, 2, 1))
+                codes = np.ascontiguousarray(codes.transpose(0, 2, 1))
             self._stored[key] = self._edit.constant(f"{value.name}_quantized", codes)
         return self._stored[key]
+
+
+def _key(value: ir.Value, qparams: QParams) -> tuple[ir.Value, bytes, bytes]:
+    return value, qparams.scale.tobytes(), qparams.zero_point.tobytes()
+
+
+def _along(scale: NDArray[Any], where: ConstantInput, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return scales in the shape in which they meet a constant of `shape`."""
+    if where.axis is None:
+        return scale
+    if where.rows:
+        return scale.reshape((*shape[:-1], 1))
+    return scale.reshape([-1 if axis == where.axis else 1 for axis in range(len(shape))])
 
 
 def _read(node: ir.Node, where: ConstantInput) -> tuple[ir.Value, tuple[int, ...]]:
