@@ -44,7 +44,7 @@ def convolutions(result: Quantized, branch: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("options", "integer", "other"),
-    [(static(per_channel=True), 6, "NEVER_RUN"), (dynamic(per_channel=True), 12, "quantized")],
+    [(static(per_channel=True), 5, "NEVER_RUN"), (dynamic(per_channel=True), 10, "quantized")],
     ids=["static", "dynamic"],
 )
 def test_branches_are_as_good_as_the_plain_network(
@@ -72,7 +72,7 @@ def test_both_rates_with_batches_of_both(tmp_path: Path) -> None:
     batches = [*sounds(6), *sounds(6, 8000)]
     options = static(per_channel=True)
     result = quantize(silero("silero_vad.onnx"), batches, options, tmp_path / "job")
-    assert [(k.nodes, k.integer) for k in result.report.verification.kernels] == [(12, 12)]
+    assert [(k.nodes, k.integer) for k in result.report.verification.kernels] == [(12, 10)]
     assert (result.report.verification.sqnr_db or 0) > 20
 
 

@@ -65,13 +65,14 @@ def test_matmul_has_a_scale_per_column_or_one(
     b.output("y")
     batches = normal_batches({"x": (3, 16, 16)})
     options = static(per_channel=True) if kind == "static" else dynamic(per_channel=True)
-    if kind == "dynamic" and left:
+    only_stored = kind == "dynamic" and left
+    if only_stored and array.nbytes < 1024:
         with pytest.raises(NothingToQuantize):
             agreeing(b.save(tmp_path), batches, options, tmp_path)
         return
     result = agreeing(b.save(tmp_path), batches, options, tmp_path)
     scales = [a.size for name, a in initializers(result).items() if name.endswith("_scale")]
-    assert max(scales) == (8 if not left and shape == (16, 8) else 1)
+    assert max(scales) == (8 if not left and shape == (16, 8) else 16 if only_stored else 1)
 
 
 def test_per_channel_refuses_asymmetric_weights() -> None:

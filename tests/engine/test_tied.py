@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto
 from support.branches import agree
-from support.engine import all_nodes, dynamic, quantize, static
+from support.engine import Feeds, all_nodes, dynamic, quantize, static
 from support.graphs import GraphBuilder, normal_batches
 
-from zeropoint.engine import NodeSelection, Options
+from zeropoint.engine import NodeSelection, Options, StaticOptions
 
 BATCHES = list(normal_batches({"x": (4, 128)}))
 SHARING = [static(), static(per_channel=True), dynamic(), dynamic(per_channel=True)]
@@ -80,6 +80,23 @@ def test_weights_that_a_loop_carries_are_constants(
     assert (len(loop.input), len(loop.output)) == (3, 1)
     assert result.path.stat().st_size < source.stat().st_size / 2
     agree(result, BATCHES)
+
+
+@pytest.mark.parametrize("options", SHARING)
+def test_a_loop_of_unknown_length_reads_stored_weights(tmp_path: Path, options: Options) -> None:
+    """What it computes cannot be observed; its weight is constant nevertheless."""
+    b = carrying("")
+    b.initializers = [item for item in b.initializers if item.name != "three"]
+    b.input("three", [], TensorProto.INT64)
+    source = b.save(tmp_path)
+    batches: list[Feeds] = [{**batch, "three": np.array(3)} for batch in BATCHES]
+    result = quantize(source, batches, options, tmp_path / "job")
+    assert result.states()["matmul_product"] == result.states()["matmul_y"] == "quantized"
+    told = {w.code: w.nodes for w in result.report.warnings if w.code.startswith("WEIGHT")}
+    unknown = {"WEIGHT_ONLY_LOOP_LENGTH_UNKNOWN": ("matmul_product",)}
+    assert told == (unknown if isinstance(options, StaticOptions) else {})
+    assert result.path.stat().st_size < source.stat().st_size * 0.6
+    agree(result, batches)
 
 
 def test_what_a_loop_changes_stays_a_state(tmp_path: Path) -> None:

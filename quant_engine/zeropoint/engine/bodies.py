@@ -12,7 +12,7 @@ from typing import Self
 import onnx_ir as ir
 
 from zeropoint.engine.kept import Kept
-from zeropoint.engine.ops import OpRule, constant
+from zeropoint.engine.ops import OpRule, Role, constant
 from zeropoint.engine.origins import origins
 
 _IF_OPSET = 11  # from which on the branches of an If may give different shapes
@@ -77,6 +77,7 @@ class Bodies:
         self._paths = paths(model)
         self._budget = observe_bytes
         self._refused = {graph: self._refuses(path, opset) for graph, path in self._paths.items()}
+        self._foreign = {graph: _foreign(path) for graph, path in self._paths.items()}
 
     @classmethod
     def unobserved(cls, model: ir.Model, opset: int) -> Self:
@@ -88,6 +89,8 @@ class Bodies:
         assert isinstance(node.graph, ir.Graph), node.name
         if not self._paths[node.graph]:
             return None
+        if rule.role is Role.STORED:  # what it needs is constant
+            return self._foreign[node.graph]
         read = [node.inputs[index] for index in rule.activation_inputs(node)]
         why = self._refused[node.graph]
         for value in (*read, *rule.data_outputs(node)):
@@ -106,12 +109,10 @@ class Bodies:
         return None if times == 1 else _too_large(value, times, self._budget)
 
     def _refuses(self, path: Path, opset: int) -> Kept | None:
+        if (why := _foreign(path)) is not None or self._budget is None:
+            return why
         for node, body in path:
-            name = f"the {node.op_type} {next(iter(origins(node)), node.name)!r}"
-            if node.domain or node.op_type not in _BODIES:
-                return Kept("IN_SUBGRAPH", f"inside of {name}, whose body stays as it is")
-            if self._budget is None:
-                continue
+            name = _told(node)
             if node.op_type == "Scan":
                 return Kept("IN_SCAN", f"inside of {name}: what a Scan computes is not observed")
             needed = observable_from(((node, body),))
@@ -128,6 +129,18 @@ class Bodies:
                     "tensors there are to observe",
                 )
         return None
+
+
+def _foreign(path: Path) -> Kept | None:
+    """Return why nothing in a body can be changed: it is that of an operator not known."""
+    for node, _ in path:
+        if node.domain or node.op_type not in _BODIES:
+            return Kept("IN_SUBGRAPH", f"inside of {_told(node)}, whose body stays as it is")
+    return None
+
+
+def _told(node: ir.Node) -> str:
+    return f"the {node.op_type} {next(iter(origins(node)), node.name)!r}"
 
 
 def _too_large(value: ir.Value, times: int, budget: int) -> Kept | None:

@@ -49,6 +49,8 @@ def _nodes(loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan) -> tup
         for origin in prepared.origins(node):
             if name in plan.nodes or name in plan.absorbed:
                 quantized.add(origin)
+                if name in plan.weight_only:
+                    kept.setdefault(origin, plan.weight_only[name])
             elif name in plan.kept:
                 kept.setdefault(origin, plan.kept[name])
     return tuple(_node(name, op_type, quantized, kept) for name, op_type in loaded.nodes)

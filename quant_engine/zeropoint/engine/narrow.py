@@ -6,6 +6,9 @@ Such are the tensors of a branch that no batch took, and those that were empty i
 from collections.abc import Mapping
 from dataclasses import replace
 
+import onnx_ir as ir
+
+from zeropoint.engine.bodies import paths
 from zeropoint.engine.kept import Kept
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan import NodeQuant, QuantPlan, make_plan
@@ -28,8 +31,8 @@ def narrow_plan(
         NothingToQuantize: no node is left.
     """
     seen = {name for name, sketch in sketches.items() if sketch.elements}
-    refused: dict[str, Kept] = {}
     plan = planned.plan
+    refused = _unreached(planned.prepared.model, plan, seen)
     while True:
         found = {
             name: _never_run(missing)
@@ -37,6 +40,7 @@ def narrow_plan(
             if (missing := _missing(quant, plan, seen)) is not None
             for name in _names(quant)
         }
+        found.update((name, why) for name, why in refused.items() if name in plan.nodes)
         if not found:
             break
         refused.update(found)
@@ -46,6 +50,25 @@ def narrow_plan(
     narrowed = replace(planned, plan=plan)
     narrowed.require_nodes()
     return narrowed
+
+
+def _unreached(model: ir.Model, plan: QuantPlan, seen: set[str]) -> dict[str, Kept]:
+    """Return the nodes of bodies that were never run, as far as their tensors tell."""
+    observed = set(plan.observed)
+    unseen: dict[ir.Graph, str] = {}
+    refused: dict[str, Kept] = {}
+    for graph, path in paths(model).items():
+        if not path:
+            continue
+        values = (value.name or "" for node in graph for value in node.outputs)
+        tensors = [name for name in values if name in observed]
+        if tensors and seen.isdisjoint(tensors):
+            unseen[graph] = tensors[0]
+        # Those around it come first.
+        tensor = next((unseen[body] for _, body in path if body in unseen), None)
+        if tensor is not None:
+            refused.update((node.name or "", _never_run(tensor)) for node in graph)
+    return refused
 
 
 def _missing(quant: NodeQuant, plan: QuantPlan, seen: set[str]) -> str | None:

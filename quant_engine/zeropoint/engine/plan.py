@@ -100,12 +100,15 @@ class QuantPlan:
             one that it inherits from.
         absorbed: Nodes that disappear into a quantized one (clamps, biases), with its name.
         kept: Why the other nodes stay float, by name.
+        weight_only: Why nodes that have integer kernels compute in float with a weight that is
+            stored as integers, by name.
     """
 
     nodes: Mapping[str, NodeQuant]
     tensors: Mapping[str, TensorQuant]
     absorbed: Mapping[str, str]
     kept: Mapping[str, Kept]
+    weight_only: Mapping[str, Kept]
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -179,7 +182,13 @@ def make_dynamic_plan(
         )
         for tensor in read:
             tensors[tensor] = TensorQuant(name=tensor, source=ParameterSource.DYNAMIC)
-    return QuantPlan(nodes=nodes, tensors=tensors, absorbed={}, kept=candidates.kept)
+    return QuantPlan(
+        nodes=nodes,
+        tensors=tensors,
+        absorbed={},
+        kept=candidates.kept,
+        weight_only=candidates.weight_only,
+    )
 
 
 Overrides = Mapping[str, TensorQuantOverride]
@@ -268,7 +277,11 @@ class _Planner:
                 self._kept[name] = _OUTPUT_EXCLUDED if excluded else _NO_NEIGHBOUR
         kept = {name: why for name, why in self._kept.items() if name not in self._absorbed}
         return QuantPlan(
-            nodes=self._nodes, tensors=self._tensors, absorbed=self._absorbed, kept=kept
+            nodes=self._nodes,
+            tensors=self._tensors,
+            absorbed=self._absorbed,
+            kept=kept,
+            weight_only=self._candidates.weight_only,
         )
 
     def _add(self, node: ir.Node, rule: OpRule) -> None:

@@ -1,7 +1,7 @@
 """Everything that comes before data: load, prepare, plan."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -113,6 +113,20 @@ class PlannedModel:
             if why is not None and why.reason == already.REASON and not already.is_conversion(node)
         ]
 
+    def _weight_only(self, nodes: Mapping[str, ir.Node]) -> Iterator[Warning]:
+        """Tell of which nodes only the weight becomes integers: a warning for each reason."""
+        found: dict[str, list[str]] = {}
+        for name, why in self.plan.weight_only.items():
+            found.setdefault(why.reason, []).append(name)
+        for reason, names in found.items():
+            message = self.plan.weight_only[names[0]].message
+            yield Warning(
+                code=f"WEIGHT_ONLY_{reason}",
+                message=f"{len(names)} nodes compute in float with weights that are stored as "
+                f"integers; the first: {message}.",
+                nodes=tuple(self.user_name(nodes[name]) for name in names),
+            )
+
     def _warnings(self) -> Iterator[Warning]:
         if fused := self._fused():
             yield Warning(code="ALREADY_OPTIMIZED", message=fused)
@@ -125,6 +139,7 @@ class PlannedModel:
                 nodes=tuple(map(self.user_name, kept)),
             )
         nodes = {node.name or "": node for node in self.graph.all_nodes()}
+        yield from self._weight_only(nodes)
         if twice := twice_stored(nodes, self.plan):
             size = sum(tensor.nbytes for value in twice if (tensor := value.const_value))
             readers = (node for floats in twice.values() for node in floats)

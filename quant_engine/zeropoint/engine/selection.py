@@ -11,11 +11,14 @@ from zeropoint.engine.already import already_quantized
 from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.kept import Kept
 from zeropoint.engine.names import NodeName, resolve_nodes, resolve_op_types
-from zeropoint.engine.ops import OpRule, Role, constant, rule_of
+from zeropoint.engine.ops import OpRule, Role, constant, rule_of, weight_only
 from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.prepare import NEWEST_QDQ, PreparedModel
+from zeropoint.engine.spectra import wide_ranges
 
 _DYNAMIC_OPSET = 11  # of DynamicQuantizeLinear
+# Why a node has no integer kernel whose other operand can be stored as integers nevertheless.
+_COMPUTED = frozenset({"BIAS_NOT_CONSTANT", "WEIGHT_NOT_CONSTANT"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,12 +31,15 @@ class Candidates:
             quantized even where that only adds conversions.
         float_outputs: Operator types whose outputs are not quantized.
         kept: Why the others stay float, by node name.
+        weight_only: Why those of `rules` compute in float whose weight alone is stored as
+            integers, by node name.
     """
 
     rules: Mapping[ir.Node, OpRule]
     forced: frozenset[ir.Node]
     float_outputs: frozenset[str]
     kept: Mapping[str, Kept]
+    weight_only: Mapping[str, Kept]
 
 
 def select(
@@ -63,6 +69,8 @@ def select(
     rules: dict[ir.Node, OpRule] = {}
     forced: set[ir.Node] = set()
     kept: dict[str, Kept] = {}
+    stored: dict[str, Kept] = {}
+    wide = wide_ranges(prepared.model.graph)
     for node in prepared.model.graph.all_nodes():
         name = node.name or ""
         rule = rule_of(node)
@@ -72,18 +80,22 @@ def select(
         why = why or already_quantized(node, rule, dynamic=dynamic)
         if rule is not None and rule.role is Role.FLOAT and not dynamic:
             why = why or choice.leaves_float(node, prepared.origins(node))
-        why = why or _unfit(node, rule, dynamic, prepared.opset)
-        if why is None and choice.const_b_only and node.op_type == "MatMul":
-            why = _computed_weight(node.inputs[1])
-        if why is None and rule is not None:
-            why = bodies.refuses(node, rule) or refused.get(name)
+        why = why or _unfit(node, rule, dynamic, prepared.opset) or choice.needs_constant(node)
+        if rule is not None and (why is None or why.reason in _COMPUTED):
+            why = choice.keeps_range(node, prepared.origins(node), wide) or why
+            why = why or bodies.refuses(node, rule)
+            only = _weight_only(node, bodies, prepared.opset) if why is not None else None
+            if name in refused:
+                why = refused[name]
+            elif why is not None and only is not None:
+                rule, stored[name], why = only, why, None
         if why is not None or rule is None:
             kept[name] = why or _no_integer_form(node)
             continue
         rules[node] = rule
         if choice.forces(node, rule, prepared.origins(node)):
             forced.add(node)
-    return Candidates(rules, frozenset(forced), choice.float_outputs, kept)
+    return Candidates(rules, frozenset(forced), choice.float_outputs, kept, stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +145,17 @@ class _Choice:
             "op_types_to_quantize to have Q/DQ around it for other runtimes",
         )
 
+    def keeps_range(
+        self, node: ir.Node, origins: tuple[str, ...], wide: Mapping[ir.Node, Kept]
+    ) -> Kept | None:
+        """Return why the activations of a node stay float, unless the user names it exactly."""
+        return None if self.exact.intersection(origins) else wide.get(node)
+
+    def needs_constant(self, node: ir.Node) -> Kept | None:
+        """Return why a MatMul stays float where only those with a constant B are wanted."""
+        wanted = self.const_b_only and node.op_type == "MatMul"
+        return _computed_weight(node.inputs[1]) if wanted else None
+
     def forces(self, node: ir.Node, rule: OpRule, origins: tuple[str, ...]) -> bool:
         """Whether a node is quantized whatever is around it."""
         computed = (constant(node.inputs[i]) is None for i in rule.activation_inputs(node))
@@ -141,6 +164,14 @@ class _Choice:
             self.included and self.included.intersection(origins)
         )
         return named or (self.latent and latent)
+
+
+def _weight_only(node: ir.Node, bodies: Bodies, version: int) -> OpRule | None:
+    """Return the row of a node of which the weight at least can be stored as integers."""
+    only = weight_only(node)
+    if only is None or version > NEWEST_QDQ or bodies.refuses(node, only) is not None:
+        return None
+    return only
 
 
 def _no_integer_form(node: ir.Node) -> Kept:
@@ -157,7 +188,7 @@ def _unfit(node: ir.Node, rule: OpRule | None, dynamic: bool, version: int) -> K
             f"{node.op_type} takes integers from opset {needed}, and this model cannot be "
             f"converted from {version}",
         )
-    if dynamic and version > NEWEST_QDQ:
+    if (dynamic or rule.role is Role.STORED) and version > NEWEST_QDQ:
         return Kept(
             "OPSET_TOO_HIGH",
             f"ONNX Runtime has no Cast of opset {version}, which integer results need",

@@ -22,6 +22,9 @@ from zeropoint.engine.ops import constant
 from zeropoint.engine.plan import ConstantInput, NodeQuant
 from zeropoint.engine.qparams import QParams
 
+_Key = tuple[ir.Value, str, bytes, bytes]
+"""A constant, with the type, scales and zero points of its codes."""
+
 
 class StoredConstants:
     """Rewrites nodes whose constants are stored as integers, in place."""
@@ -35,8 +38,8 @@ class StoredConstants:
         """
         self._edit = edit
         self._qparams = qparams
-        self._stored: dict[tuple[ir.Value, bytes, bytes, bool], ir.Value] = {}
-        self._loaded: dict[tuple[ir.Value, bytes, bytes], ir.Value] = {}
+        self._stored: dict[tuple[_Key, bool], ir.Value] = {}
+        self._loaded: dict[_Key, ir.Value] = {}
         self._scales: dict[tuple[str, bytes], ir.Value] = {}
 
     def rewrite(self, node: ir.Node, quant: NodeQuant) -> None:
@@ -164,7 +167,7 @@ class StoredConstants:
             rows: Whether they are those of a matrix: all axes but the last as one.
             transposed: Whether to exchange the last two of three axes.
         """
-        key = (*_key(value, qparams), transposed)
+        key = (_key(value, qparams), transposed)
         if key not in self._stored:
             array = _array(value)
             matrix = array.reshape(-1, array.shape[-1]) if rows else array
@@ -175,8 +178,8 @@ class StoredConstants:
         return self._stored[key]
 
 
-def _key(value: ir.Value, qparams: QParams) -> tuple[ir.Value, bytes, bytes]:
-    return value, qparams.scale.tobytes(), qparams.zero_point.tobytes()
+def _key(value: ir.Value, qparams: QParams) -> _Key:
+    return value, str(qparams.dtype), qparams.scale.tobytes(), qparams.zero_point.tobytes()
 
 
 def _along(scale: NDArray[Any], where: ConstantInput, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -23,7 +23,7 @@ def twice_stored(
     taken = {
         (nodes[entry.node], entry.index)
         for quant in plan.nodes.values()
-        for entry in (quant.weight, quant.bias)
+        for entry in (quant.weight, quant.bias, *quant.stored)
         if entry is not None
     }
     taken |= {(nodes[quant.node], index) for quant in plan.nodes.values() for index in quant.inputs}
