@@ -148,6 +148,25 @@ def test_a_constant_mask_of_infinities_stays_float(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("mask", [-np.inf, np.finfo(np.float32).min])
+def test_a_mask_that_is_computed_is_not_rounded(tmp_path: Path, mask: float) -> None:
+    """Infinities entered no range: what they masked was masked no more."""
+    b = GraphBuilder()
+    b.input("x", ["N", 16])
+    product = b.node("MatMul", ["x", b.weight("w", 16, 16, scale=1.0)], "product")
+    late = b.node("Greater", ["x", b.constant("zero", np.array(0, np.float32))], "late")
+    both = [b.constant(f"m{i}", np.full(16, v, np.float32)) for i, v in enumerate((mask, 0.0))]
+    b.node(
+        "Softmax", [b.node("Add", [product, b.node("Where", [late, *both], "mask")], "sum")], "p"
+    )
+    b.output(b.node("MatMul", ["p", b.weight("v", 16, 4)], "y"))
+    selection = NodeSelection(op_types_to_quantize=("MatMul", "Add", "Softmax"))
+    result = agreeing(b.save(tmp_path), ROWS, static(selection=selection), tmp_path)
+    states = result.states()
+    assert (states["add_sum"], states["softmax_p"]) == ("MASKED", "MASKED")
+    assert states["matmul_product"] == states["matmul_y"] == "quantized"
+
+
 @pytest.mark.parametrize("kind", ["static", "dynamic"])
 def test_an_opset_newer_than_the_quantizing_kernels(tmp_path: Path, kind: str) -> None:
     """ONNX Runtime runs models of an opset whose QuantizeLinear and Cast it does not have."""

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+MASKED = "MASKED"
+"""Reason of a node that reads a mask, as its statistics show."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:

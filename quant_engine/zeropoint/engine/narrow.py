@@ -1,6 +1,7 @@
-"""Plan and statistics -> a plan that needs no range of a tensor that was never seen.
+"""Plan and statistics -> a plan that needs no range of a tensor that has none.
 
-Such are the tensors of a branch that no batch took, and those that were empty in every batch.
+Such are the tensors of a branch that no batch took, those that were empty in every batch, and those
+that mask.
 """
 
 from collections.abc import Mapping
@@ -9,9 +10,10 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from zeropoint.engine.bodies import paths
-from zeropoint.engine.kept import Kept
+from zeropoint.engine.kept import MASKED, Kept
+from zeropoint.engine.ops import MASK, Role, rule_of
 from zeropoint.engine.options import StaticOptions
-from zeropoint.engine.plan import NodeQuant, QuantPlan, make_plan
+from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant, make_plan
 from zeropoint.engine.planned import PlannedModel
 from zeropoint.engine.report import ParameterSource
 from zeropoint.sketch import Sketch
@@ -20,7 +22,7 @@ from zeropoint.sketch import Sketch
 def narrow_plan(
     planned: PlannedModel, options: StaticOptions, sketches: Mapping[str, Sketch]
 ) -> PlannedModel:
-    """Leave the nodes float that read or give a tensor without statistics.
+    """Leave the nodes float that read or give a tensor without statistics, or read a mask.
 
     Args:
         planned: The plan that the statistics were gathered for.
@@ -32,7 +34,7 @@ def narrow_plan(
     """
     seen = {name for name, sketch in sketches.items() if sketch.elements}
     plan = planned.plan
-    refused = _unreached(planned.prepared.model, plan, seen)
+    refused = _unreached(planned.prepared.model, plan, seen) | _masked(planned, sketches)
     while True:
         found = {
             name: _never_run(missing)
@@ -71,13 +73,47 @@ def _unreached(model: ir.Model, plan: QuantPlan, seen: set[str]) -> dict[str, Ke
     return refused
 
 
+def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, Kept]:
+    """Return the nodes that join a mask with data: no range holds both.
+
+    An infinity would become the least value that was seen, and mask no more; beside a number that
+    stands for it, all data would have one code.
+    """
+    refused: dict[str, Kept] = {}
+    for node in planned.graph.all_nodes():
+        quant, rule = planned.plan.nodes.get(node.name or ""), rule_of(node)
+        if quant is None or rule is None or rule.role not in (Role.JOIN, Role.FLOAT):
+            continue
+        for name in quant.tensors:
+            sketch = sketches.get(_root(name, planned.plan).name)
+            if sketch is not None and _is_mask(sketch, scores=node.op_type == "Softmax"):
+                refused[quant.node] = Kept(
+                    MASKED, f"{name} masks: it holds infinities or numbers that stand for them"
+                )
+    return refused
+
+
+def _is_mask(sketch: Sketch, *, scores: bool) -> bool:
+    """Whether a tensor is a mask; with `scores`, whether it is data to which one was added."""
+    if sketch.negative_infinity or sketch.positive_infinity:
+        return True
+    low, high = sketch.minimum, sketch.maximum
+    return low is not None and high is not None and low <= -MASK and (scores or high <= 0)
+
+
+def _root(name: str, plan: QuantPlan) -> TensorQuant:
+    """Return the tensor that one has its parameters of."""
+    tensor = plan.tensors[name]
+    while tensor.source is ParameterSource.INHERITED:
+        tensor = plan.tensors[tensor.inherited_from]
+    return tensor
+
+
 def _missing(quant: NodeQuant, plan: QuantPlan, seen: set[str]) -> str | None:
     """Return a tensor of a node whose range is needed and not known."""
     output: tuple[str, ...] = () if quant.output is None else (quant.output,)
     for name in (*quant.tensors, *output):
-        tensor = plan.tensors[name]
-        while tensor.source is ParameterSource.INHERITED:
-            tensor = plan.tensors[tensor.inherited_from]
+        tensor = _root(name, plan)
         if tensor.source is ParameterSource.CALIBRATED and tensor.name not in seen:
             return name
     return None

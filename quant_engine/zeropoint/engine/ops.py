@@ -11,9 +11,11 @@ from typing import Protocol
 import numpy as np
 import onnx_ir as ir
 
+MASK = 1e4
+"""Magnitude from which a number stands for "not this one"."""
+
 _DEFAULT = ("", "ai.onnx")
 _LEAST_TABLE = 1024  # bytes; with smaller ones there is nothing to save
-_MASK = 1e4  # magnitude from which a constant stands for "not this one"
 _MATRIX = 2  # dimensions
 _LEAST_GAIN = 4.0  # 6 dB
 _LEAST_ROW = 16  # elements; scales of shorter rows would take as much as they save
@@ -178,7 +180,7 @@ def _masks(node: ir.Node) -> str | None:
     """With the number that masks in its range, all other values would have one code."""
     for value in node.inputs[1:]:
         array = constant(value)
-        if array is not None and array.size and float(np.abs(array).max()) >= _MASK:
+        if array is not None and array.size and float(np.abs(array).max()) >= MASK:
             return f"the constant {value.name if value else ''} masks: its range is that of no data"
     return None
 

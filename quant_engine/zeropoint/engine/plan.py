@@ -9,9 +9,9 @@ import onnx_ir as ir
 from zeropoint.engine.already import existing_parameters, existing_range
 from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.flow import IntegerFlow, bias_add, integer_flow
-from zeropoint.engine.kept import Kept
+from zeropoint.engine.kept import MASKED, Kept
 from zeropoint.engine.names import NodeName
-from zeropoint.engine.ops import OpRule, Role, constant
+from zeropoint.engine.ops import OpRule, Role, constant, rule_of
 from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.report import ParameterSource
@@ -346,7 +346,7 @@ class _Planner:
                     override=self._overrides.get(name),
                 )
             else:
-                self._tensors[name] = self._own_parameters(name)
+                self._tensors[name] = self._own_parameters(name, self._unseen_range(value))
         return name
 
     def _own_parameters(
@@ -364,6 +364,18 @@ class _Planner:
             override=override,
             everywhere=everywhere,
         )
+
+    def _unseen_range(self, value: ir.Value | None) -> tuple[float, float] | None:
+        """Return the range of what a node gives that was to be quantized until data was seen.
+
+        So a fixed range was not observed; that of others was.
+        """
+        producer = value.producer() if value is not None else None
+        kept = self._kept.get(producer.name or "") if producer is not None else None
+        if producer is None or kept is None or kept.reason != MASKED:
+            return None
+        rule = rule_of(producer)
+        return rule.fixed_output if rule is not None else None
 
     def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
         points = self._flow.points.get(node)

@@ -97,6 +97,7 @@ def merged(learned: QuantPlan, completed: QuantPlan) -> QuantPlan:
         tensors={**completed.tensors, **learned.tensors},
         absorbed={**completed.absorbed, **learned.absorbed},
         kept={name: why for name, why in kept.items() if name not in completed.absorbed},
+        weight_only=completed.weight_only,
     )
 
 

@@ -229,7 +229,7 @@ def _describe(
                 weights[name] = found
     ranges = {name: Range(*_range(known)) for name, known in qparams.items()}
     return (
-        QuantPlan(nodes=nodes, tensors=tensors, absorbed=absorbed, kept=left),
+        QuantPlan(nodes=nodes, tensors=tensors, absorbed=absorbed, kept=left, weight_only={}),
         Parameters(
             tensors=qparams, weights=weights, biases={}, stored={}, ranges=ranges, warnings=()
         ),
