@@ -21,6 +21,7 @@ from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.stored import StoredConstants
+from zeropoint.engine.together import keep_together
 from zeropoint.engine.weights import WeightFile
 
 # Bias inputs of the float operators that ONNX Runtime's WeightBiasQuantization would quantize by
@@ -102,6 +103,7 @@ class _Rewriter:
         if self._form.dedicated_pair:
             dedicate_pairs(self._edit, self._pairs)
         pair_crossings(self._edit)
+        keep_together(self._edit, self._plan.nodes)
         self._edit.remove_unused_constants()
 
     # Activations
