@@ -1,7 +1,8 @@
 """Constants that are stored as integers, for operators that compute with floats.
 
-Weights of LSTM and GRU are read through DequantizeLinear. ONNX Runtime neither folds it nor packs
-what it gives, so each run dequantizes anew. Of a table only what a Gather picks is dequantized:
+Weights of LSTM and GRU are read through Cast, Sub and Mul. ONNX Runtime folds these when it loads
+the model and packs what they give, as it does with float weights; a DequantizeLinear it would
+compute in each run anew. Of a table only what a Gather picks is dequantized:
 
     Gather(table)   becomes   DequantizeLinear(Gather(codes)), or with scales for rows
                               Mul(Cast(Gather(codes)), Gather(scales))
@@ -19,8 +20,6 @@ from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
 from zeropoint.engine.plan import ConstantInput, NodeQuant
 from zeropoint.engine.qparams import QParams
-
-_AXIS_OPSET = 13  # of DequantizeLinear
 
 
 class StoredConstants:
@@ -134,23 +133,23 @@ class StoredConstants:
         """Return a stored constant as floats."""
         value, shape = _read(node, where)
         qparams = self._qparams[node.name or "", where.index]
-        stored = self._store(value, where, qparams)
-        name, graph = value.name or "", _graph(node)
-        attributes = {} if qparams.axis is None else {"axis": qparams.axis}
-        # That of the model's opset knows no axis before 13.
-        old = qparams.axis is not None and self._edit.graph.opset_imports[""] < _AXIS_OPSET
-        dequantize = self._edit.node(
-            "DequantizeLinear",
-            (stored, *self._edit.parameters(name, qparams)),
-            name,
-            attributes=attributes,
-            contrib=old,
-        )
-        nodes = [dequantize]
+        name, aligned = value.name or "", [1] * len(shape)
         if where.rows:
-            target = self._edit.constant(f"{name}_shape", np.array(shape, np.int64))
-            nodes.append(self._edit.node("Reshape", (dequantize.outputs[0], target), name))
-        self._edit.insert_first(graph, *nodes)
+            aligned[:-1] = shape[:-1]
+        elif qparams.axis is not None:
+            aligned[qparams.axis] = -1
+        to_float = {"to": int(ir.DataType.FLOAT)}
+        stored = self._store(value, where, qparams)
+        nodes = [self._edit.node("Cast", (stored,), name, attributes=to_float)]
+        operands = [("Mul", "scale", qparams.scale)]
+        if qparams.zero_point.any():
+            operands.insert(0, ("Sub", "zero_point", qparams.zero_point.astype(np.float32)))
+        for op_type, kind, array in operands:
+            operand = self._edit.constant(
+                f"{name}_{kind}", array.reshape(aligned) if array.ndim else array
+            )
+            nodes.append(self._edit.node(op_type, (nodes[-1].outputs[0], operand), name))
+        self._edit.insert_first(_graph(node), *nodes)
         result = nodes[-1].outputs[0]
         result.type, result.shape = value.type, value.shape
         return result
@@ -163,9 +162,9 @@ class StoredConstants:
         if key not in self._stored:
             array = _array(value)
             matrix = array.reshape(-1, array.shape[-1]) if where.rows else array
-            codes = quantize(matrix, qparams)
+            codes = quantize(matrix, qparams).reshape(array.shape)
             if transposed:
-                codes = np.ascontiguousarray(codes.reshape(array.shape).transpose(0, 2, 1))
+                codes = np.ascontiguousarray(codes.transpose(0, 2, 1))
             self._stored[key] = self._edit.constant(f"{value.name}_quantized", codes)
         return self._stored[key]
 
