@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.codes import quantize
 from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.fusions import split_skip_normalizations
 from zeropoint.engine.ops import constant
 from zeropoint.engine.parameters import Parameters
 from zeropoint.engine.plan import NodeQuant, QuantPlan
@@ -52,6 +53,7 @@ class _Rewriter:
         nodes = {node.name: node for node in self._edit.graph.all_nodes()}
         for quant in plan.nodes.values():
             self._rewrite(nodes[quant.node], quant)
+        split_skip_normalizations(self._edit)
         self._edit.remove_unused_constants()
 
     def _rewrite(self, node: ir.Node, quant: NodeQuant) -> None:

@@ -14,6 +14,7 @@ from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.crossing import pair_crossings
 from zeropoint.engine.dedicated import dedicate_pairs
 from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.fusions import keep_together, split_products, split_skip_normalizations
 from zeropoint.engine.ops import average_pool_refused, clamp_bounds, constant
 from zeropoint.engine.options import QdqOptions
 from zeropoint.engine.parameters import Parameters
@@ -21,7 +22,6 @@ from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.stored import StoredConstants
-from zeropoint.engine.together import keep_together
 from zeropoint.engine.weights import WeightFile
 
 # Bias inputs of the float operators that ONNX Runtime's WeightBiasQuantization would quantize by
@@ -104,6 +104,8 @@ class _Rewriter:
             dedicate_pairs(self._edit, self._pairs)
         pair_crossings(self._edit)
         keep_together(self._edit, self._plan.nodes)
+        split_products(self._edit, self._plan.nodes)
+        split_skip_normalizations(self._edit)
         self._edit.remove_unused_constants()
 
     # Activations

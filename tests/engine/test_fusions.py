@@ -1,13 +1,16 @@
-"""Float nodes behind an integer kernel stay what ONNX Runtime fuses them into."""
+"""What ONNX Runtime fuses of the float nodes around integer kernels."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.engine import kernels, quantize, run, sqnr_db, static
+from support.engine import dynamic, kernels, quantize, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches
 
+from zeropoint.engine import Options
+
+ROWS = normal_batches({"x": (2, 5, 8)})
 IMAGES = normal_batches({"x": (2, 3, 8, 8)})
 
 
@@ -53,3 +56,42 @@ def test_what_reads_a_tensor_twice_is_fused(
     assert sqnr_db(reference, other) > 25
     plain = run(result.path, IMAGES[0], optimize=False)[0]
     assert sqnr_db(reference, plain) > 25
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("options", [static(), dynamic()], ids=["static", "dynamic"])
+def test_a_sum_and_its_normalization_stay_two_kernels(
+    tmp_path: Path, options: Options, whole: bool
+) -> None:
+    """The one for both is several times slower."""
+    b = GraphBuilder(17)
+    b.input("x", [2, 5, 8])
+    b.node("Add", ["x", b.node("MatMul", ["x", b.weight("w", 8, 8)], "m")], "a")
+    if whole:
+        gain = b.constant("gain", np.linspace(0.5, 2, 8, dtype=np.float32))
+        b.node("LayerNormalization", ["a", gain], "n")
+    else:
+        normalization(b, "a", "n")
+    b.node("MatMul", ["n", b.weight("u", 8, 8)], "y")
+    b.output("y")
+    source = b.save(tmp_path)
+    assert kernels(source, tmp_path)["SkipLayerNormalization"] == 1
+    result = quantize(source, ROWS, options, tmp_path / "job")
+    found = kernels(result.path, tmp_path)
+    assert (found["SkipLayerNormalization"], found["LayerNormalization"]) == (0, 1), found
+    assert sqnr_db(run(source, ROWS[0])[0], run(result.path, ROWS[0])[0]) > 25
+
+
+def test_a_sum_of_products_has_no_float_kernel(tmp_path: Path) -> None:
+    """Product and Add would be a Gemm with a computed bias, which is float."""
+    b = GraphBuilder()
+    b.input("x", ["N", 8])
+    b.node("MatMul", ["x", b.weight("w", 8, 8)], "m")
+    b.node("MatMul", [b.node("Tanh", ["x"], "t"), b.weight("v", 8, 8)], "n")
+    b.node("Tanh", [b.node("Add", ["m", "n"], "s")], "y")
+    b.output("y")
+    batches = normal_batches({"x": (5, 8)})
+    result = quantize(b.save(tmp_path), batches, static(), tmp_path / "job")
+    found = kernels(result.path, tmp_path)
+    assert (found["MatMulIntegerToFloat"], found["Gemm"], found["MatMul"]) == (2, 0, 0), found
+    assert [k.integer for k in result.report.verification.kernels] == [2]
