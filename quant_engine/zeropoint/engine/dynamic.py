@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.codes import quantize
+from zeropoint.engine.codes import quantize, unsigned_codes
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.fusions import split_skip_normalizations
 from zeropoint.engine.ops import constant
@@ -168,7 +168,7 @@ class _Rewriter:
             codes: NDArray[np.generic] = quantize(array, qparams)
             zero_point: NDArray[np.generic] = np.asarray(qparams.zero_point.reshape(-1)[0])
             if unsigned:
-                codes, zero_point = _unsigned(codes), _unsigned(zero_point)
+                codes, zero_point = unsigned_codes(codes), unsigned_codes(zero_point)
             self._weights[key] = (
                 self._edit.constant(
                     f"{value.name}_quantized",
@@ -225,11 +225,6 @@ class Chain:
             node.replace_input_with(index, new)
         self._edit.take_output(old, new)
         self.graph.remove(self._node, safe=True)
-
-
-def _unsigned(codes: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return int8 codes as uint8, each greater by 128; others as they are."""
-    return codes.view(np.uint8) ^ np.uint8(128) if codes.dtype == np.int8 else codes
 
 
 def _rank(node: ir.Node) -> int:
