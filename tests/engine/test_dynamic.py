@@ -6,10 +6,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 from support.engine import dynamic, quantize, run, sqnr_db
 from support.graphs import GraphBuilder, normal_batches, residual
 
-from zeropoint.engine import NodeSelection, QuantType, VerificationState
+from zeropoint.engine import (
+    DynamicOptions,
+    NodeSelection,
+    QuantType,
+    VerificationState,
+    WeightOptions,
+)
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
@@ -65,6 +72,27 @@ def test_convolution_with_groups_and_bias(tmp_path: Path, computed_bias: bool, g
     batch = normal_batches(shapes, 1)[0]
     result = quantize(source, [], dynamic(per_channel=True), tmp_path / "job")
     assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 30
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_convolutions_have_the_codes_of_int8_weights_as_uint8(
+    tmp_path: Path, symmetric: bool
+) -> None:
+    """ONNX Runtime's ConvInteger is several times as fast with uint8 weights."""
+    b = GraphBuilder()
+    b.input("x", [1, 4, 9, 9])
+    b.conv("x", "y", 4, 6)
+    b.output("y")
+    weight = WeightOptions(quant_type=QuantType.QINT8, symmetric=symmetric)
+    result = quantize(b.save(tmp_path), [], DynamicOptions(weight=weight), tmp_path / "job")
+    constants = {v.name: numpy_helper.to_array(v) for v in result.model.graph.initializer}
+    (conv,) = (node for node in result.model.graph.node if node.op_type == "ConvInteger")
+    codes, zero_point = constants[conv.input[1]], constants[conv.input[3]]
+    assert codes.dtype == zero_point.dtype == np.uint8
+    floats = numpy_helper.to_array(b.initializers[0])
+    scale = np.ptp(floats) / 255 if not symmetric else np.abs(floats).max() / 127
+    np.testing.assert_allclose((codes - np.float64(zero_point)) * scale, floats, atol=scale * 0.51)
+    assert (zero_point == 128) == symmetric
 
 
 def test_an_activation_is_quantized_once_for_all_that_read_it(tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ def quantize(array: NDArray[np.floating], qparams: QParams) -> NDArray[np.intege
     return codes
 
 
+def unsigned_codes(codes: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return int8 codes as uint8, each greater by 128; others as they are."""
+    return codes.view(np.uint8) ^ np.uint8(128) if codes.dtype == np.int8 else codes
+
+
 def dequantize(array: NDArray[np.integer], qparams: QParams) -> NDArray[np.floating]:
     """Turn codes into real values: scale * (q - zero_point), as DequantizeLinear does it.
 

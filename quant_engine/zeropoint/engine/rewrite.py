@@ -14,6 +14,7 @@ from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.crossing import pair_crossings
 from zeropoint.engine.dedicated import dedicate_pairs
 from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.fusions import keep_together, split_products, split_skip_normalizations
 from zeropoint.engine.ops import average_pool_refused, clamp_bounds, constant
 from zeropoint.engine.options import QdqOptions
 from zeropoint.engine.parameters import Parameters
@@ -102,6 +103,9 @@ class _Rewriter:
         if self._form.dedicated_pair:
             dedicate_pairs(self._edit, self._pairs)
         pair_crossings(self._edit)
+        keep_together(self._edit, self._plan.nodes)
+        split_products(self._edit, self._plan.nodes)
+        split_skip_normalizations(self._edit)
         self._edit.remove_unused_constants()
 
     # Activations

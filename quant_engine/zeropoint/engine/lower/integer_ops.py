@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.codes import unsigned_codes
 from zeropoint.engine.dynamic import Chain
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.lower.units import Operand, operand, weight_operand
@@ -70,10 +71,12 @@ def _conv(
     weight: Operand,
     scale: NDArray[np.floating],
 ) -> None:
-    zero = editor.constant(
-        f"{chain.name}_zero_point", np.asarray(weight.qparams.zero_point.flat[0])
-    )
-    integer = chain.add("ConvInteger", data.codes, weight.codes, data.zero_point, zero)
+    codes, zeros = constant(weight.codes), weight.qparams.zero_point.reshape(-1)
+    assert codes is not None
+    # ONNX Runtime 1.32 has a fast kernel for uint8 weights only.
+    stored = editor.constant(f"{chain.name}_weight", unsigned_codes(codes))
+    zero = editor.constant(f"{chain.name}_zero_point", unsigned_codes(zeros)[0:1].reshape(()))
+    integer = chain.add("ConvInteger", data.codes, stored, data.zero_point, zero)
     for attribute in node.attributes.values():
         integer.attributes.add(attribute)
     rank = len(weight.codes.shape or ())
