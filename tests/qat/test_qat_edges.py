@@ -309,6 +309,22 @@ def test_completion_quantizes_the_weight_between_two_pairs(folder: Path) -> None
     assert stored_weight.data_type == onnx.TensorProto.INT8
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (4, 4), (1,)])
+def test_completion_leaves_biases_of_rows_and_with_factors(
+    shape: tuple[int, ...], folder: Path
+) -> None:
+    graph = Graph()
+    graph.constant("w", data(4, 4))
+    graph.constant("b", data(*shape))
+    graph.add("Gemm", ["x", "w", "b"], "m", transB=1, alpha=0.5)
+    graph.add("Tanh", [graph.pair("m", 0.03, np.uint8(128))], "h")
+    graph.add("Gemm", ["h", "w", "b"], "y", transB=1, alpha=0.5)
+    model, x = graph.model((4, 4)), data(4, 4)
+    found = outcome(model, [{"x": x}], QatOptions(calibrate=True), folder)
+    (expected,), (got,) = run(model, x), run(found.result, x, optimized=True)
+    assert np.abs(expected - got).max() <= 0.05 * np.abs(expected).max()
+
+
 def test_pools_that_count_padding_otherwise_stay_float(folder: Path) -> None:
     graph = Graph(19)
     fake = graph.pair("x", 0.02, np.uint8(128))

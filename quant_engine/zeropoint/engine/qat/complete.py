@@ -63,7 +63,12 @@ def plan_completion(
     _share_pairs(graph, lost)
     bodies = Bodies(planned.prepared.model, planned.prepared.opset, observe_bytes)
     plan = make_plan(planned.prepared, options, planned.loaded.nodes, bodies)
-    nodes = {name: quant for name, quant in plan.nodes.items() if name not in lost}
+    uneven = {node.name for node in graph.all_nodes() if _has_uneven_bias(node)}
+    nodes = {
+        name: replace(quant, bias=None) if name in uneven else quant
+        for name, quant in plan.nodes.items()
+        if name not in lost
+    }
     tensors = dict(plan.tensors)
     for node, index, value in _open_inputs(graph, planned.plan):
         name, tensor = node.name or "", value.name or ""
@@ -129,6 +134,16 @@ def _share_pairs(graph: ir.Graph, lost: frozenset[str]) -> None:
             found = pairs.get(value) if value is not None else None
             if found is not None and order[found.dequantize] < order[node]:
                 node.replace_input_with(index, found.result)
+
+
+def _has_uneven_bias(node: ir.Node) -> bool:
+    """Whether a Gemm's bias has no one value for each column, or factors of its own.
+
+    Static quantization has brought each Gemm to a form without those.
+    """
+    bias = constant(node.inputs[2]) if node.op_type == "Gemm" and len(node.inputs) > 2 else None
+    factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
+    return bias is not None and (bias.ndim != 1 or bias.size == 1 or factors != [1.0, 1.0])
 
 
 def _is_fine(pair: FakeQuant) -> bool:
