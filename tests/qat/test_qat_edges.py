@@ -325,6 +325,17 @@ def test_completion_leaves_biases_of_rows_and_with_factors(
     assert np.abs(expected - got).max() <= 0.05 * np.abs(expected).max()
 
 
+def test_completion_has_one_scale_where_the_opset_knows_no_channels(folder: Path) -> None:
+    graph = Graph(12)
+    graph.constant("w", data(6, 4))
+    graph.add("MatMul", ["x", "w"], "m")
+    graph.add("Identity", [graph.pair("m", 0.05, np.uint8(128))], "y")
+    model, x = graph.model((3, 6)), data(3, 6)
+    found = outcome(model, [{"x": x}], QatOptions(calibrate=True), folder)
+    (expected,), (got,) = run(model, x), run(found.result, x, optimized=True)
+    assert np.abs(expected - got).max() <= 0.1 * np.abs(expected).max()
+
+
 def test_pools_that_count_padding_otherwise_stay_float(folder: Path) -> None:
     graph = Graph(19)
     fake = graph.pair("x", 0.02, np.uint8(128))

@@ -63,12 +63,13 @@ def plan_completion(
     _share_pairs(graph, lost)
     bodies = Bodies(planned.prepared.model, planned.prepared.opset, observe_bytes)
     plan = make_plan(planned.prepared, options, planned.loaded.nodes, bodies)
+    channels = options.weight.per_channel and planned.prepared.opset >= _CHANNELS_SINCE
     uneven = {node.name for node in graph.all_nodes() if _has_uneven_bias(node)}
-    nodes = {
-        name: replace(quant, bias=None) if name in uneven else quant
-        for name, quant in plan.nodes.items()
-        if name not in lost
-    }
+    nodes = {}
+    for name, quant in plan.nodes.items():
+        if name not in lost:
+            kept = replace(quant, bias=None) if name in uneven else quant
+            nodes[name] = kept if channels else _without_channels(kept)
     tensors = dict(plan.tensors)
     for node, index, value in _open_inputs(graph, planned.plan):
         name, tensor = node.name or "", value.name or ""
@@ -78,7 +79,6 @@ def plan_completion(
             tensor, TensorQuant(name=tensor, source=ParameterSource.CALIBRATED, everywhere=False)
         )
         nodes[name] = NodeQuant(node=name, inputs=(index,), tensors=(tensor,))
-    channels = options.weight.per_channel and planned.prepared.opset >= _CHANNELS_SINCE
     for node, axis in _open_weights(graph):
         name = node.name or ""
         if name not in nodes and name not in planned.plan.nodes:
@@ -134,6 +134,13 @@ def _share_pairs(graph: ir.Graph, lost: frozenset[str]) -> None:
             found = pairs.get(value) if value is not None else None
             if found is not None and order[found.dequantize] < order[node]:
                 node.replace_input_with(index, found.result)
+
+
+def _without_channels(quant: NodeQuant) -> NodeQuant:
+    """Return a node's plan with one scale for its weight and bias: old opsets have no other."""
+    weight = replace(quant.weight, axis=None) if quant.weight is not None else None
+    bias = replace(quant.bias, axis=None) if quant.bias is not None else None
+    return replace(quant, weight=weight, bias=bias)
 
 
 def _has_uneven_bias(node: ir.Node) -> bool:
