@@ -105,7 +105,9 @@ def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def sqnr_db(reference: Array, other: Array) -> float:
-    """Return 10 log10(sum x^2 / sum (x - y)^2)."""
+    """Return 10 log10(sum x^2 / sum (x - y)^2); -infinity for a signal of zeros."""
     x, y = reference.astype(np.float64), other.astype(np.float64)
-    noise = float(np.sum((x - y) ** 2))
-    return float("inf") if noise == 0 else 10 * float(np.log10(np.sum(x**2) / noise))
+    signal, noise = float(np.sum(x**2)), float(np.sum((x - y) ** 2))
+    if noise == 0 or signal == 0:
+        return float("inf") if noise == 0 else float("-inf")
+    return 10 * float(np.log10(signal / noise))

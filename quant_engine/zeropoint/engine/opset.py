@@ -1,8 +1,10 @@
 """Raising a model's opset."""
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
+from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.infer import infer_shapes, inferred_proto
 from zeropoint.engine.origins import kept_by_names
 from zeropoint.engine.weights import INLINE_BYTES
@@ -83,6 +85,7 @@ def _by_onnx(model: ir.Model, target: int) -> None:
         converted.graph.inputs.pop()
     if model.opset_imports[""] < _RESIZE_CHANGES <= target:
         _settle_resize(model, converted)
+        _settle_pads(converted)
     model.graph = converted.graph
 
 
@@ -121,6 +124,20 @@ def _release_softmax(model: ir.Model) -> None:
             node.domain = ""
             node.attributes["axis"] = ir.AttrInt64("axis", -1)
     model.opset_imports.pop(_HELD, None)
+
+
+def _settle_pads(converted: ir.Model) -> None:
+    """Give each Pad as an input what it fills with; the converter leaves it as an attribute."""
+    editor = GraphEditor(converted.graph)
+    for node in converted.graph.all_nodes():
+        if node.op_type != "Pad" or node.domain or "value" not in node.attributes:
+            continue
+        data = node.inputs[0]
+        kind = (data.dtype if data is not None else None) or ir.DataType.FLOAT
+        value = np.array(node.attributes.pop("value").as_float(), kind.numpy())
+        if len(node.inputs) < 3:
+            node.resize_inputs(3)
+            node.replace_input_with(2, editor.constant(f"{node.name}_value", value))
 
 
 def _settle_resize(old: ir.Model, new: ir.Model) -> None:

@@ -145,7 +145,7 @@ def prepare_trained(loaded: LoadedModel, *, workspace: Path, exact: bool) -> Pre
             "MODEL_NOT_RUNNABLE", f"ONNX Runtime cannot load the model: {refusal}"
         ) from refusal
     if loaded.opset < _OLDEST_TRAINED:
-        model = _raised(model, loaded)
+        model = _raised(model, loaded, workspace / "raised.onnx")
     if not exact:
         warnings += _widen(model, loaded)
     drop_no_ops(model.graph)
@@ -163,17 +163,20 @@ def prepare_trained(loaded: LoadedModel, *, workspace: Path, exact: bool) -> Pre
     )
 
 
-def _raised(model: ir.Model, loaded: LoadedModel) -> ir.Model:
+def _raised(model: ir.Model, loaded: LoadedModel, path: Path) -> ir.Model:
     """Return a model with an opset in which codes can be clipped, or as it was."""
     try:
         convert_opset(model, _RAISED_TRAINED)
         lift_constants(model)
         settle_names(model)
+        _check_loads(model, path)  # the converter leaves attributes that have become inputs
     except Exception:
         _logger.info("the opset of a trained model cannot be raised", exc_info=True)
         model = reload_graph(loaded)
         for _ in _normalize(model):
             pass
+    finally:
+        path.unlink(missing_ok=True)
     infer_shapes(model)
     return model
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.kernels import count_integer_kernels
 from zeropoint.engine.memory import give_back
-from zeropoint.engine.qat.proof import ProofRequest, prove
+from zeropoint.engine.qat.proof import ProofRequest, kernels_before, prove
 from zeropoint.engine.reference import Reference, ReferenceRequest, Runs, arrays, run_original
-from zeropoint.engine.report import NodeFigures, Verification, VerificationState
+from zeropoint.engine.report import Exactness, NodeFigures, Verification, VerificationState
 from zeropoint.engine.retain import StoredArray, StoredBatch
 from zeropoint.engine.sessions import RuntimeRefusal, Session, weights_of_optimized
 from zeropoint.engine.similarity import OutputComparison
@@ -34,6 +34,7 @@ class Stage(StrEnum):
     KERNELS = "kernels"
     TWINS = "twins"
     PROOF = "proof"
+    TRAINED_KERNELS = "trained_kernels"
     DONE = "done"
 
 
@@ -163,6 +164,12 @@ def verify(
     if request.proof is not None:
         notify(Stage.PROOF, found)
         found = _proved(found, request, request.proof, reference)
+        if found.verification.exactness is not None and request.original is not None:
+            notify(Stage.TRAINED_KERNELS, found)
+            before = kernels_before(request.proof, request.original, request.scratch)
+            found = _with_exactness(
+                found, dataclasses.replace(found.verification.exactness, kernels_before=before)
+            )
     notify(Stage.DONE, found)
     return found
 
@@ -277,11 +284,13 @@ def _proved(
         return explain(found, "the codes were not compared")
     batches = [batch.load() for batch in reference.batches]
     try:
-        exactness = prove(
-            proof, request.original, request.shipped, batches, request.scratch, request.threads
-        )
+        exactness = prove(proof, request.shipped, batches, request.threads)
     except RuntimeRefusal as refusal:
         return explain(found, f"the codes were not compared: {refusal}")
+    return _with_exactness(found, exactness)
+
+
+def _with_exactness(found: Verified, exactness: Exactness) -> Verified:
     return dataclasses.replace(
         found, verification=dataclasses.replace(found.verification, exactness=exactness)
     )

@@ -37,6 +37,7 @@ _MISSING = {
     Stage.KERNELS: "kernel counts are",
     Stage.TWINS: "figures per node are",
     Stage.PROOF: "differences of codes are",
+    Stage.TRAINED_KERNELS: "kernel counts of the trained model are",
 }
 _BESIDE_TWINS = (Stage.LOAD, Stage.COMPARE, Stage.KERNELS)
 

@@ -5,6 +5,7 @@ become int32 with the product of the scales of input and weight.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -48,9 +49,9 @@ def _conv(editor: GraphEditor, node: ir.Node) -> bool:
     data, weight, result = operand(node, 0), weight_operand(node), output(node)
     if data is None or weight is None or result is None or data.qparams.axis is not None:
         return False
-    if data.qparams.dtype != result.qparams.dtype:
+    if not _is_multiplied(data, weight, result):
         return False
-    bias = _bias(editor, node, data, weight)
+    bias = _bias(editor, node, data, weight, result)
     if bias is None and _has_bias(node):
         return False
     inputs = (*data.parts, *weight.parts, *result.parameters, bias)
@@ -64,7 +65,7 @@ def _matmul(editor: GraphEditor, node: ir.Node) -> bool:
         return False
     if first.qparams.axis is not None or (second.qparams.axis is not None and _rank(second) != 2):
         return False
-    if first.qparams.dtype != result.qparams.dtype:
+    if not _is_multiplied(first, second, result):
         return False
     inputs = (*first.parts, *second.parts, *result.parameters)
     _replace(editor, node, "QLinearMatMul", inputs, result, contrib=False)
@@ -75,11 +76,11 @@ def _gemm(editor: GraphEditor, node: ir.Node) -> bool:
     data, weight, result = operand(node, 0), weight_operand(node), output(node)
     if data is None or weight is None or result is None or data.qparams.axis is not None:
         return False
-    if data.qparams.dtype != result.qparams.dtype:
+    if not _is_multiplied(data, weight, result):
         return False
     if node.attributes.get_float("beta", 1.0) != 1.0:
         return False
-    bias = _bias(editor, node, data, weight)
+    bias = _bias(editor, node, data, weight, result)
     if bias is None and _has_bias(node):
         return False
     node.attributes.pop("beta", None)
@@ -123,7 +124,7 @@ def _concat(editor: GraphEditor, node: ir.Node) -> bool:
     return True
 
 
-def _mover(_editor: GraphEditor, node: ir.Node) -> bool:
+def _mover(editor: GraphEditor, node: ir.Node) -> bool:
     """Let a node that only moves values move codes."""
     data, result = operand(node, 0), output(node)
     if data is None or result is None or result.between:
@@ -133,11 +134,14 @@ def _mover(_editor: GraphEditor, node: ir.Node) -> bool:
     moved, codes = node.outputs[0], result.quantize.outputs[0]
     node.replace_input_with(0, data.codes)
     moved.type = codes.type
-    name, codes.name = codes.name, None
     for reader, index in tuple(codes.uses()):
         reader.replace_input_with(index, moved)
+    name = codes.name
+    if codes.is_graph_output():
+        editor.take_output(codes, moved)
+    else:
+        codes.name, moved.name = None, name
     _graph(node).remove(result.quantize, safe=True)
-    moved.name = name
     return True
 
 
@@ -189,12 +193,17 @@ def _has_bias(node: ir.Node) -> bool:
     return len(node.inputs) > 2 and node.inputs[2] is not None
 
 
-def _bias(editor: GraphEditor, node: ir.Node, data: Operand, weight: Operand) -> ir.Value | None:
-    """Return the int32 bias of a layer; None where it has none, or int32 cannot hold it."""
+def _bias(
+    editor: GraphEditor, node: ir.Node, data: Operand, weight: Operand, result: Output
+) -> ir.Value | None:
+    """Return the int32 bias of a layer; None where it has none, or it would be a step off."""
     value = node.inputs[2] if len(node.inputs) > 2 else None
     if value is None:
         return None
     wanted = bias_qparams(data.qparams, weight.qparams)
+    if node.op_type == "Gemm":  # the factor is that of product and bias
+        factor = np.float32(node.attributes.get_float("alpha", 1.0))
+        wanted = replace(wanted, scale=wanted.scale * factor)
     stored = operand(node, 2)
     if stored is not None:
         same = np.array_equal(stored.qparams.scale.reshape(-1), wanted.scale.reshape(-1))
@@ -205,11 +214,17 @@ def _bias(editor: GraphEditor, node: ir.Node, data: Operand, weight: Operand) ->
     flat = array.reshape(-1).astype(np.float32)
     if flat.size == 1:
         flat = np.full(_channels(node, weight), flat[0])
+    elif array.shape[-1] != array.size:
+        return None  # a Gemm's, one for each row
     if wanted.axis is not None and flat.size != wanted.scale.size:
         return None
     if np.abs(flat / wanted.scale).max(initial=0.0) > _INT32.max:
         return None
-    return editor.constant(f"{value.name}_quantized", quantize(flat, wanted))
+    codes = quantize(flat, wanted)
+    kept = codes * np.where(data.qparams.scale * weight.qparams.scale > 0, wanted.scale, 0.0)
+    if np.abs(kept - flat).max(initial=0.0) > result.qparams.scale / 2:
+        return None
+    return editor.constant(f"{value.name}_quantized", codes)
 
 
 def _channels(node: ir.Node, weight: Operand) -> int:
@@ -224,6 +239,12 @@ def _one_type(*qparams: QParams) -> bool:
     return len({found.dtype for found in qparams}) == 1 and not any(
         found.axis is not None for found in qparams
     )
+
+
+def _is_multiplied(data: Operand, weight: Operand, result: Output) -> bool:
+    """Whether ONNX Runtime has a kernel for these types: none for int8 by uint8."""
+    given = data.qparams.dtype
+    return given == result.qparams.dtype and (given == np.uint8 or weight.qparams.dtype == np.int8)
 
 
 def _rank(read: Operand) -> int:

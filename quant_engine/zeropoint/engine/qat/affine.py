@@ -93,6 +93,8 @@ def _bias(node: ir.Node, channels: int) -> NDArray[np.float64] | None:
     array = constant(value)
     if array is None or array.size not in (1, channels):
         return None
+    if array.ndim > 1 and array.shape[-1] != array.size:
+        return None  # a Gemm's, one for each row
     return np.broadcast_to(array.astype(np.float64).reshape(-1), (channels,))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
+from zeropoint.engine.bodies import bodies_of
 from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.ops import constant
@@ -35,8 +36,6 @@ def release_biases(editor: GraphEditor) -> None:
         wanted = _wanted(layer)
         if codes is None or qparams is None:
             continue
-        if wanted is not None and np.array_equal(wanted.scale, qparams.scale.reshape(-1)):
-            continue
         if wanted is not None and codes.dtype == np.int32 and _equal(wanted, qparams):
             continue
         floats = dequantize(codes, qparams)
@@ -47,21 +46,26 @@ def release_biases(editor: GraphEditor) -> None:
 def split_float_outputs(editor: GraphEditor) -> tuple[str, ...]:
     """Let layers whose output stays float multiply integers, in place; the sum stays the same.
 
-    Only where nothing is quantized behind: a Gemm may add up in another order than a MatMul.
+    A Gemm only where nothing is quantized behind: it may add up in another order than a MatMul.
 
     Returns:
         Names of the layers.
     """
     found = []
+    quantized = _before_pairs(editor.graph)
     for node in tuple(editor.graph.all_nodes()):
-        if node.domain or not _has_stored_weight(node) or _is_quantized_behind(node.outputs[0]):
+        if node.domain or not _has_stored_weight(node):
             continue
-        if node.op_type == "Gemm" and _is_plain_gemm(node):
+        if node.op_type == "Gemm":
+            if not _is_plain_gemm(node) or node.outputs[0] in quantized:
+                continue
             _split_gemm(editor, node)
             found.append(node.name or "")
-        elif node.op_type == "MatMul" and (add := _bias_add(node)) is not None:
-            _subtract(editor, *add)
-            found.append(node.name or "")
+        elif node.op_type == "MatMul" and (found_add := _bias_add(node)) is not None:
+            add, index = found_add
+            if constant(add.inputs[index]) is not None and not _is_quantized(add.outputs[0]):
+                _subtract(editor, add, index)
+                found.append(node.name or "")
     return tuple(found)
 
 
@@ -76,6 +80,8 @@ def quantize_biases(editor: GraphEditor) -> tuple[str, ...]:
         if array is None or wanted is None or array.dtype != np.float32:
             continue
         flat = array.reshape(-1)
+        if array.ndim > 1 and array.shape[-1] != array.size:
+            continue  # a Gemm's, one for each row
         if wanted.axis is not None and flat.size != wanted.scale.size:
             continue
         if np.abs(flat / wanted.scale).max(initial=0.0) > np.iinfo(np.int32).max:
@@ -144,6 +150,8 @@ def _wanted(layer: ir.Node) -> QParams | None:
     first, second = read_qparams(data), read_qparams(weight)
     if first is None or second is None or first.axis is not None:
         return None
+    if not (first.scale * second.scale > 0).all():
+        return None  # the kernel's sum would be lost with the bias in it
     codes = constant(weight.inputs[0])
     if codes is None or not fits_channels(layer, second, codes.ndim):
         return None
@@ -155,28 +163,54 @@ def _wanted(layer: ir.Node) -> QParams | None:
 
 
 def _equal(wanted: QParams, qparams: QParams) -> bool:
-    return wanted.axis == qparams.axis and np.array_equal(wanted.scale, qparams.scale)
+    return np.array_equal(wanted.scale.reshape(-1), qparams.scale.reshape(-1))
 
 
-def _is_quantized_behind(value: ir.Value) -> bool:
-    """Whether anything that is computed from a tensor is quantized."""
-    pending, seen = [value], {value}
+def _is_quantized(value: ir.Value) -> bool:
+    """Whether a tensor is quantized, at once or behind a clamp."""
+    readers = [node for node, _ in value.uses()]
+    return any(
+        node.op_type == "QuantizeLinear"
+        or (node.op_type in ("Clip", "Relu") and _is_quantized(node.outputs[0]))
+        for node in readers
+    )
+
+
+def _before_pairs(graph: ir.Graph) -> set[ir.Value]:
+    """Return the tensors from which anything is computed that is quantized; in linear time.
+
+    What a node with bodies reads, and what its bodies do, counts as one.
+    """
+    owners: dict[ir.Graph, ir.Node] = {}
+    pending: list[ir.Node] = []
+    for node in graph.all_nodes():
+        owners.update((body, node) for body in bodies_of(node))
+        if node.op_type == "QuantizeLinear":
+            pending.append(node)
+    seen, found = set(pending), set[ir.Value]()
     while pending:
-        for node, _ in pending.pop().uses():
-            if node.op_type == "QuantizeLinear":
-                return True
-            for output in node.outputs:
-                if output not in seen:
-                    seen.add(output)
-                    pending.append(output)
-    return False
+        node = pending.pop()
+        inner = [read for body in bodies_of(node) for read in body.all_nodes()]
+        ends = [value for body in bodies_of(node) for value in body.outputs]
+        assert isinstance(node.graph, ir.Graph), node.name
+        read = [value for reader in (node, *inner) for value in reader.inputs]
+        found.update(value for value in (*read, *ends) if value is not None)
+        producers = (value.producer() for value in (*read, *ends) if value is not None)
+        for before in (owners.get(node.graph), *producers):
+            if before is not None and before not in seen:
+                seen.add(before)
+                pending.append(before)
+    return found
 
 
 def _is_plain_gemm(node: ir.Node) -> bool:
     factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    weight = value_at(node, 1).producer()
     return (
         factors == [1.0, 1.0]
+        and weight is not None
+        and read_qparams(weight) is not None
         and not node.attributes.get_int("transA", 0)
         and bias is not None
         and bias.dtype == np.float32

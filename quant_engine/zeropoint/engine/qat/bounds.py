@@ -26,11 +26,12 @@ class Bounds(NamedTuple):
 
 UNBOUNDED = Bounds(-math.inf, math.inf)
 
+_ONE = 1.0 + 1e-6  # a sum of rounded exponentials may be less than the greatest of them
 _FIXED = {
     "HardSigmoid": Bounds(0.0, 1.0),
-    "Sigmoid": Bounds(0.0, 1.0),
-    "Softmax": Bounds(0.0, 1.0),
-    "Tanh": Bounds(-1.0, 1.0),
+    "Sigmoid": Bounds(0.0, _ONE),
+    "Softmax": Bounds(0.0, _ONE),
+    "Tanh": Bounds(-_ONE, _ONE),
 }
 _SAME = frozenset(
     {"DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GatherElements", "GlobalMaxPool"}
@@ -89,9 +90,16 @@ def _of(node: ir.Node, known: dict[ir.Value, Bounds]) -> Bounds:
         value = node.inputs[2] if len(node.inputs) > 2 else None
         filled = 0.0 if value is None else float(constant(value) or math.nan)
         return UNBOUNDED if math.isnan(filled) else first.joined(Bounds(filled, filled))
-    if kind == "Resize" and node.attributes.get_string("mode", "nearest") != "cubic":
+    if kind == "Resize" and _interpolates(node):
         return _widened(first)
     return UNBOUNDED
+
+
+def _interpolates(node: ir.Node) -> bool:
+    """Whether a Resize gives only means of what it reads: not beyond it, and nothing else."""
+    placed = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
+    mode = node.attributes.get_string("mode", "nearest")
+    return mode != "cubic" and placed != "tf_crop_and_resize"
 
 
 def _input(value: ir.Value, known: dict[ir.Value, Bounds]) -> Bounds:

@@ -9,20 +9,24 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.job import OBSERVE_BYTES
-from zeropoint.engine.ops import constant
+from zeropoint.engine.ops import constant, rule_of
 from zeropoint.engine.options import QatOptions, StaticOptions, WeightOptions
-from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant, make_plan
+from zeropoint.engine.plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant, make_plan
 from zeropoint.engine.planned import PlannedModel
+from zeropoint.engine.qat.convert import misread
 from zeropoint.engine.qat.records import FakeQuant, fake_quants
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.tensor_override import QuantType
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _JOINS = frozenset({"Add", "Concat"})
+_CHANNELS_SINCE = 13  # opset
+_SEVEN_BITS = 126  # steps, of symmetric codes
 _CLAMPS = frozenset({"Clip", "Relu"})
 
 
@@ -55,18 +59,31 @@ def plan_completion(
         observe_bytes: Budget for the activations held at once while observing.
     """
     graph = planned.graph
-    _share_pairs(graph)
+    lost = misread(graph)
+    _share_pairs(graph, lost)
     bodies = Bodies(planned.prepared.model, planned.prepared.opset, observe_bytes)
     plan = make_plan(planned.prepared, options, planned.loaded.nodes, bodies)
-    nodes, tensors = dict(plan.nodes), dict(plan.tensors)
+    channels = options.weight.per_channel and planned.prepared.opset >= _CHANNELS_SINCE
+    uneven = {node.name for node in graph.all_nodes() if _has_uneven_bias(node)}
+    nodes = {}
+    for name, quant in plan.nodes.items():
+        if name not in lost:
+            kept = replace(quant, bias=None) if name in uneven else quant
+            nodes[name] = kept if channels else _without_channels(kept)
+    tensors = dict(plan.tensors)
     for node, index, value in _open_inputs(graph, planned.plan):
         name, tensor = node.name or "", value.name or ""
-        if name in nodes or bodies.hides(value) is not None:
+        if name in nodes or name in lost or bodies.hides(value) is not None:
             continue
         tensors.setdefault(
             tensor, TensorQuant(name=tensor, source=ParameterSource.CALIBRATED, everywhere=False)
         )
         nodes[name] = NodeQuant(node=name, inputs=(index,), tensors=(tensor,))
+    for node, axis in _open_weights(graph):
+        name = node.name or ""
+        if name not in nodes and name not in planned.plan.nodes:
+            weight = ConstantInput(node=name, index=1, axis=axis if channels else None)
+            nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), weight=weight)
     return replace(planned, plan=replace(plan, nodes=nodes, tensors=tensors), bodies=bodies)
 
 
@@ -101,23 +118,46 @@ def merged(learned: QuantPlan, completed: QuantPlan) -> QuantPlan:
     )
 
 
-def _share_pairs(graph: ir.Graph) -> None:
+def _share_pairs(graph: ir.Graph, lost: frozenset[str]) -> None:
     """Let nodes that read a tensor as floats read it through the pair of another reader."""
     pairs: dict[ir.Value, FakeQuant] = {}
     for pair in fake_quants(graph):
-        if pair.single and pair.dequantize.graph is pair.quantize.graph:
+        if pair.single and pair.dequantize.graph is graph and _is_fine(pair):
             pairs.setdefault(pair.source, pair)
     results = {pair.result for pair in pairs.values()}
     order = {node: position for position, node in enumerate(graph)}
     for node in graph:
-        if node.domain or node.op_type not in _LAYERS | _JOINS:
+        if node.domain or node.op_type not in _LAYERS | _JOINS or node.name in lost:
             continue
         if not _is_ready(node, results | set(pairs)):
             continue
         for index, value in enumerate(node.inputs):
             found = pairs.get(value) if value is not None else None
-            if found is not None and order.get(found.dequantize, 0) < order[node]:
+            if found is not None and order[found.dequantize] < order[node]:
                 node.replace_input_with(index, found.result)
+
+
+def _without_channels(quant: NodeQuant) -> NodeQuant:
+    """Return a node's plan with one scale for its weight and bias: old opsets have no other."""
+    weight = replace(quant.weight, axis=None) if quant.weight is not None else None
+    bias = replace(quant.bias, axis=None) if quant.bias is not None else None
+    return replace(quant, weight=weight, bias=bias)
+
+
+def _has_uneven_bias(node: ir.Node) -> bool:
+    """Whether a Gemm's bias has no one value for each column, or factors of its own.
+
+    Static quantization has brought each Gemm to a form without those.
+    """
+    bias = constant(node.inputs[2]) if node.op_type == "Gemm" and len(node.inputs) > 2 else None
+    factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
+    return bias is not None and (bias.ndim != 1 or bias.size == 1 or factors != [1.0, 1.0])
+
+
+def _is_fine(pair: FakeQuant) -> bool:
+    """Whether a pair has at least the 7 bits of training for x86, so that others can read it."""
+    limits = pair.qparams.code_limits
+    return limits.high - limits.low >= _SEVEN_BITS
 
 
 def _open_inputs(graph: ir.Graph, learned: QuantPlan) -> Iterator[tuple[ir.Node, int, ir.Value]]:
@@ -133,6 +173,22 @@ def _open_inputs(graph: ir.Graph, learned: QuantPlan) -> Iterator[tuple[ir.Node,
         ]
         if len(left) == 1 and left[0][1].dtype is ir.DataType.FLOAT:
             yield node, *left[0]
+
+
+def _open_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, int | None]]:
+    """Yield layers with float weights that read a trained pair, with the axis of their channels.
+
+    Without this they would be kept from what ONNX Runtime does by itself: it quantizes such weights
+    where the result has a pair, too.
+    """
+    results = {pair.result for pair in fake_quants(graph)}
+    for node in graph.all_nodes():
+        rule = rule_of(node)
+        if node.op_type not in _LAYERS or rule is None or rule.weight_axis is None:
+            continue
+        weight = constant(node.inputs[1])
+        if node.inputs[0] in results and weight is not None and weight.dtype == np.float32:
+            yield node, rule.weight_axis(node, weight.ndim)
 
 
 def _is_ready(node: ir.Node, results: set[ir.Value]) -> bool:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.fold import fold_constants
-from zeropoint.engine.ops import constant
+from zeropoint.engine.ops import average_pool_refused, constant
 from zeropoint.engine.options import QatOptions, QuantFormat
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.qat.affine import fold_affine
@@ -17,6 +17,7 @@ from zeropoint.engine.qat.clips import settle_clips
 from zeropoint.engine.qat.propagate import complete_pairs
 from zeropoint.engine.qat.records import FakeQuant, fake_quants, fits_channels, read_qparams
 from zeropoint.engine.qat.retype import retype_activations
+from zeropoint.engine.qat.scopes import sink_constants
 from zeropoint.engine.qat.weights import push_dequantizers, settle_parameters
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import Warning
@@ -94,6 +95,7 @@ def convert_trained(
         split_float_outputs(editor)
     keep_float(editor, kept | misread(model.graph))
     remove_unused(model.graph)
+    sink_constants(editor)
     editor.remove_unused_constants()
     return Conversion(learned=_learned(model.graph, before, names), warnings=tuple(warnings))
 
@@ -109,10 +111,13 @@ def push_and_fold(editor: GraphEditor, model: ir.Model, weights: WeightFile) -> 
 def misread(graph: ir.Graph) -> frozenset[str]:
     """Return the nodes that ONNX Runtime would fuse although it must not.
 
-    Its MatMulIntegerToFloat takes scales along any axis of a weight for those of its columns.
+    Its MatMulIntegerToFloat takes scales along any axis of a weight for those of its columns, its
+    QLinearAveragePool counts padding otherwise with ceil_mode and has no dilations.
     """
     found = set()
     for node in graph.all_nodes():
+        if node.op_type == "AveragePool" and average_pool_refused(node):
+            found.add(node.name or "")
         if node.op_type != "MatMul" or node.domain:
             continue
         for index, value in enumerate(node.inputs):

@@ -59,22 +59,18 @@ class ProofRequest:
 
 
 def prove(
-    request: ProofRequest,
-    original: Path,
-    shipped: Path,
-    batches: Sequence[Batch],
-    scratch: Path,
-    threads: int,
+    request: ProofRequest, shipped: Path, batches: Sequence[Batch], threads: int
 ) -> Exactness:
     """Compare all codes and float outputs of both models.
 
     Args:
         request: What is compared.
-        original: The user's model.
         shipped: The result.
         batches: Samples.
-        scratch: A folder for temporary files; the external data of `request.trained` lies in it.
         threads: Threads to use.
+
+    Returns:
+        The figures, `kernels_before` left empty.
 
     Raises:
         RuntimeRefusal: one of the models does not run so.
@@ -97,7 +93,7 @@ def prove(
         with _exposed(shipped, written, cut=request.codes) as model:
             for known, got in zip(expected, _run(model, threads, feeds, written), strict=True):
                 found.each_node(known, got)
-    return found.result(_kernels_before(request, original, scratch))
+    return found.result()
 
 
 class _Found:
@@ -128,7 +124,7 @@ class _Found:
         for pair, one, other in zip(self._codes, known, got, strict=False):
             self._apart[pair.tensor] = max(self._apart[pair.tensor], _steps(pair, one, other))
 
-    def result(self, kernels: tuple[KernelCount, ...]) -> Exactness:
+    def result(self) -> Exactness:
         """Return the figures, worst tensors first."""
         worst = sorted(self._apart.items(), key=lambda item: -item[1])
         return Exactness(
@@ -139,7 +135,6 @@ class _Found:
             max_abs_difference=self._float,
             max_ulps=self._ulps,
             worst=tuple(TensorDifference(name=n, steps=s) for n, s in worst[:_TOLD] if s),
-            kernels_before=kernels,
         )
 
     def _compare_outputs(self, one: NDArray[Any], other: NDArray[Any]) -> None:
@@ -213,10 +208,16 @@ def _given(codes: Sequence[CodePair], known: Sequence[Any]) -> dict[str, NDArray
     return feeds
 
 
-def _kernels_before(
-    request: ProofRequest, original: Path, scratch: Path
-) -> tuple[KernelCount, ...]:
-    """Count the integer kernels that ONNX Runtime makes of the model as it was trained."""
+def kernels_before(request: ProofRequest, original: Path, scratch: Path) -> tuple[KernelCount, ...]:
+    """Count the integer kernels that ONNX Runtime makes of the model as it was trained.
+
+    Its optimizations may refuse that model, which gives none, and even abort the process.
+
+    Args:
+        request: What is proved.
+        original: The user's model.
+        scratch: A folder for temporary files.
+    """
     optimized = scratch / "before.onnx"
     try:
         Session(original, optimized=optimized)

@@ -31,7 +31,7 @@ def complete_pairs(editor: GraphEditor) -> int:
     Returns:
         How many were inserted.
     """
-    return _forward(editor) + _backward(editor)
+    return _forward(editor) + _backward(editor) + _shield(editor)
 
 
 def _forward(editor: GraphEditor) -> int:
@@ -50,6 +50,34 @@ def _forward(editor: GraphEditor) -> int:
                 pairs[new.result] = new
                 inserted += 1
     return inserted
+
+
+def _shield(editor: GraphEditor) -> int:
+    """Behind what picks values for a body: ONNX Runtime would try to, and abort the process."""
+    pairs = {pair.result: pair for pair in fake_quants(editor.graph) if pair.single}
+    inserted = 0
+    for value in tuple(value for graph in _graphs(editor.graph) for value in _captured(graph)):
+        _, pair = _path_up(value, pairs)
+        if pair is not None:
+            new = insert_pair(editor, value, pair)
+            pairs[new.result] = new
+            inserted += 1
+    return inserted
+
+
+def _graphs(main: ir.Graph) -> tuple[ir.Graph, ...]:
+    return (main, *main.subgraphs())
+
+
+def _captured(graph: ir.Graph) -> list[ir.Value]:
+    """Return the results of a graph's nodes that are read in bodies."""
+    return [
+        value
+        for node in graph
+        if not node.domain and node.op_type in _PICKS
+        for value in node.outputs
+        if any(reader.graph is not graph for reader, _ in value.uses())
+    ]
 
 
 def _path_up(
@@ -115,11 +143,19 @@ def _values_before(source: ir.Value, results: set[ir.Value]) -> list[ir.Value]:
 
 
 def _commutes(node: ir.Node) -> bool:
-    return not node.domain and (node.op_type in _PICKS - {"Relu"} or node.op_type == "Concat")
+    """Whether a node gives the same where its input is rounded, and nothing else depends on it.
+
+    Split has other results that are not rounded so, MaxPool may give where it found them.
+    """
+    if node.domain or node.op_type not in (_PICKS - {"Relu"}) | {"Concat"}:
+        return False
+    return sum(bool(value.uses()) or value.is_graph_output() for value in node.outputs) == 1
 
 
 def _is_only_for(value: ir.Value) -> bool:
-    return len(value.uses()) == 1 and not value.is_graph_output()
+    """Whether a tensor has one reader, and that in its own graph."""
+    uses = tuple(value.uses())
+    return len(uses) == 1 and uses[0].node.graph is value.graph and not value.is_graph_output()
 
 
 def insert_pair(editor: GraphEditor, value: ir.Value, like: FakeQuant) -> FakeQuant:

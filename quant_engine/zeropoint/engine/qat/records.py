@@ -137,6 +137,8 @@ def _record(dequantize: ir.Node) -> FakeQuant | None:
     first, second = read_qparams(quantize), read_qparams(dequantize)
     if first is None or second is None or not _match(first, second, between):
         return None
+    if not (np.isfinite(first.scale).all() and (first.scale > 0).all()):
+        return None  # no grid: nothing that is said of pairs holds
     limits = _limits(first, between)
     if limits is None:
         return None

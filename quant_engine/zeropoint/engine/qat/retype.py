@@ -9,6 +9,9 @@ uint8 with the same scale holds the same values:
 - behind a Relu, codes 0..127 with the zero point 0; a Clip keeps the codes above from being used,
 - elsewhere, all codes and the zero point moved by 128.
 
+From opset 21 on it cannot load some models with int8 activations at all: it copies pairs past
+Reshape with the type as an attribute, then changes the zero point to uint8.
+
 ONNX Runtime fuses no node with int8 on one side and uint8 on the other, so it is all or none.
 """
 
@@ -22,6 +25,7 @@ from zeropoint.engine.qat.records import FakeQuant, fake_quants
 from zeropoint.engine.qparams import CodeLimits, QParams
 
 _INTEGER_CLIP = 12  # opset
+_OUTPUT_TYPE = 21  # opset
 _OFFSET = 128
 _CLAMPS = frozenset({"Clip", "Relu"})
 _FUSED = frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"})
@@ -44,11 +48,15 @@ def retype_activations(editor: GraphEditor, opset: int, *, uniform: bool = False
     mixed = any(pair.qparams.dtype == np.uint8 for pair in found)
     bounds = tensor_bounds(editor.graph, tuple(pairs))
     if opset < _INTEGER_CLIP or not any(
-        _is_held_back(pair) or _is_shared(pair) or (mixed and (uniform or pair.between))
+        opset >= _OUTPUT_TYPE
+        or _is_held_back(pair)
+        or _is_shared(pair)
+        or (mixed and (uniform or pair.between))
         for pair in pairs
     ):
         return 0
-    if not all(_can_change(pair) for pair in pairs):
+    known = {node for pair in pairs for node in (*pair.between, pair.dequantize)}
+    if not all(_can_change(pair, known) for pair in pairs):
         return 0
     changed: dict[ir.Node, tuple[ir.Value, ...]] = {}
     for pair in pairs:
@@ -72,18 +80,12 @@ def _is_shared(pair: FakeQuant) -> bool:
     return len(readers) > 1
 
 
-def _can_change(pair: FakeQuant) -> bool:
+def _can_change(pair: FakeQuant, known: set[ir.Node]) -> bool:
+    """Whether nothing but pairs reads the codes; `known` are the nodes behind their codes."""
     codes = (pair.quantize.outputs[0], *(node.outputs[0] for node in pair.between))
-    within = {*pair.between, pair.dequantize}
-    siblings = [
-        node
-        for value in codes
-        for node, _ in value.uses()
-        if node not in within and node.op_type != "DequantizeLinear"
-    ]
     return (
         pair.single
-        and not siblings
+        and all(node in known for value in codes for node, _ in value.uses())
         and not any(value.is_graph_output() for value in codes)
         and all(node.op_type == "Clip" for node in pair.between)
     )
