@@ -8,7 +8,9 @@ propagate    missing pairs, where those of a neighbour are exact
 retype       int8 behind Relu as uint8, which ONNX Runtime fuses
 affine       BatchNormalization behind a layer, into the scales of its weight
 biases       in the form that gets an integer kernel
+scopes       constants in the bodies that read them
 convert      all of these, in order
 trained      the converted model as a plan
+complete     what was not trained, from batches
 proof        the result against the model that was trained, code by code
 """
