@@ -13,6 +13,7 @@ With `JobSettings(keep_calibration=True)`, `result.calibration` is a file from w
 `inspect_model` plans without data.
 """
 
+from zeropoint.engine.contrib import dynamic_op_types, static_op_types
 from zeropoint.engine.errors import (
     BatchError,
     CalibrationError,
@@ -31,7 +32,6 @@ from zeropoint.engine.job import (
     Progress,
     ProgressCallback,
 )
-from zeropoint.engine.ops import dynamic_op_types, static_op_types
 from zeropoint.engine.options import (
     CalibrationMethod,
     DynamicOptions,

@@ -60,6 +60,11 @@ class _Rewriter:
         if node.op_type == "LSTM":
             self._stored.rewrite_lstm(node, quant)
             return
+        if node.op_type == "Attention" and quant.inputs:
+            assert isinstance(node.graph, ir.Graph), node.name
+            activation = self._activation(node.inputs[0], node.graph)
+            self._stored.rewrite_attention(node, quant, activation)
+            return
         if quant.stored:
             self._stored.rewrite(node, quant)
             return

@@ -21,6 +21,7 @@ _INTEGER_KERNELS = {
     "MatMulInteger": ("MatMul", "Gemm"),
     "MatMulIntegerToFloat": ("MatMul", "Gemm"),
     "DynamicQuantizeLSTM": ("LSTM",),
+    "QAttention": ("Attention",),
     "QGemm": ("Gemm", "MatMul"),
     "QLinearMatMul": ("MatMul", "Gemm"),
 }
@@ -53,7 +54,8 @@ def count_integer_kernels(optimized: Path, nodes: Mapping[str, str]) -> IntegerK
     Args:
         optimized: ONNX Runtime's optimized graph of the quantized model, as `Session` writes it.
         nodes: Operator type of each Conv, ConvTranspose, MatMul and Gemm of the float model, and
-            for dynamic quantization of each LSTM, by the name that it has in the quantized model.
+            for dynamic quantization of each LSTM and Attention, by the name that it has in the
+            quantized model.
     """
     model = onnx.ModelProto.FromString(optimized.read_bytes())
     found = _attribute(_integer_kernels(model.graph), nodes)

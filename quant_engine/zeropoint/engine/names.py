@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
+from zeropoint.engine.contrib import dynamic_op_types, static_op_types
 from zeropoint.engine.errors import OptionError
-from zeropoint.engine.ops import dynamic_op_types, static_op_types
 
 _SUGGESTIONS = 3
 

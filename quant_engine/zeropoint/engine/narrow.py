@@ -10,8 +10,9 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from zeropoint.engine.bodies import paths
+from zeropoint.engine.contrib import known_rule
 from zeropoint.engine.kept import MASKED, Kept
-from zeropoint.engine.ops import MASK, Role, rule_of
+from zeropoint.engine.ops import MASK, Role
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan import NodeQuant, QuantPlan, TensorQuant, make_plan
 from zeropoint.engine.planned import PlannedModel
@@ -81,7 +82,7 @@ def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, 
     """
     refused: dict[str, Kept] = {}
     for node in planned.graph.all_nodes():
-        quant, rule = planned.plan.nodes.get(node.name or ""), rule_of(node)
+        quant, rule = planned.plan.nodes.get(node.name or ""), known_rule(node)
         if quant is None or rule is None or rule.role not in (Role.JOIN, Role.FLOAT):
             continue
         for name in quant.tensors:

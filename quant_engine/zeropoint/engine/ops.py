@@ -272,7 +272,7 @@ def _worthless_table(node: ir.Node) -> str | None:
 
 def _stores(node: ir.Node, index: int) -> bool:
     """Whether an input of a node is stored as integers where the node is quantized."""
-    if node.op_type in _TABLES:
+    if node.op_type in TABLES:
         return index == 0
     rule = RULES.get(node.op_type)
     return rule is not None and index == rule.weight
@@ -360,7 +360,7 @@ _WEIGHT_ONLY = tuple(
     for index in range(2)
 )
 # Rows of Gather on a constant of floats: embeddings.
-_TABLES = {
+TABLES = {
     "Gather": OpRule(
         role=Role.STORED,
         activations=(),
@@ -402,7 +402,7 @@ RULES: dict[str, OpRule] = {**_COMPUTE, **_JOIN, **_SHARE, **_CLAMP, **_STORED, 
 
 def rule_of(node: ir.Node) -> OpRule | None:
     """Return the row of a node's operator; None where it has none."""
-    table = _TABLES.get(node.op_type)
+    table = TABLES.get(node.op_type)
     if table is not None and _is_table(node.inputs[0]):
         return table if node.domain in _DEFAULT else None
     return RULES.get(node.op_type) if node.domain in _DEFAULT else None
@@ -421,13 +421,3 @@ def weight_only(node: ir.Node) -> OpRule | None:
         if _is_float(value) and array is not None and array.nbytes >= _LEAST_TABLE:
             return _WEIGHT_ONLY[index]
     return None
-
-
-def static_op_types() -> tuple[str, ...]:
-    """Return the operator types that static quantization knows."""
-    return tuple(sorted(RULES | _TABLES))
-
-
-def dynamic_op_types() -> tuple[str, ...]:
-    """Return the operator types that dynamic quantization knows."""
-    return tuple(sorted(name for name, rule in (RULES | _TABLES).items() if rule.dynamic))

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from zeropoint.engine.contrib import known_rule
 from zeropoint.engine.errors import OptionError
-from zeropoint.engine.ops import OpRule, constant, rule_of
+from zeropoint.engine.ops import OpRule, constant
 from zeropoint.engine.options import PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
 from zeropoint.engine.report import ParameterSource
@@ -110,7 +111,7 @@ class _Check:
 
     def _constant(self, override: TensorQuantOverride, found: _Constant) -> None:
         node, index = found.node, found.where.index
-        rule, array = rule_of(node), constant(node.inputs[index])
+        rule, array = known_rule(node), constant(node.inputs[index])
         assert rule is not None, node.name
         assert array is not None, node.name
         if found.where.rows or (rule.stored and node.op_type != "Gather"):

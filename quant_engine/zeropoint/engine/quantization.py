@@ -235,12 +235,15 @@ class Job(ABC):
 
     def _kernel_nodes(self) -> dict[str, str]:
         """Return the operator types of the nodes that may become integer kernels, by name."""
-        # Integer kernels of LSTM quantize their data themselves.
-        lstm = ("LSTM",) if isinstance(self._planned.options, DynamicOptions) else ()
+        known = {("", op_type) for op_type in KERNEL_OPERATORS}
+        if isinstance(
+            self._planned.options, DynamicOptions
+        ):  # these quantize their data themselves
+            known |= {("", "LSTM"), ("com.microsoft", "Attention")}
         return {
             node.name or "": node.op_type
             for node in self._planned.graph.all_nodes()
-            if node.domain == "" and node.op_type in (*KERNEL_OPERATORS, *lstm)
+            if (node.domain, node.op_type) in known
         }
 
     def _save(self, digest: bytes) -> tuple[Path, ...]:

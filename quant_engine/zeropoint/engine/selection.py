@@ -9,9 +9,10 @@ import onnx_ir as ir
 
 from zeropoint.engine.already import already_quantized
 from zeropoint.engine.bodies import Bodies
+from zeropoint.engine.contrib import known_rule
 from zeropoint.engine.kept import Kept
 from zeropoint.engine.names import NodeName, resolve_nodes, resolve_op_types
-from zeropoint.engine.ops import OpRule, Role, constant, rule_of, weight_only
+from zeropoint.engine.ops import OpRule, Role, constant, weight_only
 from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.prepare import NEWEST_QDQ, PreparedModel
 from zeropoint.engine.spectra import wide_ranges
@@ -73,7 +74,7 @@ def select(
     wide = wide_ranges(prepared.model.graph)
     for node in prepared.model.graph.all_nodes():
         name = node.name or ""
-        rule = rule_of(node)
+        rule = known_rule(node)
         why = choice.refuses(node, prepared.origins(node))
         if node.graph is not main and not selection.enable_subgraph:
             why = why or Kept("NOT_SELECTED", "in a body, which EnableSubgraph=False leaves float")

@@ -80,6 +80,35 @@ class StoredConstants:
                 new.attributes.add(attribute)
         self._take_place(node, new)
 
+    def rewrite_attention(
+        self, node: ir.Node, quant: NodeQuant, activation: tuple[ir.Value, ...]
+    ) -> None:
+        """Put com.microsoft.QAttention in the place of an Attention.
+
+        Args:
+            node: The Attention.
+            quant: Its entry in the plan, with its weights.
+            activation: Codes, scale and zero point of its data.
+        """
+        (where,) = quant.stored
+        value, _ = _read(node, where)
+        qparams = self._qparams[quant.node, where.index]
+        codes, scale, zero_point = activation
+        name = value.name or ""
+        weight_scale = self._edit.constant(f"{name}_scale", qparams.scale)
+        weight_zero = self._edit.constant(f"{name}_zero_point", qparams.zero_point)
+        bias, mask, past = [*node.inputs[2:5], None, None][:3]
+        inputs = (
+            *(codes, self.store(value, qparams), bias, scale, weight_scale),
+            *(mask, zero_point, weight_zero, past),
+        )
+        new = self._edit.node(
+            "QAttention", inputs, node.name or "", outputs=len(node.outputs), contrib=True
+        )
+        for attribute in node.attributes.values():
+            new.attributes.add(attribute)
+        self._take_place(node, new)
+
     def _gather(self, node: ir.Node, where: ConstantInput) -> None:
         value, _ = _read(node, where)
         qparams = self._qparams[node.name or "", where.index]
