@@ -236,9 +236,8 @@ class Job(ABC):
     def _kernel_nodes(self) -> dict[str, str]:
         """Return the operator types of the nodes that may become integer kernels, by name."""
         known = {("", op_type) for op_type in KERNEL_OPERATORS}
-        if isinstance(
-            self._planned.options, DynamicOptions
-        ):  # these quantize their data themselves
+        if isinstance(self._planned.options, DynamicOptions):
+            # Integer kernels of these quantize their data themselves.
             known |= {("", "LSTM"), ("com.microsoft", "Attention")}
         return {
             node.name or "": node.op_type
