@@ -76,6 +76,22 @@ def split_skip_normalizations(edit: GraphEditor) -> None:
             _insert(edit, value, uses, "Clip")
 
 
+def hold_apart(edit: GraphEditor, node: ir.Node, index: int) -> None:
+    """Put max(x, -Inf) = x before an input, in place: the node is then fused with no pair there.
+
+    Nothing is done where the input is no FLOAT.
+    """
+    value = node.inputs[index]
+    if value is None or value.dtype is not ir.DataType.FLOAT:
+        return
+    lowest = edit.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
+    same = edit.node("Max", (value, lowest), node.name or "")
+    same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
+    assert isinstance(node.graph, ir.Graph), node.name
+    node.graph.insert_before(node, same)
+    node.replace_input_with(index, same.outputs[0])
+
+
 def _insert(
     edit: GraphEditor,
     value: ir.Value,

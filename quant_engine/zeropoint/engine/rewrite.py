@@ -14,7 +14,12 @@ from zeropoint.engine.codes import dequantize, quantize
 from zeropoint.engine.crossing import pair_crossings
 from zeropoint.engine.dedicated import dedicate_pairs
 from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.fusions import keep_together, split_products, split_skip_normalizations
+from zeropoint.engine.fusions import (
+    hold_apart,
+    keep_together,
+    split_products,
+    split_skip_normalizations,
+)
 from zeropoint.engine.ops import average_pool_refused, clamp_bounds, constant
 from zeropoint.engine.options import QdqOptions
 from zeropoint.engine.parameters import Parameters
@@ -254,7 +259,9 @@ class _Rewriter:
     def _guard_float_nodes(self) -> None:
         for node in tuple(self._edit.graph.all_nodes()):
             if node.op_type == "AveragePool" and average_pool_refused(node):
-                self._keep_apart(node)
+                # QLinearAveragePool counts padding otherwise with ceil_mode, and has no dilations.
+                # DequantizeLinear may come near in optimizing only.
+                hold_apart(self._edit, node, 0)
             quant = self._plan.nodes.get(node.name or "")
             if node.op_type not in _REQUANTIZED or (quant is not None and not quant.stored):
                 continue
@@ -262,21 +269,6 @@ class _Rewriter:
             producer = data.producer() if data is not None else None
             if producer is not None and producer.op_type == "DequantizeLinear":
                 self._guard(node)
-
-    def _keep_apart(self, node: ir.Node) -> None:
-        """Put max(x, -Inf) = x before a node that ONNX Runtime would fuse with the pairs around it.
-
-        Its QLinearAveragePool counts padding otherwise with ceil_mode, and has no dilations: the
-        result would be wrong or would not load. DequantizeLinear may come near in optimizing only.
-        """
-        value = node.inputs[0]
-        if value is None or value.dtype is not ir.DataType.FLOAT:
-            return
-        lowest = self._edit.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
-        same = self._edit.node("Max", (value, lowest), node.name or "")
-        same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
-        _graph(node).insert_before(node, same)
-        node.replace_input_with(0, same.outputs[0])
 
     def _guard(self, node: ir.Node) -> None:
         """Put the bias behind DequantizeLinear(int32): ONNX Runtime then leaves the node float.

@@ -19,7 +19,7 @@ from zeropoint.engine.options import QatOptions, StaticOptions, WeightOptions
 from zeropoint.engine.plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant, make_plan
 from zeropoint.engine.planned import PlannedModel
 from zeropoint.engine.qat.convert import misread
-from zeropoint.engine.qat.records import FakeQuant, fake_quants
+from zeropoint.engine.qat.records import FakeQuant, fake_quants, is_stored
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.tensor_override import QuantType
 
@@ -169,7 +169,7 @@ def _open_inputs(graph: ir.Graph, learned: QuantPlan) -> Iterator[tuple[ir.Node,
         left = [
             (index, value)
             for index, value in enumerate(node.inputs[: None if node.op_type == "Concat" else 2])
-            if value is not None and value not in results and not _is_stored(value)
+            if value is not None and value not in results and not is_stored(value)
         ]
         if len(left) == 1 and left[0][1].dtype is ir.DataType.FLOAT:
             yield node, *left[0]
@@ -195,7 +195,7 @@ def _is_ready(node: ir.Node, results: set[ir.Value]) -> bool:
     """Whether a node would compute on integers but for what is not quantized yet."""
     if node.op_type in _LAYERS:
         weight = node.inputs[1] if len(node.inputs) > 1 else None
-        return weight is not None and _is_stored(weight)
+        return weight is not None and is_stored(weight)
     if node.op_type not in _JOINS:
         return False
     return any(value in results for value in node.inputs) and all(
@@ -208,12 +208,3 @@ def _is_of_layer(value: ir.Value) -> bool:
     if node is not None and node.op_type in _CLAMPS and node.inputs[0] is not None:
         node = node.inputs[0].producer()
     return node is not None and node.op_type in _LAYERS | _JOINS
-
-
-def _is_stored(value: ir.Value) -> bool:
-    producer = value.producer()
-    return (
-        producer is not None
-        and producer.op_type == "DequantizeLinear"
-        and constant(producer.inputs[0]) is not None
-    )

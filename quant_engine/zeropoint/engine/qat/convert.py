@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.edit import GraphEditor
 from zeropoint.engine.fold import fold_constants
+from zeropoint.engine.fusions import hold_apart
 from zeropoint.engine.ops import average_pool_refused, constant
 from zeropoint.engine.options import QatOptions, QuantFormat
 from zeropoint.engine.prepare import PreparedModel
@@ -134,7 +134,7 @@ def misread(graph: ir.Graph) -> frozenset[str]:
 
 
 def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
-    """Put max(x, -Inf) = x before nodes: ONNX Runtime then fuses them with no pair.
+    """Keep nodes from being fused with the pairs on their data, in place.
 
     What was learned stays as it is, weights stored as integers included.
     """
@@ -143,16 +143,10 @@ def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
             continue
         for index, value in enumerate(node.inputs):
             pair = value.producer() if value is not None else None
-            if value is None or pair is None or pair.op_type != "DequantizeLinear":
+            if pair is None or pair.op_type != "DequantizeLinear":
                 continue
-            if constant(pair.inputs[0]) is not None or value.dtype is not ir.DataType.FLOAT:
-                continue
-            lowest = editor.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
-            same = editor.node("Max", (value, lowest), node.name or "")
-            same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
-            assert isinstance(node.graph, ir.Graph)
-            node.graph.insert_before(node, same)
-            node.replace_input_with(index, same.outputs[0])
+            if constant(pair.inputs[0]) is None:
+                hold_apart(editor, node, index)
 
 
 def _learned(

@@ -117,6 +117,16 @@ def same_qparams(one: QParams, other: QParams) -> bool:
     )
 
 
+def is_stored(value: ir.Value) -> bool:
+    """Whether a tensor is stored as integers, and dequantized as the model runs."""
+    producer = value.producer()
+    return (
+        producer is not None
+        and producer.op_type == "DequantizeLinear"
+        and constant(producer.inputs[0]) is not None
+    )
+
+
 def fits_channels(node: ir.Node, qparams: QParams, rank: int) -> bool:
     """Whether the scales of a weight are those of the output channels of a layer, or one."""
     rule = rule_of(node)

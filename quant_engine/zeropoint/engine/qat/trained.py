@@ -23,7 +23,7 @@ from zeropoint.engine.prepare import PreparedModel, prepare_trained
 from zeropoint.engine.qat.convert import Conversion, convert_trained
 from zeropoint.engine.qat.foreign import refuse_foreign
 from zeropoint.engine.qat.proof import CodePair
-from zeropoint.engine.qat.records import MOVERS, fake_quants, read_qparams, value_at
+from zeropoint.engine.qat.records import MOVERS, fake_quants, is_stored, read_qparams, value_at
 from zeropoint.engine.qparams import QParams
 from zeropoint.engine.ranges import Range
 from zeropoint.engine.report import ParameterSource
@@ -267,7 +267,7 @@ def _float_reason(node: ir.Node, pairs: Mapping[ir.Value, str]) -> Kept | None:
         return Kept("NOT_TRAINED", f"{node.op_type} was not trained with quantization")
     data = [value for value in node.inputs if value is not None and constant(value) is None]
     for index, value in enumerate(node.inputs[:2]):
-        if value is None or value in pairs or _is_stored(value):
+        if value is None or value in pairs or is_stored(value):
             continue
         if constant(value) is not None:
             return Kept("WEIGHT_NOT_TRAINED", f"its weight {value.name} has no trained parameters")
@@ -275,15 +275,6 @@ def _float_reason(node: ir.Node, pairs: Mapping[ir.Value, str]) -> Kept | None:
             "INPUT_NOT_TRAINED", f"its input {index}, {value.name}, has no trained parameters"
         )
     return None if data else Kept("CONSTANT", "all inputs are constant")
-
-
-def _is_stored(value: ir.Value) -> bool:
-    producer = value.producer()
-    return (
-        producer is not None
-        and producer.op_type == "DequantizeLinear"
-        and constant(producer.inputs[0]) is not None
-    )
 
 
 def _node(node: ir.Node, pairs: Mapping[ir.Value, str]) -> NodeQuant:
@@ -295,7 +286,7 @@ def _node(node: ir.Node, pairs: Mapping[ir.Value, str]) -> NodeQuant:
     stored = [
         index
         for index, value in enumerate(node.inputs[:2])
-        if value is not None and _is_stored(value)
+        if value is not None and is_stored(value)
     ]
     weight = None
     if stored and (qparams := _weight_of(node, stored[0])) is not None:
