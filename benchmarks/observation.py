@@ -17,7 +17,7 @@ from benchmarks.options import static_options
 from benchmarks.table import Budget, Row
 from benchmarks.timing import in_turns, milliseconds, ratio, seconds
 from zeropoint.engine.observe import Observer
-from zeropoint.engine.planned import plan_model
+from zeropoint.engine.plan import plan_model
 
 THREADS = (1, 2)
 _BUDGETS = {

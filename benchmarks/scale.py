@@ -22,7 +22,7 @@ from benchmarks.options import static_options
 from benchmarks.table import Budget, Row
 from benchmarks.timing import in_turns, ratio
 from zeropoint.engine import JobSettings, Phase, open_job, warm
-from zeropoint.engine.sessions import Session
+from zeropoint.engine.runtime import Session
 
 _METHOD = "MinMax"
 _BUDGET_SECONDS = 5.0

@@ -1,5 +1,6 @@
 """The plan of the house: portions of one namespace, imports that point one way, small files."""
 
+import ast
 import importlib
 import json
 import re
@@ -18,6 +19,7 @@ PORTIONS = {
     "client": "client",
 }
 MAX_LINES = 450
+MAX_FILES = 12  # directly in the engine's folder
 API = Path(__file__).with_name("public_api.json")
 
 
@@ -74,6 +76,15 @@ def test_files_are_small() -> None:
         if (lines := len(path.read_text().splitlines())) > MAX_LINES
     }
     assert not long
+
+
+def test_the_engine_is_laid_out_in_rooms() -> None:
+    engine = ROOT / "quant_engine" / "zeropoint" / "engine"
+    rooms = [path.parent for path in engine.glob("*/__init__.py")]
+    assert len(list(engine.glob("*.py"))) <= MAX_FILES
+    assert all(ast.get_docstring(ast.parse((room / "__init__.py").read_text())) for room in rooms)
+    tested = {path.name for path in (ROOT / "tests" / "engine").iterdir() if path.is_dir()}
+    assert tested - {"__pycache__"} <= {room.name for room in rooms}
 
 
 def test_public_api_is_what_was_agreed() -> None:

@@ -22,7 +22,7 @@ from zeropoint.engine import (
     StaticOptions,
     VerificationState,
 )
-from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.graph import GraphEditor
 from zeropoint.engine.qat import convert
 from zeropoint.engine.report import Exactness
 

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from support.trained import MODELS, convert, digits, facts, names, right, run
 
-from zeropoint.engine.qat.records import same_qparams
+from zeropoint.engine.operators import same_qparams
 
 # ONNX Runtime has no float16 of its own on CPUs: where it rounds depends on the graph around.
 HALF = frozenset({"pattern_float16", "pattern_float16_cast"})

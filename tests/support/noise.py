@@ -14,7 +14,7 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 from support.engine import Array, Feeds
 
-from zeropoint.engine.ops import RULES
+from zeropoint.engine.operators import RULES
 
 _READS_TWO = ("Conv", "MatMul", "Gemm", "Add", "Mul")
 _SLACK = 3.0  # over what noise of up to a whole step does

@@ -25,9 +25,9 @@ from typing import Any, Self
 import numpy as np
 
 from zeropoint.engine.errors import BatchError, EngineError
-from zeropoint.engine.intake import Settled
-from zeropoint.engine.job import Batch, Convergence, JobResult, JobSettings, Phase, Progress
+from zeropoint.engine.jobs import Settled
 from zeropoint.engine.options import Options
+from zeropoint.engine.progress import Convergence, Phase, Progress
 from zeropoint.engine.report import (
     CalibrationFigures,
     Inspection,
@@ -39,6 +39,7 @@ from zeropoint.engine.report import (
     VerificationState,
     Versions,
 )
+from zeropoint.engine.settings import Batch, JobResult, JobSettings
 
 SIGNATURE = Signature(
     inputs=(TensorSpec(name="x", element_type=1, shape=("N", 4)),),

@@ -11,9 +11,9 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from zeropoint.engine.files import save_model
 from zeropoint.engine.options import QatOptions
-from zeropoint.engine.qat.trained import TrainedModel, plan_trained
-from zeropoint.engine.save import save_model
+from zeropoint.engine.qat import TrainedModel, plan_trained
 
 MODELS = Path(__file__).parents[1] / "qat" / "models"
 REFUSED = frozenset({"brevitas_qonnx"})

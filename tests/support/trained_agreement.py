@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from onnx import helper
 from support.engine import Feeds, all_nodes
 
-from zeropoint.engine import JobSettings, QatOptions, open_job, quantization
-from zeropoint.engine.qat.job import Trained
-from zeropoint.engine.qat.proof import CodePair, prove
+from zeropoint.engine import JobSettings, QatOptions, open_job
+from zeropoint.engine.jobs import Trained
+from zeropoint.engine.jobs import job as quantization
 from zeropoint.engine.report import Exactness
-from zeropoint.engine.verify import Verified, not_run
+from zeropoint.engine.verify import CodePair, Verified, not_run, prove
 
 Array = NDArray[Any]
 

@@ -10,7 +10,8 @@ from unittest import mock
 
 from support.engine import Feeds, Quantized, quantize
 
-from zeropoint.engine import Options, quantization
+from zeropoint.engine import Options
+from zeropoint.engine.jobs import job as quantization
 from zeropoint.engine.verify import Verified, not_run
 
 

@@ -13,7 +13,6 @@ With `JobSettings(keep_calibration=True)`, `result.calibration` is a file from w
 `inspect_model` plans without data.
 """
 
-from zeropoint.engine.contrib import dynamic_op_types, static_op_types
 from zeropoint.engine.errors import (
     BatchError,
     CalibrationError,
@@ -23,15 +22,8 @@ from zeropoint.engine.errors import (
     OptionError,
     VerificationError,
 )
-from zeropoint.engine.job import (
-    Batch,
-    Convergence,
-    JobResult,
-    JobSettings,
-    Phase,
-    Progress,
-    ProgressCallback,
-)
+from zeropoint.engine.jobs import Job, inspect_model, open_job, versions, warm
+from zeropoint.engine.operators import dynamic_op_types, static_op_types
 from zeropoint.engine.options import (
     CalibrationMethod,
     DynamicOptions,
@@ -45,8 +37,7 @@ from zeropoint.engine.options import (
     VerifyOptions,
     WeightOptions,
 )
-from zeropoint.engine.pipeline import inspect_model, open_job, warm
-from zeropoint.engine.quantization import Job, versions
+from zeropoint.engine.progress import Convergence, Phase, Progress, ProgressCallback
 from zeropoint.engine.report import (
     CalibrationFigures,
     Exactness,
@@ -72,6 +63,7 @@ from zeropoint.engine.report import (
     Versions,
     Warning,
 )
+from zeropoint.engine.settings import Batch, JobResult, JobSettings
 from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
 
 __all__ = [

@@ -1,7 +1,5 @@
 """Models that were trained with fake quantization: what was learned is kept to the last bit.
 
-foreign      operators of fake quantization that ONNX does not have: refused
-records      pairs of QuantizeLinear and DequantizeLinear, with what lies between them
 weights      stored integers, moved to where they are read
 clips        limits between a pair, dropped where they are proved to do nothing
 propagate    missing pairs, where those of a neighbour are exact
@@ -12,5 +10,10 @@ scopes       constants in the bodies that read them
 convert      all of these, in order
 trained      the converted model as a plan
 complete     what was not trained, from batches
-proof        the result against the model that was trained, code by code
+
+Pairs are read in `operators.pairs`, foreign operators refused in `load`, and the result is proved
+against the trained model, code by code, in `verify.exactness`.
 """
+
+from zeropoint.engine.qat.complete import merged, plan_completion, static_options, without_unseen
+from zeropoint.engine.qat.trained import TrainedModel, forget_types, plan_trained

@@ -14,13 +14,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.fuse import Affine, affine_followers
-from zeropoint.engine.ops import constant
-from zeropoint.engine.origins import add_origins, origins
-from zeropoint.engine.qat.records import read_qparams, value_at
-from zeropoint.engine.qparams import QParams
-from zeropoint.engine.simplify import merge_output
+from zeropoint.engine.graph import GraphEditor, add_origins, constant, merge_output, origins
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.operators import read_qparams, value_at
+from zeropoint.engine.prepare import Affine, affine_followers
 
 _ROUNDING = 1e-6
 _AXIS_SINCE = 13  # opset

@@ -15,13 +15,9 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.bodies import bodies_of
-from zeropoint.engine.codes import dequantize, quantize
-from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.ops import constant
-from zeropoint.engine.origins import add_origins, origins
-from zeropoint.engine.qat.records import fits_channels, read_qparams, value_at
-from zeropoint.engine.qparams import QParams, bias_qparams
+from zeropoint.engine.graph import GraphEditor, add_origins, bodies_of, constant, origins
+from zeropoint.engine.numbers import QParams, bias_qparams, dequantize, quantize
+from zeropoint.engine.operators import fits_channels, read_qparams, value_at
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm")
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from zeropoint.engine.ops import clamp_bounds, constant
-from zeropoint.engine.qat.records import FakeQuant
+from zeropoint.engine.graph import constant
+from zeropoint.engine.operators import FakeQuant, clamp_bounds
 
 # What rounding in float32 may add, also in the mean of many: far less than half a code of eight
 # bits.

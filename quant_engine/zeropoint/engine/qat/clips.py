@@ -5,11 +5,10 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.origins import add_origins, origins
+from zeropoint.engine.graph import GraphEditor, add_origins, origins
+from zeropoint.engine.numbers import CodeLimits, QParams
+from zeropoint.engine.operators import SHAPES, FakeQuant, fake_quants
 from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
-from zeropoint.engine.qat.records import SHAPES, FakeQuant, fake_quants
-from zeropoint.engine.qparams import CodeLimits, QParams
 
 _INTEGER_CLIP = 12
 """First opset whose Clip takes 8-bit integers."""

@@ -12,15 +12,21 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.bodies import Bodies
-from zeropoint.engine.job import OBSERVE_BYTES
-from zeropoint.engine.ops import constant, rule_of
+from zeropoint.engine.graph import constant
+from zeropoint.engine.operators import FakeQuant, fake_quants, is_stored, rule_of
 from zeropoint.engine.options import QatOptions, StaticOptions, WeightOptions
-from zeropoint.engine.plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant, make_plan
-from zeropoint.engine.planned import PlannedModel
+from zeropoint.engine.plan import (
+    Bodies,
+    ConstantInput,
+    NodeQuant,
+    PlannedModel,
+    QuantPlan,
+    TensorQuant,
+    make_plan,
+)
 from zeropoint.engine.qat.convert import misread
-from zeropoint.engine.qat.records import FakeQuant, fake_quants, is_stored
 from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.settings import OBSERVE_BYTES
 from zeropoint.engine.tensor_override import QuantType
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})

@@ -5,24 +5,27 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.fold import fold_constants
-from zeropoint.engine.fusions import hold_apart
-from zeropoint.engine.ops import average_pool_refused, constant
+from zeropoint.engine.files import WeightFile
+from zeropoint.engine.graph import GraphEditor, constant, remove_unused
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.operators import (
+    FakeQuant,
+    average_pool_refused,
+    fake_quants,
+    fits_channels,
+    read_qparams,
+)
 from zeropoint.engine.options import QatOptions, QuantFormat
-from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.prepare import PreparedModel, fold_constants
 from zeropoint.engine.qat.affine import fold_affine
 from zeropoint.engine.qat.biases import quantize_biases, release_biases, split_float_outputs
 from zeropoint.engine.qat.clips import settle_clips
 from zeropoint.engine.qat.propagate import complete_pairs
-from zeropoint.engine.qat.records import FakeQuant, fake_quants, fits_channels, read_qparams
 from zeropoint.engine.qat.retype import retype_activations
 from zeropoint.engine.qat.scopes import sink_constants
 from zeropoint.engine.qat.weights import push_dequantizers, settle_parameters
-from zeropoint.engine.qparams import QParams
 from zeropoint.engine.report import Warning
-from zeropoint.engine.simplify import remove_unused
-from zeropoint.engine.weights import WeightFile
+from zeropoint.engine.rewrite import hold_apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,10 +7,9 @@ put before it, too: rounding is monotone, and doing it twice is the same as once
 
 import onnx_ir as ir
 
-from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.ops import constant
-from zeropoint.engine.qat.records import FakeQuant, fake_quants
-from zeropoint.engine.qparams import QParams
+from zeropoint.engine.graph import GraphEditor, constant
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.operators import FakeQuant, fake_quants
 
 # What gives only values that its first input has.
 _PICKS = frozenset(

@@ -18,11 +18,11 @@ ONNX Runtime fuses no node with int8 on one side and uint8 on the other, so it i
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.graph import GraphEditor
+from zeropoint.engine.numbers import CodeLimits, QParams
+from zeropoint.engine.operators import FakeQuant, fake_quants
 from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
 from zeropoint.engine.qat.clips import code_of, insert_clip
-from zeropoint.engine.qat.records import FakeQuant, fake_quants
-from zeropoint.engine.qparams import CodeLimits, QParams
 
 _INTEGER_CLIP = 12  # opset
 _OUTPUT_TYPE = 21  # opset

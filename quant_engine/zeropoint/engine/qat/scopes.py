@@ -6,7 +6,7 @@ and its optimizer refuses a model where those of a weight in a body are not.
 
 import onnx_ir as ir
 
-from zeropoint.engine.edit import GraphEditor
+from zeropoint.engine.graph import GraphEditor
 
 _READERS = frozenset({"Clip", "DequantizeLinear", "QuantizeLinear"})
 

@@ -7,27 +7,31 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.already import existing_range
-from zeropoint.engine.bodies import Bodies
 from zeropoint.engine.errors import ModelError, OptionError
-from zeropoint.engine.kept import Kept
-from zeropoint.engine.load import LoadedModel, load_model
-from zeropoint.engine.memory import collector_paused
-from zeropoint.engine.names import resolve_nodes, resolve_op_types
-from zeropoint.engine.ops import constant
+from zeropoint.engine.graph import constant
+from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.numbers.ranges import Range
+from zeropoint.engine.operators import MOVERS, Kept, fake_quants, is_stored, read_qparams, value_at
 from zeropoint.engine.options import NodeSelection, QatOptions
-from zeropoint.engine.parameters import Parameters
-from zeropoint.engine.plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
-from zeropoint.engine.planned import PlannedModel
+from zeropoint.engine.plan import (
+    Bodies,
+    ConstantInput,
+    NodeQuant,
+    Parameters,
+    PlannedModel,
+    QuantPlan,
+    TensorQuant,
+    existing_range,
+    resolve_nodes,
+    resolve_op_types,
+)
 from zeropoint.engine.prepare import PreparedModel, prepare_trained
 from zeropoint.engine.qat.convert import Conversion, convert_trained
-from zeropoint.engine.qat.foreign import refuse_foreign
-from zeropoint.engine.qat.proof import CodePair
-from zeropoint.engine.qat.records import MOVERS, fake_quants, is_stored, read_qparams, value_at
-from zeropoint.engine.qparams import QParams
-from zeropoint.engine.ranges import Range
 from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.tensor_override import QuantType
+from zeropoint.engine.verify import CodePair
 
 COMPUTE = frozenset(
     {"Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "GRU", "Gemm", "GlobalAveragePool"}

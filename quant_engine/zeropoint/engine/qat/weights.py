@@ -13,10 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.edit import GraphEditor
-from zeropoint.engine.ops import constant
-from zeropoint.engine.origins import add_origins, origins
-from zeropoint.engine.qat.records import SHAPES, read_qparams, value_at
+from zeropoint.engine.graph import GraphEditor, add_origins, constant, origins
+from zeropoint.engine.operators import SHAPES, read_qparams, value_at
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _NIBBLES = {ir.DataType.INT4: np.int8, ir.DataType.UINT4: np.uint8}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from zeropoint import v1
 from zeropoint.engine import report as told
-from zeropoint.engine.job import Progress
 from zeropoint.engine.options import Options, QatOptions, StaticOptions
+from zeropoint.engine.progress import Progress
 from zeropoint.server.convert import options as options_of
 
 _STATES = options_of.numbers(told.NodeState, v1.NodeState, "NODE_STATE")

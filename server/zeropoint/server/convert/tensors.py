@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zeropoint import v1
 from zeropoint.engine.errors import BatchError
-from zeropoint.engine.retain import DigestedBatch
+from zeropoint.engine.samples import DigestedBatch
 
 _DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),

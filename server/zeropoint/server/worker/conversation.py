@@ -11,10 +11,11 @@ from google.protobuf.message import Message
 
 from zeropoint import v1
 from zeropoint.engine.errors import BatchError
-from zeropoint.engine.intake import Settled
-from zeropoint.engine.job import Batch, JobResult, JobSettings, Phase, Progress
+from zeropoint.engine.jobs import Settled
 from zeropoint.engine.options import Options
+from zeropoint.engine.progress import Phase, Progress
 from zeropoint.engine.report import Inspection, PlanReport, Signature, Versions
+from zeropoint.engine.settings import Batch, JobResult, JobSettings
 from zeropoint.server.convert import options as options_of
 from zeropoint.server.convert import report, tensors
 from zeropoint.server.storage import JobFolder

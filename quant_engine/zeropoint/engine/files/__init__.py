@@ -1,0 +1,13 @@
+"""Bytes on disk: the weights of a model, read and written a tensor at a time."""
+
+from zeropoint.engine.files.model_wire import WireError, bytes_field_head, fields, rewrite_tensors
+from zeropoint.engine.files.save import save_model
+from zeropoint.engine.files.sparse import make_dense
+from zeropoint.engine.files.weight_file import (
+    INLINE_BYTES,
+    StoredTensor,
+    WeightFile,
+    map_file,
+    use_stored_tensors,
+)
+from zeropoint.engine.files.weight_split import split_weights

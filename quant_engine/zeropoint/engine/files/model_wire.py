@@ -1,0 +1,181 @@
+"""Replacing tensors inside a serialized ONNX model without parsing the model.
+
+A model is read through one buffer (usually a memory map) and rewritten as a list of pieces that
+mostly are views of that buffer, so weights of any size pass through without being held in memory.
+Protobuf's wire format: https://protobuf.dev/programming-guides/encoding.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from zeropoint.engine.files.scalar_runs import BYTES, FIXED32, FIXED64, VARINT, Runs
+
+_FIXED_SIZES = {FIXED64: 8, FIXED32: 4}
+_MAX_DEPTH = 100
+# TensorProto.data_location = EXTERNAL: what does not contain these bytes has no external data.
+_EXTERNAL = b"\x70\x01"
+
+Pieces = list[memoryview]
+TensorRewrite = Callable[[memoryview], Sequence[bytes | memoryview] | None]
+
+
+class WireError(ValueError):
+    """The bytes are not a protobuf message of the expected kind."""
+
+
+class Field(NamedTuple):
+    """One field of a message: `start` of its tag, then its payload from `begin` to `end`."""
+
+    number: int
+    is_bytes: bool
+    start: int
+    begin: int
+    end: int
+
+
+class _Message(Enum):
+    """Messages of onnx.proto that can hold a tensor somewhere inside."""
+
+    MODEL = 0
+    GRAPH = 1
+    NODE = 2
+    ATTRIBUTE = 3
+    FUNCTION = 4
+    TENSOR = 5
+
+
+# Field numbers of onnx.proto that lead to tensors.
+_CHILDREN = {
+    _Message.MODEL: {7: _Message.GRAPH, 25: _Message.FUNCTION},
+    _Message.GRAPH: {1: _Message.NODE, 5: _Message.TENSOR},
+    _Message.NODE: {5: _Message.ATTRIBUTE},
+    _Message.ATTRIBUTE: {
+        5: _Message.TENSOR,
+        6: _Message.GRAPH,
+        10: _Message.TENSOR,
+        11: _Message.GRAPH,
+    },
+    _Message.FUNCTION: {7: _Message.NODE, 11: _Message.ATTRIBUTE},
+}
+
+
+def fields(view: memoryview, runs: Runs | None = None) -> Iterator[Field]:
+    """Yield the top-level fields of a message in their order.
+
+    Args:
+        view: The message.
+        runs: Lets the first of a run of scalar fields stand for all of them.
+
+    Raises:
+        WireError: the bytes do not follow the wire format.
+    """
+    at, size = 0, len(view)
+    while at < size:
+        tag, begin = _varint(view, at)
+        number, kind = tag >> 3, tag & 7
+        if number == 0:
+            raise WireError(f"field number 0 at byte {at}")
+        if kind == VARINT:
+            _, end = _varint(view, begin)
+        elif kind == BYTES:
+            length, begin = _varint(view, begin)
+            end = begin + length
+        elif kind in _FIXED_SIZES:
+            end = begin + _FIXED_SIZES[kind]
+        else:
+            raise WireError(f"wire type {kind} at byte {at}")
+        if end > size:
+            raise WireError(f"field {number} at byte {at} ends {end - size} bytes past the end")
+        if runs is not None:
+            end = runs.end(view, number, kind, at, begin, end)
+        yield Field(number, kind == BYTES, at, begin, end)
+        at = end
+
+
+def rewrite_tensors(model: memoryview, rewrite: TensorRewrite, *, threshold: int) -> Pieces:
+    """Return a serialized ModelProto with its tensors replaced.
+
+    Args:
+        model: A serialized ModelProto.
+        rewrite: Gets each serialized TensorProto of at least `threshold` bytes, and each smaller
+            one that refers to external data, and returns the pieces of its replacement, or None
+            to leave it alone.
+        threshold: Size in bytes below which inline tensors are passed over.
+
+    Returns:
+        Pieces whose concatenation is the new ModelProto.
+
+    Raises:
+        WireError: the bytes do not follow the wire format, or nest too deeply.
+    """
+    pieces = _Rewriter(rewrite, threshold).fields(model, _Message.MODEL, 0)
+    return [model] if pieces is None else pieces
+
+
+def bytes_field_head(number: int, size: int) -> bytes:
+    """Return what stands before the `size` bytes of a field's payload: its tag and its length."""
+    return _encoded(number << 3 | BYTES) + _encoded(size)
+
+
+class _Rewriter:
+    """Walks down the messages that can hold tensors, as far as it must."""
+
+    def __init__(self, rewrite: TensorRewrite, threshold: int) -> None:
+        self._rewrite = rewrite
+        self._threshold = threshold
+
+    def message(self, view: memoryview, kind: _Message, depth: int) -> Pieces | None:
+        """Return the pieces of a rewritten message, or None where nothing changes."""
+        if len(view) < self._threshold and _EXTERNAL not in bytes(view):
+            return None
+        if depth > _MAX_DEPTH:
+            raise WireError(f"messages nest deeper than {_MAX_DEPTH} levels")
+        if kind is _Message.TENSOR:
+            replaced = self._rewrite(view)
+            return None if replaced is None else [memoryview(piece) for piece in replaced]
+        return self.fields(view, kind, depth)
+
+    def fields(self, view: memoryview, kind: _Message, depth: int) -> Pieces | None:
+        """Do the same field by field."""
+        children = _CHILDREN[kind]
+        pieces: Pieces = []
+        kept = 0
+        for field in fields(view, Runs(frozenset(children))):
+            if not field.is_bytes or field.number not in children:
+                continue
+            child = children[field.number]
+            replaced = self.message(view[field.begin : field.end], child, depth + 1)
+            if replaced is None:
+                continue
+            size = sum(piece.nbytes for piece in replaced)
+            head = bytes_field_head(field.number, size)
+            pieces += [view[kept : field.start], memoryview(head), *replaced]
+            kept = field.end
+        if not pieces:
+            return None
+        return [*pieces, view[kept:]]
+
+
+def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    """Return the number at `at` and the position after it."""
+    value = shift = 0
+    end = min(len(view), at + 10)
+    while at < end:
+        byte = view[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise WireError(f"a number does not end before byte {at}")
+
+
+def _encoded(value: int) -> bytes:
+    """Return a number as a varint."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,58 @@
+"""The user's own names for nodes, and names that no two nodes or values share."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import onnx_ir as ir
+
+
+class NodeName(NamedTuple):
+    """A node as it is spoken of: its name, or "OpType:output" where it has none."""
+
+    name: str
+    op_type: str
+
+
+def spoken_name(node: ir.Node) -> str:
+    """Return a node's name, or "OpType:first_output" where it has none."""
+    if node.name:
+        return node.name
+    output = next((value.name for value in node.outputs if value.name), "")
+    return f"{node.op_type}:{output}"
+
+
+def settle_names(model: ir.Model) -> None:
+    """Give each node and each value a name that no other has in any graph of the model, in place.
+
+    Bodies may repeat each other's names. The main graph keeps its own, and so does the first of
+    those that share one.
+    """
+    values, nodes = _Unused(), _Unused()
+    for graph in tuple(model.graphs()):
+        for value in _values(graph):
+            if value.name:
+                value.name = values.name(value.name)
+        for node in graph:
+            node.name = nodes.name(node.name or node.op_type)
+
+
+def _values(graph: ir.Graph) -> Iterator[ir.Value]:
+    yield from dict.fromkeys((*graph.inputs, *graph.initializers.values()))
+    for node in graph:
+        yield from node.outputs
+
+
+class _Unused:
+    """Gives each name once."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, int] = {}
+
+    def name(self, wanted: str) -> str:
+        """Return `wanted`, with a number behind it where that name was given before."""
+        name = wanted
+        while name in self._given:
+            self._given[wanted] += 1
+            name = f"{wanted}_{self._given[wanted]}"
+        self._given[name] = 0
+        return name

@@ -1,0 +1,50 @@
+"""What identifies a result: nothing in it depends on order or time."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.options import Options, canonical
+from zeropoint.engine.plan import Parameters, QuantPlan
+
+
+def result_digest(
+    source_sha256: bytes, options: Options, plan: QuantPlan, parameters: Parameters
+) -> bytes:
+    """Return SHA-256, 32 bytes, of {source, options, plan with final parameters, version}."""
+    content = {
+        "source": source_sha256.hex(),
+        "options": canonical(options),
+        "nodes": {
+            name: {
+                "output": node.output,
+                "weight": _qparams(parameters.weights.get(name)),
+                "bias": _qparams(parameters.biases.get(name)),
+                "stored": [_qparams(parameters.stored[name, where.index]) for where in node.stored],
+            }
+            for name, node in plan.nodes.items()
+        },
+        "tensors": {
+            name: {"source": tensor.source, **_qparams(parameters.tensors.get(name))}
+            for name, tensor in plan.tensors.items()
+        },
+        "version": version("zeropoint"),
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _qparams(qparams: QParams | None) -> dict[str, Any]:
+    """Return parameters as exact text: floats by their bytes."""
+    if qparams is None:
+        return {}
+    return {
+        "scale": np.ascontiguousarray(qparams.scale).astype("<f4").tobytes().hex(),
+        "zero_point": qparams.zero_point.reshape(-1).tolist(),
+        "type": str(qparams.zero_point.dtype),
+        "axis": qparams.axis,
+    }

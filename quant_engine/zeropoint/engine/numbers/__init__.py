@@ -1,0 +1,15 @@
+"""Scales, codes and ranges: the formulas, which know no graph."""
+
+from zeropoint.engine.numbers.codes import dequantize, quantize, unsigned_codes
+from zeropoint.engine.numbers.qparams import (
+    CodeGrids,
+    CodeLimits,
+    QParams,
+    activation_grids,
+    activation_qparams,
+    bias_qparams,
+    given_qparams,
+    grow_weight_for_bias,
+    weight_qparams,
+)
+from zeropoint.engine.numbers.quantile import Histogram, histogram, magnitudes, quantiles

@@ -1,0 +1,92 @@
+"""How a batch is run: in how many parts and groups, and with how many threads.
+
+It follows from the shapes of the batch alone: what is visible, and how many samples are together,
+decides what ONNX Runtime does, and so the last bits, which must not depend on the order of the
+batches.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from zeropoint.engine.observe.exposed_model import ExposedModel, Shapes
+
+# The activations of a part that is cut off a large batch: they stay in the last-level cache until
+# they are counted, and every thread gets something to do.
+PART_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How inputs of certain shapes are run.
+
+    Attributes:
+        rows: Samples of one part, which is run by itself; 0: the batch is not cut.
+        groups: How often a part is run, each time with other activations visible.
+        threads: Threads of one operator; more than 1 where one part takes the whole budget.
+        nbytes: Bytes of the activations that one run makes visible.
+    """
+
+    rows: int
+    groups: int
+    threads: int
+    nbytes: int
+
+
+class LayoutRule:
+    """Chooses layouts for one model."""
+
+    def __init__(
+        self,
+        model: ExposedModel,
+        *,
+        threads: int,
+        observe_bytes: int,
+        splits: Callable[[], bool],
+    ) -> None:
+        """Take what layouts depend on.
+
+        Args:
+            model: The model.
+            threads: Threads that there are.
+            observe_bytes: Budget for the activations of everything under way.
+            splits: Tells whether batches may be cut; asked only where one would be.
+        """
+        self._model = model
+        self._threads = threads
+        self._observe_bytes = observe_bytes
+        self._splits = splits
+
+    def choose(self, shapes: Shapes) -> Layout:
+        """Return the layout for inputs of these shapes."""
+        sizes = self._model.sizes(shapes)
+        rows = self._rows(shapes, sum(sizes.values()))
+        if rows:
+            return Layout(rows=rows, groups=1, threads=1, nbytes=0)
+        groups, nbytes = self._groups(sizes)
+        # Too large for one thread each: then all work on one operator.
+        alone = self._threads > 1 and self._threads * nbytes > self._observe_bytes
+        return Layout(
+            rows=0,
+            groups=groups,
+            threads=self._threads if alone else 1,
+            nbytes=self._observe_bytes if alone else nbytes,
+        )
+
+    def _rows(self, shapes: Shapes, nbytes: int) -> int:
+        samples = self._model.samples(shapes)
+        if samples < 2 or nbytes <= PART_BYTES or not self._splits():
+            return 0
+        rows = max(1, PART_BYTES * samples // nbytes)
+        return rows if rows < samples else 0
+
+    def _groups(self, sizes: Mapping[str, int]) -> tuple[int, int]:
+        """Return the least power of two of groups that keeps each within the budget."""
+        groups = 1
+        while True:
+            largest = max(
+                sum(sizes[name] for name in self._model.members(groups, group))
+                for group in range(groups)
+            )
+            if largest <= self._observe_bytes or groups >= self._model.most_groups:
+                return groups, largest
+            groups *= 2

@@ -1,0 +1,250 @@
+"""Fake quantization as it stands in a graph: pairs, and what lies between them.
+
+x -> QuantizeLinear -> (Clip | Min | Max | Cast | a change of shape)* -> DequantizeLinear
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.graph import constant
+from zeropoint.engine.numbers import CodeLimits, QParams
+from zeropoint.engine.operators.table import rule_of
+
+SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+"""Operators that move elements, one for one, and change none."""
+
+MOVERS = frozenset(
+    {"DepthToSpace", "Flatten", "Gather", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Squeeze"}
+    | {"Transpose", "Unsqueeze"}
+)
+"""Operators that give only values that they take, and that take integers as well."""
+
+_BOUNDS = frozenset({"Clip", "Max", "Min"})
+_BETWEEN = SHAPES | _BOUNDS | {"Cast"}
+_CODES: dict[ir.DataType, np.dtype[Any]] = {
+    ir.DataType.INT8: np.dtype(np.int8),
+    ir.DataType.UINT8: np.dtype(np.uint8),
+    ir.DataType.INT16: np.dtype(np.int16),
+    ir.DataType.UINT16: np.dtype(np.uint16),
+    ir.DataType.INT32: np.dtype(np.int32),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FakeQuant:
+    """A pair on an activation.
+
+    Attributes:
+        quantize: The QuantizeLinear.
+        between: What lies between, in order.
+        dequantize: The DequantizeLinear.
+        qparams: Scale, zero point and axis of the QuantizeLinear; `limits` where what lies between
+            leaves fewer codes than the type has.
+    """
+
+    quantize: ir.Node
+    between: tuple[ir.Node, ...]
+    dequantize: ir.Node
+    qparams: QParams
+
+    @property
+    def source(self) -> ir.Value:
+        """The float tensor that is quantized."""
+        return value_at(self.quantize, 0)
+
+    @property
+    def codes(self) -> ir.Value:
+        """The integers that the DequantizeLinear reads."""
+        return value_at(self.dequantize, 0)
+
+    @property
+    def result(self) -> ir.Value:
+        """The float tensor that stands for `source` behind the pair."""
+        return self.dequantize.outputs[0]
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one scale for the tensor."""
+        return self.qparams.axis is None
+
+
+def value_at(node: ir.Node, index: int) -> ir.Value:
+    """Return an input that a valid model has."""
+    value = node.inputs[index]
+    assert value is not None, node.name
+    return value
+
+
+def fake_quants(graph: ir.Graph) -> tuple[FakeQuant, ...]:
+    """Return the pairs of a graph and of the bodies in it, in order."""
+    dequantizers = (node for node in graph.all_nodes() if node.op_type == "DequantizeLinear")
+    return tuple(found for node in dequantizers if (found := _record(node)) is not None)
+
+
+def read_qparams(node: ir.Node) -> QParams | None:
+    """Return the constant parameters of a QuantizeLinear or DequantizeLinear.
+
+    None where they are computed, blocked, or of a type that numpy does not have.
+    """
+    scale = constant(node.inputs[1])
+    if scale is None or node.attributes.get_int("block_size", 0) != 0:
+        return None
+    zero_point = _zero_point(node, scale)
+    if zero_point is None:
+        return None
+    if scale.size == 1:
+        return QParams(scale.reshape(()), zero_point.reshape(()), None)
+    data = node.inputs[0]
+    rank = len(data.shape) if data is not None and data.shape is not None else 0
+    axis = node.attributes.get_int("axis", 1)
+    if axis < 0 and not rank:
+        return None
+    return QParams(scale, zero_point.reshape(scale.shape), axis % rank if rank else axis)
+
+
+def same_qparams(one: QParams, other: QParams) -> bool:
+    """Whether two tensors have the same scales and zero points on the same axis."""
+    return (
+        one.axis == other.axis
+        and one.dtype == other.dtype
+        and np.array_equal(one.scale, other.scale)
+        and np.array_equal(one.zero_point, other.zero_point)
+    )
+
+
+def is_stored(value: ir.Value) -> bool:
+    """Whether a tensor is stored as integers, and dequantized as the model runs."""
+    producer = value.producer()
+    return (
+        producer is not None
+        and producer.op_type == "DequantizeLinear"
+        and constant(producer.inputs[0]) is not None
+    )
+
+
+def fits_channels(node: ir.Node, qparams: QParams, rank: int) -> bool:
+    """Whether the scales of a weight are those of the output channels of a layer, or one."""
+    rule = rule_of(node)
+    if qparams.axis is None:
+        return True
+    return (
+        rule is not None
+        and rule.weight_axis is not None
+        and (rule.weight_axis(node, rank) == qparams.axis)
+    )
+
+
+def _record(dequantize: ir.Node) -> FakeQuant | None:
+    nodes = list(_back(dequantize))
+    if not nodes or nodes[-1].op_type != "QuantizeLinear":
+        return None
+    quantize, between = nodes[-1], tuple(reversed(nodes[:-1]))
+    first, second = read_qparams(quantize), read_qparams(dequantize)
+    if first is None or second is None or not _match(first, second, between):
+        return None
+    if not (np.isfinite(first.scale).all() and (first.scale > 0).all()):
+        return None  # no grid: nothing that is said of pairs holds
+    limits = _limits(first, between)
+    if limits is None:
+        return None
+    return FakeQuant(
+        quantize,
+        between,
+        dequantize,
+        QParams(first.scale, first.zero_point, first.axis, _fewer(limits, first)),
+    )
+
+
+def _back(node: ir.Node) -> Iterator[ir.Node]:
+    """Yield the nodes before a DequantizeLinear, up to the QuantizeLinear."""
+    value = node.inputs[0]
+    while value is not None and (producer := value.producer()) is not None:
+        yield producer
+        if producer.domain or producer.op_type not in _BETWEEN:
+            return
+        data = [v for v in producer.inputs if v is not None and constant(v) is None]
+        value = data[0] if len(data) == 1 else None
+
+
+def _match(first: QParams, second: QParams, between: tuple[ir.Node, ...]) -> bool:
+    """Whether what dequantizes undoes what quantizes; scales of channels move with the shape."""
+    if any(node.op_type in SHAPES - {"Identity"} for node in between):
+        return first.axis is None and second.axis is None and same_qparams(first, second)
+    return same_qparams(first, second)
+
+
+def _limits(qparams: QParams, between: tuple[ir.Node, ...]) -> CodeLimits | None:
+    """Return the codes that are left; None where nodes do something else, too."""
+    low, high = qparams.code_limits
+    for node in between:
+        if node.op_type == "Cast":
+            kind = ir.DataType(node.attributes.get_int("to", 0))
+            wide = kind in (ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE)
+            if not wide:
+                target = _CODES.get(kind)
+                if target is None:
+                    return None
+                info = np.iinfo(target)
+                if low < info.min or high > info.max:
+                    return None  # it wraps around
+        elif node.op_type in _BOUNDS:
+            bounds = _code_bounds(node)
+            if bounds is None:
+                return None
+            low, high = max(low, bounds[0]), min(high, bounds[1])
+            if low > high:
+                return None
+    return CodeLimits(low, high)
+
+
+def _code_bounds(node: ir.Node) -> tuple[int, int] | None:
+    """Return the least and greatest code that a node lets through; None where not known."""
+    ends: list[float] = [-math.inf, math.inf]
+    if node.op_type == "Clip":
+        for position, name in enumerate(("min", "max")):
+            ends[position] = node.attributes.get_float(name, ends[position])
+            given = node.inputs[position + 1] if len(node.inputs) > position + 1 else None
+            if given is not None:
+                array = constant(given)
+                if array is None or array.size != 1:
+                    return None
+                ends[position] = float(array.reshape(-1)[0])
+    else:
+        arrays = [array for value in node.inputs if (array := constant(value)) is not None]
+        if len(arrays) != len(node.inputs) - 1 or any(array.size != 1 for array in arrays):
+            return None
+        figures = [float(array.reshape(-1)[0]) for array in arrays]
+        if node.op_type == "Max":
+            ends[0] = max(figures, default=-math.inf)
+        else:
+            ends[1] = min(figures, default=math.inf)
+    low = -(1 << 31) if math.isinf(ends[0]) else math.ceil(ends[0])
+    high = (1 << 31) - 1 if math.isinf(ends[1]) else math.floor(ends[1])
+    return low, high
+
+
+def _fewer(limits: CodeLimits, qparams: QParams) -> CodeLimits | None:
+    return None if limits == qparams.code_limits else limits
+
+
+def _zero_point(node: ir.Node, scale: NDArray[np.generic]) -> NDArray[np.integer] | None:
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    if value is not None:
+        array = constant(value)
+        if array is None or array.dtype not in _CODES.values() or array.size != scale.size:
+            return None
+        return array
+    kind = ir.DataType(node.attributes.get_int("output_dtype", 0))
+    if node.op_type == "DequantizeLinear":
+        data = node.inputs[0]
+        kind = (data.dtype if data is not None else None) or ir.DataType.UINT8
+    if kind is ir.DataType.UNDEFINED:
+        kind = ir.DataType.UINT8
+    dtype = _CODES.get(kind)
+    return None if dtype is None else np.zeros(scale.shape, dtype)

@@ -1,0 +1,20 @@
+"""Model and options -> what is done with each node and tensor, and why not."""
+
+from zeropoint.engine.plan.already_quantized import existing_parameters, existing_range
+from zeropoint.engine.plan.bodies import Bodies
+from zeropoint.engine.plan.names import resolve_nodes, resolve_op_types
+from zeropoint.engine.plan.parameters import (
+    Parameters,
+    derive_parameters,
+    derive_stored,
+    derive_weights,
+)
+from zeropoint.engine.plan.planned_model import PlannedModel, plan_model
+from zeropoint.engine.plan.quant_plan import (
+    ConstantInput,
+    NodeQuant,
+    QuantPlan,
+    TensorQuant,
+    make_plan,
+)
+from zeropoint.engine.plan.unseen import narrow_plan

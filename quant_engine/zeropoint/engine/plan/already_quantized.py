@@ -1,0 +1,127 @@
+"""What a model has quantized already: it is kept as it is, and nothing is quantized twice."""
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.graph import constant
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.operators import Kept, OpRule, Role
+
+REASON = "ALREADY_QUANTIZED"
+
+_CONVERSIONS = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
+# Operators on integers, of ONNX and of com.microsoft, by how their names begin and end.
+_BEGIN = ("DynamicQuantize", "QLinear", "QAttention", "QEmbed", "QGemm", "QMoE", "QOrdered")
+_END = ("BnB4", "BlockQuantized", "Integer", "IntegerToFloat", "NBits")
+# What lies between a stored weight and the node that reads it, other than arithmetic.
+_MOVERS = frozenset(
+    {"Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+)
+_STORED = frozenset({ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4})
+
+
+def already_quantized(node: ir.Node, rule: OpRule | None, *, dynamic: bool) -> Kept | None:
+    """Return why a node is kept because of what is quantized already; None where it need not.
+
+    A node that computes may still be quantized where it reads its data through a pair that is
+    there, and its weight is float.
+
+    Args:
+        node: Any node.
+        rule: The row of its operator.
+        dynamic: Whether activations are quantized as the model runs.
+    """
+    if is_integer(node):
+        return Kept(REASON, f"{node.op_type} works on integers already")
+    if rule is None:
+        return None
+    if rule.weight is not None and len(node.inputs) > rule.weight:
+        weight = node.inputs[rule.weight]
+        if _is_stored(weight):
+            name = weight.name if weight is not None else ""
+            return Kept(REASON, f"the weight {name} is stored as integers already")
+    if not dynamic and _quantizes(node.outputs[0]):
+        return Kept(REASON, f"its result {node.outputs[0].name} is quantized already")
+    read = [value for i in rule.activation_inputs(node) if (value := node.inputs[i]) is not None]
+    for value in read:
+        if not dynamic and _quantizes(value):
+            return Kept(REASON, f"its input {value.name} is quantized for other nodes already")
+        if _is_dequantized(value) and (dynamic or not _may_serve(node, rule, value, read)):
+            return Kept(REASON, f"its input {value.name} is dequantized already")
+    return None
+
+
+def is_integer(node: ir.Node) -> bool:
+    """Whether an operator quantizes, dequantizes or works on integers."""
+    return is_conversion(node) or node.op_type.startswith(_BEGIN) or node.op_type.endswith(_END)
+
+
+def is_conversion(node: ir.Node) -> bool:
+    """Whether an operator quantizes or dequantizes only."""
+    return node.op_type in _CONVERSIONS
+
+
+def existing_parameters(value: ir.Value | None) -> QParams | None:
+    """Return those of the DequantizeLinear that gives `value`; None where no pair can serve."""
+    node = value.producer() if value is not None else None
+    if node is None or node.op_type != "DequantizeLinear" or len(node.inputs) < 3:
+        return None
+    scale, zero_point = constant(node.inputs[1]), constant(node.inputs[2])
+    if scale is None or zero_point is None or scale.size != 1 or scale.dtype != np.float32:
+        return None
+    if zero_point.dtype not in (np.int8, np.uint8):
+        return None
+    return QParams(scale.reshape(()), zero_point.reshape(()), None)
+
+
+def existing_range(qparams: QParams) -> tuple[float, float]:
+    """Return the least and the greatest value that a tensor with these parameters can have."""
+    limits, zero_point = np.iinfo(qparams.dtype), int(qparams.zero_point)
+    scale = float(qparams.scale)
+    return scale * (limits.min - zero_point), scale * (limits.max - zero_point)
+
+
+def _may_serve(node: ir.Node, rule: OpRule, value: ir.Value, read: list[ir.Value]) -> bool:
+    """Whether a node can be quantized that reads `value` through the pair that is there."""
+    producer = value.producer()
+    if rule.role is not Role.COMPUTE or producer is None or producer.graph is not node.graph:
+        return False
+    weight = node.inputs[rule.weight] if rule.weight is not None else None
+    float_left = constant(weight) is not None or not all(map(_is_dequantized, read))
+    return float_left and existing_parameters(value) is not None
+
+
+def _is_dequantized(value: ir.Value | None) -> bool:
+    producer = _behind_movers(value)
+    return producer is not None and producer.op_type == "DequantizeLinear"
+
+
+def _quantizes(value: ir.Value) -> bool:
+    """Whether a QuantizeLinear reads `value`, or what a Relu or Clip makes of it."""
+    readers = [use.node for use in value.uses()]
+    clamped = [node for node in readers if node.op_type in ("Clip", "Relu")]
+    behind = [use.node for node in clamped for use in node.outputs[0].uses()]
+    return any(node.op_type == "QuantizeLinear" for node in (*readers, *behind))
+
+
+def _is_stored(value: ir.Value | None) -> bool:
+    """Whether a weight is computed from integers that the model holds."""
+    node = _behind_movers(value)
+    if node is None:
+        return False
+    if node.op_type in ("Add", "Mul", "Sub"):  # (integers - zero point) * scale, written out
+        return any(_is_stored(read) for read in node.inputs)
+    source = node.inputs[0] if node.inputs else None
+    return (
+        node.op_type in ("Cast", "DequantizeLinear")
+        and source is not None
+        and constant(source) is not None
+        and source.dtype in _STORED
+    )
+
+
+def _behind_movers(value: ir.Value | None) -> ir.Node | None:
+    node = value.producer() if value is not None else None
+    while node is not None and node.op_type in _MOVERS and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
+    return node

@@ -1,0 +1,202 @@
+"""Overrides of single tensors, held against the model and its plan before any data is taken."""
+
+import difflib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from zeropoint.engine.errors import OptionError
+from zeropoint.engine.graph import constant
+from zeropoint.engine.operators import OpRule, known_rule
+from zeropoint.engine.options import PostTrainingOptions, StaticOptions
+from zeropoint.engine.plan.quant_plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
+from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
+
+
+def check_overrides(
+    graph: ir.Graph, plan: QuantPlan, options: PostTrainingOptions, known: Collection[str]
+) -> None:
+    """Refuse overrides that the plan has no use for, and those that no integer kernel takes.
+
+    Args:
+        graph: The prepared graph.
+        plan: What is quantized in it.
+        options: With the overrides.
+        known: Names of all tensors of the user's model.
+
+    Raises:
+        OptionError: TENSOR_UNKNOWN, OPTION_INVALID or OPTION_CONFLICT, with the tensor's name.
+    """
+    if options.tensor_quant_overrides:
+        check = _Check(graph, plan, options)
+        for override in options.tensor_quant_overrides:
+            check.one(override, known)
+        check.types()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Constant:
+    """A planned constant: the node that reads it, and where."""
+
+    node: ir.Node
+    where: ConstantInput
+
+
+class _Check:
+    def __init__(self, graph: ir.Graph, plan: QuantPlan, options: PostTrainingOptions) -> None:
+        self._plan = plan
+        self._options = options
+        self._nodes = {node.name or "": node for node in graph.all_nodes()}
+        self._weights = self._by_value(lambda quant: (quant.weight,))
+        self._stored = self._by_value(lambda quant: quant.stored)
+        self._biases = self._by_value(lambda quant: (quant.bias,))
+        values = (value for node in self._nodes.values() for value in (*node.inputs, *node.outputs))
+        self._values = {value.name or "": value for value in values if value is not None}
+
+    def one(self, override: TensorQuantOverride, known: Collection[str]) -> None:
+        """Check one override."""
+        name = override.tensor_name
+        constants = self._weights.get(name) or self._stored.get(name)
+        tensor = self._plan.tensors.get(name)
+        if constants is not None:
+            for found in constants:
+                self._constant(override, found)
+        elif tensor is not None:
+            self._tensor(override, tensor)
+        elif name in self._biases:
+            raise override.error("it is a bias, whose scale follows from input and weight")
+        elif name in known or name in self._values:
+            raise override.error(
+                "it is not quantized with these options, so that nothing is to be overridden"
+                f"{self._instead(name)}"
+            )
+        else:
+            raise _unknown(name, known)
+
+    def types(self) -> None:
+        """Refuse int8 activations with uint8 weights, for which there are no integer kernels."""
+        if not isinstance(self._options, StaticOptions):
+            return
+        for quant in self._plan.nodes.values():
+            if quant.weight is None or not quant.tensors:
+                continue
+            tensor = self._root(self._plan.tensors[quant.tensors[0]])
+            activation = self._options.of(tensor.override).activation_type
+            weight = self._options.weight.of(quant.weight.override).quant_type
+            blamed = quant.weight.override or tensor.override
+            if activation.signed and not weight.signed and blamed is not None:
+                raise blamed.error(
+                    f"node {quant.node!r} would have int8 activations with uint8 weights, for "
+                    "which ONNX Runtime has no integer kernels",
+                    "OPTION_CONFLICT",
+                    node=quant.node,
+                )
+
+    def _tensor(self, override: TensorQuantOverride, tensor: TensorQuant) -> None:
+        if tensor.source is ParameterSource.DYNAMIC:
+            raise override.error("it is quantized as the model runs, with the range of each run")
+        if tensor.source is ParameterSource.INHERITED:
+            root = self._root(tensor).name
+            raise override.error(f"it has the parameters of {root!r}; override that one")
+        if tensor.override is None:
+            raise override.error("the model quantizes it already, and its parameters are kept")
+        if override.axis is not None:
+            raise override.error("only weights can have an axis")
+        if override.reduce_range is not None:
+            raise override.error("only weights can have a reduced range")
+        assert isinstance(self._options, StaticOptions)
+        _check_codes(override, self._options.of(override).activation_type)
+
+    def _constant(self, override: TensorQuantOverride, found: _Constant) -> None:
+        node, index = found.node, found.where.index
+        rule, array = known_rule(node), constant(node.inputs[index])
+        assert rule is not None, node.name
+        assert array is not None, node.name
+        if found.where.rows or (rule.stored and node.op_type != "Gather"):
+            raise override.error(
+                f"the kernels of {node.op_type} say how many scales it has; set weight_type or "
+                "per_channel for all, or leave the node out"
+            )
+        _check_codes(override, self._options.weight.of(override).quant_type)
+        if override.axis is None:
+            return
+        rank = array.ndim
+        axis = override.axis + rank if override.axis < 0 else override.axis
+        allowed = _channels(node, rule, array.shape)
+        if axis != allowed:
+            told = "there is none" if allowed is None else f"that is {allowed}"
+            raise override.error(
+                f"axis {override.axis} is not that of the channels which node {node.name!r} can "
+                f"have scales for: {told}"
+            )
+        sizes = {len(figures) for figures in (override.scale, override.rmin) if figures}
+        if sizes - {array.shape[axis]}:
+            raise override.error(
+                f"there are figures for {sizes.pop()} channels; axis {override.axis} has "
+                f"{array.shape[axis]}"
+            )
+
+    def _by_value(
+        self, of: Callable[[NodeQuant], tuple[ConstantInput | None, ...]]
+    ) -> Mapping[str, list[_Constant]]:
+        """Return planned constants by name."""
+        found: dict[str, list[_Constant]] = {}
+        for quant in self._plan.nodes.values():
+            for where in of(quant):
+                value = self._nodes[where.node].inputs[where.index] if where is not None else None
+                if where is not None and value is not None:
+                    node = self._nodes[where.node]
+                    found.setdefault(value.name or "", []).append(_Constant(node, where))
+        return found
+
+    def _root(self, tensor: TensorQuant) -> TensorQuant:
+        while tensor.source is ParameterSource.INHERITED:
+            tensor = self._plan.tensors[tensor.inherited_from]
+        return tensor
+
+    def _instead(self, name: str) -> str:
+        """Say where the values of a tensor are quantized, if that is right behind it."""
+        value = self._values.get(name)
+        for later in _followers(value):
+            if later in self._plan.tensors:
+                return f"; its values are quantized as {later!r}"
+        return ""
+
+
+def _followers(value: ir.Value | None) -> Iterator[str]:
+    """Return what casts, biases and clamps make of a tensor, in their order."""
+    while value is not None:
+        uses = [use.node for use in value.uses()]
+        node = uses[0] if len(uses) == 1 else None
+        if node is None or node.op_type not in ("Add", "Cast", "Clip", "Relu"):
+            return
+        value = node.outputs[0]
+        yield value.name or ""
+
+
+def _channels(node: ir.Node, rule: OpRule, shape: tuple[int, ...]) -> int | None:
+    """Return the axis along which a weight or table can have scales."""
+    if rule.stored_axes is not None:
+        axes = rule.stored_axes(node, shape, per_channel=True)
+        return axes[0] if axes else None
+    return rule.weight_axis(node, len(shape)) if rule.weight_axis is not None else None
+
+
+def _check_codes(override: TensorQuantOverride, quant_type: QuantType) -> None:
+    low, high = quant_type.limits
+    for zero_point in override.zero_point:
+        if not low <= zero_point <= high:
+            raise override.error(f"zero_point {zero_point} is no code of {quant_type}")
+
+
+def _unknown(name: str, known: Collection[str]) -> OptionError:
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = "; did you mean " + " or ".join(map(repr, close)) + "?" if close else "."
+    return OptionError(
+        "TENSOR_UNKNOWN",
+        f"tensor_quant_overrides: the model has no tensor {name!r}{hint}",
+        option="tensor_quant_overrides",
+        tensor=name,
+    )

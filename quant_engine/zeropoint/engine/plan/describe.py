@@ -1,0 +1,183 @@
+"""A plan in the user's own terms: every node of the user's model, every quantized tensor."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.load import LoadedModel
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.operators import Kept
+from zeropoint.engine.options import Options, QatOptions, StaticOptions
+from zeropoint.engine.plan.parameters import Parameters
+from zeropoint.engine.plan.quant_plan import ConstantInput, QuantPlan, TensorQuant
+from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.report import NodePlan, NodeState, ParameterSource, PlanReport, TensorPlan
+
+_INT32 = int(ir.DataType.INT32)
+
+
+def describe_plan(
+    loaded: LoadedModel,
+    prepared: PreparedModel,
+    plan: QuantPlan,
+    options: Options,
+    parameters: Parameters | None = None,
+) -> PlanReport:
+    """Return a plan as it is told to the user, with parameters where they are known."""
+    return PlanReport(
+        nodes=_nodes(loaded, prepared, plan),
+        tensors=_tensors(plan, options, parameters),
+        opset=prepared.opset,
+        warnings=prepared.warnings,
+    )
+
+
+def _nodes(loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan) -> tuple[NodePlan, ...]:
+    quantized: set[str] = set()
+    kept: dict[str, Kept] = {}
+    for node in prepared.model.graph.all_nodes():
+        name = node.name or ""
+        for origin in prepared.origins(node):
+            if name in plan.nodes or name in plan.absorbed:
+                quantized.add(origin)
+                if name in plan.weight_only:
+                    kept.setdefault(origin, plan.weight_only[name])
+            elif name in plan.kept:
+                kept.setdefault(origin, plan.kept[name])
+    return tuple(_node(name, op_type, quantized, kept) for name, op_type in loaded.nodes)
+
+
+def _node(name: str, op_type: str, quantized: set[str], kept: Mapping[str, Kept]) -> NodePlan:
+    if name in quantized and op_type != "Constant":
+        return NodePlan(name=name, op_type=op_type, state=NodeState.QUANTIZED)
+    if name in kept and op_type != "Constant":
+        why = kept[name]
+        return NodePlan(
+            name=name,
+            op_type=op_type,
+            state=NodeState.FLOAT,
+            reason=why.reason,
+            message=why.message,
+        )
+    return NodePlan(
+        name=name,
+        op_type=op_type,
+        state=NodeState.FOLDED,
+        reason="FOLDED",
+        message="computed once, or merged into another node, before quantization",
+    )
+
+
+def _tensors(
+    plan: QuantPlan, options: Options, parameters: Parameters | None
+) -> tuple[TensorPlan, ...]:
+    entries = [_activation(name, plan, options, parameters) for name in plan.tensors]
+    for name, node in plan.nodes.items():
+        if node.weight is not None:
+            entries.append(
+                _constant_tensor(
+                    f"{name}:weight",
+                    node.weight,
+                    ParameterSource.WEIGHT,
+                    options,
+                    parameters.weights.get(name) if parameters else None,
+                )
+            )
+        entries.extend(
+            _constant_tensor(
+                f"{name}:{('weight', 'recurrence')[number]}",
+                where,
+                ParameterSource.WEIGHT,
+                options,
+                parameters.stored.get((name, where.index)) if parameters else None,
+            )
+            for number, where in enumerate(node.stored)
+        )
+        if node.bias is not None and not node.bias.stays_float:
+            entries.append(
+                _constant_tensor(
+                    f"{name}:bias",
+                    node.bias,
+                    ParameterSource.BIAS,
+                    options,
+                    parameters.biases.get(name) if parameters else None,
+                )
+            )
+    return tuple(entries)
+
+
+def _activation(
+    name: str, plan: QuantPlan, options: Options, parameters: Parameters | None
+) -> TensorPlan:
+    tensor = plan.tensors[name]
+    found = parameters.ranges.get(name) if parameters else None
+    qparams = parameters.tensors.get(name) if parameters else None
+    static = (
+        options.of(_root(tensor, plan).override) if isinstance(options, StaticOptions) else None
+    )
+    signed = static is not None and static.activation_type.signed
+    static_symmetric = static is not None and static.activations_symmetric
+    calibrated = tensor.source is ParameterSource.CALIBRATED
+    learned = tensor.source is ParameterSource.LEARNED
+    return TensorPlan(
+        name=name,
+        element_type=qparams.element_type if qparams else _eight_bits(signed),
+        axis=qparams.axis if qparams else None,
+        symmetric=_is_symmetric(qparams) if learned else static_symmetric,
+        source=tensor.source,
+        inherited_from=tensor.inherited_from,
+        low=found.low if found else None,
+        high=found.high if found else None,
+        scale=_single(qparams.scale) if qparams else None,
+        zero_point=_single(qparams.zero_point) if qparams else None,
+        method=found.method if found and calibrated else "",
+        alternatives=found.alternatives if found and calibrated else (),
+    )
+
+
+def _root(tensor: TensorQuant, plan: QuantPlan) -> TensorQuant:
+    """Return the tensor that has the parameters of this one."""
+    while tensor.source is ParameterSource.INHERITED:
+        tensor = plan.tensors[tensor.inherited_from]
+    return tensor
+
+
+def _constant_tensor(
+    name: str,
+    where: ConstantInput,
+    source: ParameterSource,
+    options: Options,
+    qparams: QParams | None,
+) -> TensorPlan:
+    bias = source is ParameterSource.BIAS
+    if isinstance(options, QatOptions):
+        source, symmetric, integers = ParameterSource.LEARNED, _is_symmetric(qparams), 0
+    else:
+        weight = options.weight.of(where.override)
+        symmetric = bias or weight.is_symmetric
+        integers = _eight_bits(weight.quant_type.signed)
+    return TensorPlan(
+        name=name,
+        element_type=qparams.element_type if qparams else (_INT32 if bias else integers),
+        axis=where.axis,
+        symmetric=symmetric,
+        source=source,
+        scale=_single(qparams.scale) if qparams else None,
+        zero_point=_single(qparams.zero_point) if qparams else None,
+    )
+
+
+def _eight_bits(signed: bool) -> int:
+    return int(ir.DataType.INT8 if signed else ir.DataType.UINT8)
+
+
+def _is_symmetric(qparams: QParams | None) -> bool:
+    return qparams is not None and not qparams.zero_point.any() and qparams.dtype.kind == "i"
+
+
+def _single(figures: NDArray[np.generic]) -> Any:
+    """Return the one entry of a per-tensor parameter; None for channels."""
+    return figures.item() if figures.ndim == 0 else None

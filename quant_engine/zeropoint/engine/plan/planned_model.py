@@ -1,0 +1,206 @@
+"""Everything that comes before data: load, prepare, plan."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx_ir as ir
+
+from zeropoint.engine.errors import NothingToQuantize
+from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
+from zeropoint.engine.options import DynamicOptions, Options, PostTrainingOptions, StaticOptions
+from zeropoint.engine.plan import already_quantized as already
+from zeropoint.engine.plan.bodies import Bodies
+from zeropoint.engine.plan.check_overrides import check_overrides
+from zeropoint.engine.plan.describe import describe_plan
+from zeropoint.engine.plan.parameters import Parameters
+from zeropoint.engine.plan.quant_plan import QuantPlan, make_dynamic_plan, make_plan
+from zeropoint.engine.plan.twice_stored import twice_stored
+from zeropoint.engine.prepare import PreparedModel, normalize_gemms, prepare_model
+from zeropoint.engine.report import PlanReport, Warning
+from zeropoint.engine.runtime import collector_paused
+from zeropoint.engine.settings import OBSERVE_BYTES
+
+_OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedModel:
+    """A model with its plan.
+
+    Attributes:
+        loaded: The user's model.
+        prepared: The form that is quantized.
+        plan: What is quantized in it.
+        options: What was asked for.
+        bodies: What can be quantized in bodies of If, Loop and Scan.
+        parameters: Those that are known before data: what was learned.
+    """
+
+    loaded: LoadedModel
+    prepared: PreparedModel
+    bodies: Bodies
+    plan: QuantPlan
+    options: Options
+    parameters: Parameters | None = None
+
+    @property
+    def graph(self) -> ir.Graph:
+        """The prepared graph."""
+        return self.prepared.model.graph
+
+    def describe(self, parameters: Parameters | None = None) -> PlanReport:
+        """Return the plan in the user's own terms, with parameters where they are known."""
+        known = parameters or self.parameters
+        told = describe_plan(self.loaded, self.prepared, self.plan, self.options, known)
+        return replace(told, warnings=(*told.warnings, *self._warnings()))
+
+    def user_name(self, node: ir.Node) -> str:
+        """Return the user's name of a prepared node."""
+        origins = self.prepared.origins(node)
+        return origins[0] if origins else node.name or ""
+
+    def require_nodes(self) -> None:
+        """Refuse a plan that would return the model as it is.
+
+        Raises:
+            NothingToQuantize: no node is quantized.
+        """
+        if self.plan.nodes:
+            return
+        reasons = Counter(why.message for why in self.plan.kept.values())
+        listed = "; ".join(f"{count} nodes: {text}" for text, count in reasons.most_common(4))
+        raise NothingToQuantize(
+            "NOTHING_TO_QUANTIZE",
+            f"no node of this model can be quantized ({listed or 'it has no nodes'}). "
+            f"{self._advice()}",
+            nodes=len(self.plan.kept),
+        )
+
+    def _advice(self) -> str:
+        if self._already():
+            return (
+                "The model is quantized already, or was trained with fake quantization. "
+                "quantize_qat keeps what was learned, to the last bit, stores its weights as "
+                "integers and brings it into the form that gets integer kernels."
+            )
+        return self._fused() or (
+            "Widen op_types_to_quantize and nodes_to_quantize, if they were given."
+        )
+
+    def _fused(self) -> str:
+        """Say that a model was optimized already; empty where it was not."""
+        found = {node.domain for node in self.graph.all_nodes()}
+        domains = sorted(found.intersection(_OPTIMIZED))
+        if not domains:
+            return ""
+        return (
+            f"The model holds operators of {', '.join(domains)}: it may have been optimized for "
+            "ONNX Runtime already, which hides what can be quantized. Quantize the model from "
+            "before that."
+        )
+
+    def _already(self) -> list[ir.Node]:
+        """Return the nodes, other than conversions, that are kept as quantized already."""
+        kept = self.plan.kept
+        nodes = ((kept.get(node.name or ""), node) for node in self.graph.all_nodes())
+        return [
+            node
+            for why, node in nodes
+            if why is not None and why.reason == already.REASON and not already.is_conversion(node)
+        ]
+
+    def _weight_only(self, nodes: Mapping[str, ir.Node]) -> Iterator[Warning]:
+        """Tell of which nodes only the weight becomes integers: a warning for each reason."""
+        found: dict[str, list[str]] = {}
+        for name, why in self.plan.weight_only.items():
+            found.setdefault(why.reason, []).append(name)
+        for reason, names in found.items():
+            message = self.plan.weight_only[names[0]].message
+            yield Warning(
+                code=f"WEIGHT_ONLY_{reason}",
+                message=f"{len(names)} nodes compute in float with weights that are stored as "
+                f"integers; the first: {message}.",
+                nodes=tuple(self.user_name(nodes[name]) for name in names),
+            )
+
+    def _warnings(self) -> Iterator[Warning]:
+        if fused := self._fused():
+            yield Warning(code="ALREADY_OPTIMIZED", message=fused)
+        if kept := self._already():
+            yield Warning(
+                code=already.REASON,
+                message=f"The model is quantized in part: {len(kept)} nodes are kept as they are "
+                "because they work on integers, or what they read or give is quantized already. "
+                "If that was learned in training, quantize_qat makes the most of it.",
+                nodes=tuple(map(self.user_name, kept)),
+            )
+        nodes = {node.name or "": node for node in self.graph.all_nodes()}
+        yield from self._weight_only(nodes)
+        if twice := twice_stored(nodes, self.plan):
+            size = sum(tensor.nbytes for value in twice if (tensor := value.const_value))
+            readers = (node for floats in twice.values() for node in floats)
+            yield Warning(
+                code="WEIGHTS_STORED_TWICE",
+                message=f"{len(twice)} weights of {size} bytes are stored as floats and as "
+                "integers, because nodes that stay float read them, too. Where size matters, "
+                "leave out with nodes_to_exclude what shares a weight with these.",
+                nodes=tuple(dict.fromkeys(map(self.user_name, readers))),
+            )
+        slow = [nodes[name] for name in self.plan.nodes if nodes[name].op_type == "Conv"]
+        if slow and isinstance(self.options, DynamicOptions):
+            yield Warning(
+                code="DYNAMIC_CONV_SLOW",
+                message="ONNX Runtime's ConvInteger is no faster than a float Conv, and two to "
+                "three times slower with many groups. Where speed matters more than size, use "
+                "static quantization, or op_types_to_quantize=['MatMul', 'Gemm'].",
+                nodes=tuple(map(self.user_name, slow)),
+            )
+
+
+def plan_model(
+    path: Path,
+    options: PostTrainingOptions,
+    workspace: Path,
+    *,
+    sha256: bytes | None = None,
+    observe_bytes: int = OBSERVE_BYTES,
+) -> PlannedModel:
+    """Load, prepare and plan.
+
+    Args:
+        path: The ONNX file; its external data lies beside it. Nothing beside it is changed.
+        options: What is asked for.
+        workspace: An empty folder; the caller removes it.
+        sha256: That of the file, where it is known.
+        observe_bytes: Budget for the activations held at once while observing.
+
+    Raises:
+        ModelError: the model cannot be read, converted or run, or is fake-quantized with operators
+            of other domains.
+        OptionError: an option names what the model does not have.
+    """
+    with collector_paused():
+        loaded = load_model(path, workspace, sha256)
+        refuse_foreign(loaded.model)
+        prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
+        if isinstance(options, StaticOptions):
+            normalize_gemms(prepared.model)
+            bodies = Bodies(prepared.model, prepared.opset, observe_bytes)
+            plan = make_plan(prepared, options, loaded.nodes, bodies)
+        else:
+            bodies = Bodies.unobserved(prepared.model, prepared.opset)
+            plan = make_dynamic_plan(prepared, options, loaded.nodes, bodies)
+        known = loaded.tensors | loaded.constants
+        check_overrides(prepared.model.graph, plan, options, known)
+    return PlannedModel(loaded=loaded, prepared=prepared, bodies=bodies, plan=plan, options=options)
+
+
+def _min_opset(options: PostTrainingOptions) -> int:
+    """Return the lowest opset that the result can be written in."""
+    if isinstance(options, DynamicOptions):
+        return 11  # DynamicQuantizeLinear
+    channels = any(one.axis is not None for one in options.tensor_quant_overrides)
+    # The axis of DequantizeLinear; QuantizeLinear.
+    return 13 if options.weight.per_channel or channels else 10

@@ -1,0 +1,408 @@
+"""Model and options -> what will be done with each node and tensor. A plan is plain data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import onnx_ir as ir
+
+from zeropoint.engine.graph import NodeName, constant
+from zeropoint.engine.operators import MASKED, Kept, OpRule, Role, rule_of
+from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
+from zeropoint.engine.plan.already_quantized import existing_parameters, existing_range
+from zeropoint.engine.plan.bodies import Bodies
+from zeropoint.engine.plan.candidates import Candidates, select
+from zeropoint.engine.plan.integer_flow import IntegerFlow, bias_add, integer_flow
+from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.tensor_override import TensorQuantOverride
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConstantInput:
+    """A constant input of a node: a weight, or a bias.
+
+    Attributes:
+        node: Node that reads it; for the bias of a MatMul, the Add behind it.
+        index: Which input of that node.
+        axis: Axis of per-channel scales; None for one scale.
+        rows: Whether the constant is taken as a matrix, all axes but the last as one: a scale for
+            each gate of each direction.
+        override: What the user wants of it, where that is something of its own.
+        stays_float: Whether it is a bias that is left to runtimes to quantize; the weight's scale
+            is then still large enough for it.
+    """
+
+    node: str
+    index: int
+    axis: int | None = None
+    rows: bool = False
+    override: TensorQuantOverride | None = None
+    stays_float: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeQuant:
+    """How one node becomes an integer kernel.
+
+    Attributes:
+        node: Name in the prepared model.
+        inputs: Indices of the inputs that are read through Q/DQ with a tensor's parameters.
+        tensors: Names of these tensors, in the same order.
+        weight: The weight, where there is one.
+        bias: The constant bias, where there is one: it becomes int32, or is left to runtimes.
+        stored: Constants that are stored as integers and computed with as floats.
+        output: The tensor at which the output is quantized; None where it stays float. Behind
+            a clamp where one follows.
+        clamp: Name of the Relu or Clip between the node and `output`.
+    """
+
+    node: str
+    inputs: tuple[int, ...]
+    tensors: tuple[str, ...]
+    weight: ConstantInput | None = None
+    bias: ConstantInput | None = None
+    stored: tuple[ConstantInput, ...] = ()
+    output: str | None = None
+    clamp: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorQuant:
+    """How one activation tensor is quantized.
+
+    Attributes:
+        name: Name in the prepared model.
+        source: CALIBRATED, INHERITED, FIXED, or WEIGHT for a constant operand.
+        inherited_from: The tensor that has the parameters, for INHERITED.
+        fixed: Range of the tensor, for FIXED; None where `override` has its scale.
+        override: What the user wants of it, where that is something of its own.
+        everywhere: Whether all consumers read the quantized values (its producer has no float
+            output), or quantized nodes only.
+    """
+
+    name: str
+    source: ParameterSource
+    inherited_from: str = ""
+    fixed: tuple[float, float] | None = None
+    override: TensorQuantOverride | None = None
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantPlan:
+    """What will be done.
+
+    Attributes:
+        nodes: Quantized nodes by name, in graph order.
+        tensors: Quantized activation tensors by name; a tensor that inherits comes after the
+            one that it inherits from.
+        absorbed: Nodes that disappear into a quantized one (clamps, biases), with its name.
+        kept: Why the other nodes stay float, by name.
+        weight_only: Why nodes that have integer kernels compute in float with a weight that is
+            stored as integers, by name.
+    """
+
+    nodes: Mapping[str, NodeQuant]
+    tensors: Mapping[str, TensorQuant]
+    absorbed: Mapping[str, str]
+    kept: Mapping[str, Kept]
+    weight_only: Mapping[str, Kept]
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """Names of the tensors whose ranges come from data."""
+        return tuple(
+            tensor.name
+            for tensor in self.tensors.values()
+            if tensor.source is ParameterSource.CALIBRATED
+        )
+
+
+def make_plan(
+    prepared: PreparedModel,
+    options: StaticOptions,
+    user_nodes: Sequence[NodeName],
+    bodies: Bodies,
+    refused: Mapping[str, Kept] = MappingProxyType({}),
+) -> QuantPlan:
+    """Decide for each node and tensor of a prepared model.
+
+    Args:
+        prepared: The model.
+        options: The user's options.
+        user_nodes: Name and operator type of each node of the user's own model.
+        bodies: What can be observed in bodies of If, Loop and Scan.
+        refused: Why further nodes stay float, by name.
+
+    Raises:
+        OptionError: a name or operator type that the user's model does not have.
+    """
+    candidates = select(
+        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, refused=refused
+    )
+    return _Planner(options, candidates, integer_flow(prepared.model, candidates)).plan()
+
+
+def make_dynamic_plan(
+    prepared: PreparedModel,
+    options: DynamicOptions,
+    user_nodes: Sequence[NodeName],
+    bodies: Bodies,
+) -> QuantPlan:
+    """Decide for each node where activations are quantized as the model runs.
+
+    Args:
+        prepared: The model.
+        options: The user's options.
+        user_nodes: Name and operator type of each node of the user's own model.
+        bodies: What can be quantized in bodies of If, Loop and Scan.
+
+    Raises:
+        OptionError: a name or operator type that the user's model does not have.
+    """
+    candidates = select(
+        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, dynamic=True
+    )
+    nodes: dict[str, NodeQuant] = {}
+    tensors: dict[str, TensorQuant] = {}
+    overrides = overrides_by_name(options)
+    for node, rule in candidates.rules.items():
+        name = node.name or ""
+        weight = constant_weight(node, rule, overrides, per_channel=options.weight.per_channel)
+        stored = stored_constants(node, rule, overrides, per_channel=options.weight.per_channel)
+        if not rule.dynamic_data:
+            nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), stored=stored)
+            continue
+        inputs = (0, 1) if node.op_type == "MatMul" and weight is None else (0,)
+        read = tuple(_name(node.inputs[index]) for index in inputs)
+        nodes[name] = NodeQuant(
+            node=name, inputs=inputs, tensors=read, weight=weight, stored=stored
+        )
+        for tensor in read:
+            tensors[tensor] = TensorQuant(name=tensor, source=ParameterSource.DYNAMIC)
+    return QuantPlan(
+        nodes=nodes,
+        tensors=tensors,
+        absorbed={},
+        kept=candidates.kept,
+        weight_only=candidates.weight_only,
+    )
+
+
+Overrides = Mapping[str, TensorQuantOverride]
+"""What the user wants of single tensors, by name."""
+
+
+def overrides_by_name(options: PostTrainingOptions) -> Overrides:
+    """Return the overrides of the options."""
+    return {override.tensor_name: override for override in options.tensor_quant_overrides}
+
+
+def constant_weight(
+    node: ir.Node, rule: OpRule, overrides: Overrides, *, per_channel: bool
+) -> ConstantInput | None:
+    """Return the weight of a node and its axis; None where the node has no constant one."""
+    value = node.inputs[rule.weight] if rule.weight is not None else None
+    if rule.weight is None or value is None or constant(value) is None:
+        return None
+    axis, override = None, overrides.get(_name(value))
+    wanted = per_channel if override is None else override.axis is not None
+    if wanted and rule.weight_axis is not None and value.shape is not None:
+        axis = rule.weight_axis(node, len(value.shape))
+    return ConstantInput(node=node.name or "", index=rule.weight, axis=axis, override=override)
+
+
+def stored_constants(
+    node: ir.Node, rule: OpRule, overrides: Overrides, *, per_channel: bool
+) -> tuple[ConstantInput, ...]:
+    """Return the constants of a node that are stored as integers, with their axes."""
+    found = []
+    for index in rule.stored:
+        array = constant(node.inputs[index])
+        assert array is not None, node.name
+        assert rule.stored_axes is not None, node.op_type
+        override = overrides.get(_name(node.inputs[index]))
+        wanted = per_channel if override is None else override.axis is not None
+        axes = rule.stored_axes(node, array.shape, per_channel=wanted)
+        found.append(
+            ConstantInput(
+                node=node.name or "",
+                index=index,
+                axis=axes[0] if axes else None,
+                rows=len(axes) > 1,
+                override=override,
+            )
+        )
+    return tuple(found)
+
+
+def _name(value: ir.Value | None) -> str:
+    return (value.name if value is not None else None) or ""
+
+
+_NO_NEIGHBOUR = Kept(
+    "NO_INTEGER_NEIGHBOUR",
+    "between float neighbours, where quantization would only add conversions",
+)
+_OUTPUT_EXCLUDED = Kept(
+    "NO_INTEGER_NEIGHBOUR",
+    "its output is among OpTypesToExcludeOutputQuantization, and nothing is gained by quantizing "
+    "its inputs alone",
+)
+
+
+class _Planner:
+    """Collects the entries of a plan in one walk over the graph."""
+
+    def __init__(self, options: StaticOptions, candidates: Candidates, flow: IntegerFlow) -> None:
+        self._options = options
+        self._candidates = candidates
+        self._flow = flow
+        self._nodes: dict[str, NodeQuant] = {}
+        self._tensors: dict[str, TensorQuant] = {}
+        self._absorbed: dict[str, str] = {}
+        self._kept: dict[str, Kept] = dict(candidates.kept)
+        self._overrides = overrides_by_name(options)
+
+    def plan(self) -> QuantPlan:
+        for node, rule in self._candidates.rules.items():
+            if node in self._flow.nodes and node.name not in self._absorbed:
+                self._add(node, rule)
+        for node in self._candidates.rules:
+            name = node.name or ""
+            if name not in self._nodes and name not in self._absorbed:
+                excluded = node.op_type in self._candidates.float_outputs
+                self._kept[name] = _OUTPUT_EXCLUDED if excluded else _NO_NEIGHBOUR
+        kept = {name: why for name, why in self._kept.items() if name not in self._absorbed}
+        return QuantPlan(
+            nodes=self._nodes,
+            tensors=self._tensors,
+            absorbed=self._absorbed,
+            kept=kept,
+            weight_only=self._candidates.weight_only,
+        )
+
+    def _add(self, node: ir.Node, rule: OpRule) -> None:
+        name = node.name or ""
+        per_channel = self._options.weight.per_channel
+        weight = constant_weight(node, rule, self._overrides, per_channel=per_channel)
+        inputs = tuple(
+            index
+            for index in rule.activation_inputs(node)
+            if weight is None or index != weight.index
+        )
+        tensors = tuple(self._read(node.inputs[index]) for index in inputs)
+        output, clamp = self._output(node, rule)
+        self._nodes[name] = NodeQuant(
+            node=name,
+            inputs=inputs,
+            tensors=tensors,
+            weight=weight,
+            bias=self._bias(node, rule, weight),
+            stored=stored_constants(node, rule, self._overrides, per_channel=per_channel),
+            output=output,
+            clamp=clamp,
+        )
+
+    def _bias(
+        self, node: ir.Node, rule: OpRule, weight: ConstantInput | None
+    ) -> ConstantInput | None:
+        if weight is None:
+            return None
+        axis = None if weight.axis is None else 0
+        stays_float = not self._options.qdq.quantize_bias
+        if rule.bias is not None:
+            bias = node.inputs[rule.bias] if len(node.inputs) > rule.bias else None
+            if bias is None:
+                return None
+            array = constant(bias)
+            if rule.role is Role.FLOAT and (array is None or array.ndim > 1):
+                return None
+            return ConstantInput(
+                node=node.name or "", index=rule.bias, axis=axis, stays_float=stays_float
+            )
+        found = bias_add(node) if node.op_type == "MatMul" else None
+        if found is None:
+            return None
+        if found[0] in self._candidates.rules:
+            self._absorbed[found[0].name or ""] = node.name or ""
+        return ConstantInput(
+            node=found[0].name or "", index=found[1], axis=axis, stays_float=stays_float
+        )
+
+    def _read(self, value: ir.Value | None) -> str:
+        name = _name(value)
+        if name not in self._tensors:
+            if (existing := existing_parameters(value)) is not None:
+                self._tensors[name] = TensorQuant(
+                    name=name, source=ParameterSource.FIXED, fixed=existing_range(existing)
+                )
+            elif constant(value) is not None:
+                self._tensors[name] = TensorQuant(
+                    name=name,
+                    source=ParameterSource.WEIGHT,
+                    override=self._overrides.get(name),
+                )
+            else:
+                self._tensors[name] = self._own_parameters(name, self._unseen_range(value))
+        return name
+
+    def _own_parameters(
+        self, name: str, fixed: tuple[float, float] | None = None, *, everywhere: bool = False
+    ) -> TensorQuant:
+        """Return a tensor with parameters that no other has, by the range that its node fixes."""
+        override = self._overrides.get(name)
+        if override is not None and override.settled:
+            fixed = override.range
+        given = fixed is not None or (override is not None and override.settled)
+        return TensorQuant(
+            name=name,
+            source=ParameterSource.FIXED if given else ParameterSource.CALIBRATED,
+            fixed=fixed,
+            override=override,
+            everywhere=everywhere,
+        )
+
+    def _unseen_range(self, value: ir.Value | None) -> tuple[float, float] | None:
+        """Return the range of what a node gives that was to be quantized until data was seen.
+
+        So a fixed range was not observed; that of others was.
+        """
+        producer = value.producer() if value is not None else None
+        kept = self._kept.get(producer.name or "") if producer is not None else None
+        if producer is None or kept is None or kept.reason != MASKED:
+            return None
+        rule = rule_of(producer)
+        return rule.fixed_output if rule is not None else None
+
+    def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
+        points = self._flow.points.get(node)
+        if not points:
+            return None, None
+        for value in points[1:]:
+            self._inherit(node, value)
+        point = points[0]
+        producer = point.producer()
+        behind = self._candidates.rules.get(producer) if producer is not None else None
+        clamp = None
+        if producer is not None and behind is not None and behind.role is Role.CLAMP:
+            clamp = producer.name
+        if clamp is not None:
+            self._absorbed[clamp] = node.name or ""
+        name = point.name or ""
+        if rule.role is Role.SHARE and clamp is None:
+            self._inherit(node, point)
+            return name, clamp
+        fixed = rule.fixed_output if clamp is None else None
+        self._tensors[name] = self._own_parameters(name, fixed, everywhere=True)
+        return name, clamp
+
+    def _inherit(self, node: ir.Node, value: ir.Value) -> None:
+        name = _name(value)
+        self._tensors[name] = TensorQuant(
+            name=name,
+            source=ParameterSource.INHERITED,
+            inherited_from=_name(node.inputs[0]),
+            everywhere=True,
+        )

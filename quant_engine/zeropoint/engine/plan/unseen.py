@@ -1,0 +1,131 @@
+"""Plan and statistics -> a plan that needs no range of a tensor that has none.
+
+Such are the tensors of a branch that no batch took, those that were empty in every batch, and those
+that mask.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import onnx_ir as ir
+
+from zeropoint.engine.graph import paths
+from zeropoint.engine.operators import MASK, MASKED, Kept, Role, known_rule
+from zeropoint.engine.options import StaticOptions
+from zeropoint.engine.plan.planned_model import PlannedModel
+from zeropoint.engine.plan.quant_plan import NodeQuant, QuantPlan, TensorQuant, make_plan
+from zeropoint.engine.report import ParameterSource
+from zeropoint.sketch import Sketch
+
+
+def narrow_plan(
+    planned: PlannedModel, options: StaticOptions, sketches: Mapping[str, Sketch]
+) -> PlannedModel:
+    """Leave the nodes float that read or give a tensor without statistics, or read a mask.
+
+    Args:
+        planned: The plan that the statistics were gathered for.
+        options: Those of the plan.
+        sketches: Statistics by tensor; one without elements is none.
+
+    Raises:
+        NothingToQuantize: no node is left.
+    """
+    seen = {name for name, sketch in sketches.items() if sketch.elements}
+    plan = planned.plan
+    refused = _unreached(planned.prepared.model, plan, seen) | _masked(planned, sketches)
+    while True:
+        found = {
+            name: _never_run(missing)
+            for quant in plan.nodes.values()
+            if (missing := _missing(quant, plan, seen)) is not None
+            for name in _names(quant)
+        }
+        found.update((name, why) for name, why in refused.items() if name in plan.nodes)
+        if not found:
+            break
+        refused.update(found)
+        plan = make_plan(
+            planned.prepared, options, planned.loaded.nodes, planned.bodies, refused=refused
+        )
+    narrowed = replace(planned, plan=plan)
+    narrowed.require_nodes()
+    return narrowed
+
+
+def _unreached(model: ir.Model, plan: QuantPlan, seen: set[str]) -> dict[str, Kept]:
+    """Return the nodes of bodies that were never run, as far as their tensors tell."""
+    observed = set(plan.observed)
+    unseen: dict[ir.Graph, str] = {}
+    refused: dict[str, Kept] = {}
+    for graph, path in paths(model).items():
+        if not path:
+            continue
+        values = (value.name or "" for node in graph for value in node.outputs)
+        tensors = [name for name in values if name in observed]
+        if tensors and seen.isdisjoint(tensors):
+            unseen[graph] = tensors[0]
+        # Those around it come first.
+        tensor = next((unseen[body] for _, body in path if body in unseen), None)
+        if tensor is not None:
+            refused.update((node.name or "", _never_run(tensor)) for node in graph)
+    return refused
+
+
+def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, Kept]:
+    """Return the nodes that join a mask with data: no range holds both.
+
+    An infinity would become the least value that was seen, and mask no more; beside a number that
+    stands for it, all data would have one code.
+    """
+    refused: dict[str, Kept] = {}
+    for node in planned.graph.all_nodes():
+        quant, rule = planned.plan.nodes.get(node.name or ""), known_rule(node)
+        if quant is None or rule is None or rule.role not in (Role.JOIN, Role.FLOAT):
+            continue
+        for name in quant.tensors:
+            sketch = sketches.get(_root(name, planned.plan).name)
+            if sketch is not None and _is_mask(sketch, scores=node.op_type == "Softmax"):
+                refused[quant.node] = Kept(
+                    MASKED, f"{name} masks: it holds infinities or numbers that stand for them"
+                )
+    return refused
+
+
+def _is_mask(sketch: Sketch, *, scores: bool) -> bool:
+    """Whether a tensor is a mask; with `scores`, whether it is data to which one was added."""
+    if sketch.negative_infinity or sketch.positive_infinity:
+        return True
+    low, high = sketch.minimum, sketch.maximum
+    return low is not None and high is not None and low <= -MASK and (scores or high <= 0)
+
+
+def _root(name: str, plan: QuantPlan) -> TensorQuant:
+    """Return the tensor that one has its parameters of."""
+    tensor = plan.tensors[name]
+    while tensor.source is ParameterSource.INHERITED:
+        tensor = plan.tensors[tensor.inherited_from]
+    return tensor
+
+
+def _missing(quant: NodeQuant, plan: QuantPlan, seen: set[str]) -> str | None:
+    """Return a tensor of a node whose range is needed and not known."""
+    output: tuple[str, ...] = () if quant.output is None else (quant.output,)
+    for name in (*quant.tensors, *output):
+        tensor = _root(name, plan)
+        if tensor.source is ParameterSource.CALIBRATED and tensor.name not in seen:
+            return name
+    return None
+
+
+def _names(quant: NodeQuant) -> tuple[str, ...]:
+    """Return a node and those that disappear into it."""
+    bias = quant.bias.node if quant.bias is not None else quant.node
+    return tuple(dict.fromkeys((quant.node, bias, quant.clamp or quant.node)))
+
+
+def _never_run(tensor: str) -> Kept:
+    return Kept(
+        "NEVER_RUN",
+        f"{tensor} was empty or not computed in every batch; send batches that reach it",
+    )

@@ -1,0 +1,243 @@
+"""Computing once what does not depend on the inputs."""
+
+import hashlib
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.files import INLINE_BYTES, WeightFile
+from zeropoint.engine.graph import remove_unused
+from zeropoint.engine.runtime import RuntimeRefusal, Session
+
+_logger = logging.getLogger(__name__)
+_CONTRIB = "com.microsoft"
+
+# What is larger than this and larger than what it is made from stays in the graph.
+_GROWTH_BYTES = 1 << 20
+# Results held in memory at once.
+_BATCH_BYTES = 256 << 20
+
+# Not the same each time, or kept because they say how values are quantized.
+_KEPT = frozenset(
+    {
+        "Bernoulli",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
+# What they give is never more than what they read. In bodies the shapes of their results are often
+# not known: shape inference does not see the values of outer graphs.
+_NO_GROWTH = frozenset(
+    {"Concat", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+)
+# Element types that numpy hands to ONNX Runtime and back.
+_TYPES = frozenset(
+    {
+        ir.DataType.BOOL,
+        ir.DataType.DOUBLE,
+        ir.DataType.FLOAT,
+        ir.DataType.FLOAT16,
+        ir.DataType.INT16,
+        ir.DataType.INT32,
+        ir.DataType.INT64,
+        ir.DataType.INT8,
+        ir.DataType.UINT16,
+        ir.DataType.UINT32,
+        ir.DataType.UINT64,
+        ir.DataType.UINT8,
+    }
+)
+
+
+def fold_constants(model: ir.Model, weights: WeightFile) -> None:
+    """Replace what constants alone determine by its value, in place, in linear time.
+
+    Left alone: nodes of other domains or with subgraphs, random ones, DequantizeLinear, results
+    whose size is not known beforehand or is out of proportion, and outputs of the graph.
+    ONNX Runtime computes the values, so that they are those that it would compute later.
+    """
+    stored: dict[bytes, ir.Value] = {}
+    for graph in tuple(model.graphs()):
+        _fold(model, graph, weights, stored)
+    remove_unused(model.graph)
+
+
+def _fold(
+    model: ir.Model, graph: ir.Graph, weights: WeightFile, stored: dict[bytes, ir.Value]
+) -> None:
+    """Fold in one graph; those around it are done, so that their values are constants.
+
+    On its own, because what is in a branch that is never taken may fail.
+    """
+    sizes: dict[ir.Value, int] = {}
+    folded = _foldable(graph, sizes)
+    results = [value for node in folded for value in node.outputs if _is_wanted(value, folded)]
+    for batch in _batches(results, sizes):
+        arrays = _evaluate(model, batch, folded, weights.path.with_name("constants.onnx"))
+        for value, array in zip(batch, arrays, strict=False):
+            _replace(model.graph, value, array, weights, stored)
+
+
+def _foldable(graph: ir.Graph, sizes: dict[ir.Value, int]) -> dict[ir.Node, None]:
+    """Return the nodes to fold, in order; `sizes` takes how many bytes their results have."""
+    found: dict[ir.Node, None] = {}
+    for node in graph:
+        inputs = [value for value in node.inputs if value is not None]
+        if (
+            inputs
+            and (_is_plain(node) or _gives_codes(node))
+            and all(_is_constant(value) or value.producer() in found for value in inputs)
+            and not any(_holds_graph(attribute) for attribute in node.attributes.values())
+            and _is_moderate(node, inputs, sizes)
+        ):
+            found[node] = None
+    return found
+
+
+def _is_plain(node: ir.Node) -> bool:
+    return not node.domain and node.op_type not in _KEPT
+
+
+def _gives_codes(node: ir.Node) -> bool:
+    return node.op_type == "QuantizeLinear" and node.domain in ("", _CONTRIB)
+
+
+def _is_constant(value: ir.Value) -> bool:
+    return value.const_value is not None and not value.is_graph_input()
+
+
+def _holds_graph(attribute: ir.Attr) -> bool:
+    return attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+
+
+def _is_moderate(node: ir.Node, inputs: list[ir.Value], sizes: dict[ir.Value, int]) -> bool:
+    """Whether all types and sizes are known and no result is out of proportion."""
+    if any(value.is_graph_output() for value in node.outputs):
+        return False
+    read = [sizes.get(value, _bytes(value)) for value in inputs]
+    if any(size is None for size in read):
+        return False
+    total = sum(size for size in read if size is not None)
+    for value in node.outputs:
+        size = _bytes(value)
+        if size is None and node.op_type in _NO_GROWTH and value.dtype in _TYPES:
+            size = total
+        if size is None:
+            return False
+        sizes[value] = size
+    return sum(sizes[value] for value in node.outputs) <= max(_GROWTH_BYTES, total)
+
+
+def _bytes(value: ir.Value) -> int | None:
+    if (
+        value.dtype is None
+        or value.dtype not in _TYPES
+        or value.shape is None
+        or not value.shape.is_static()
+    ):
+        return None
+    return math.ceil(math.prod(value.shape.numpy()) * value.dtype.itemsize)
+
+
+def _is_wanted(value: ir.Value, folded: dict[ir.Node, None]) -> bool:
+    return any(use.node not in folded for use in value.uses())
+
+
+def _batches(results: list[ir.Value], sizes: dict[ir.Value, int]) -> Iterator[list[ir.Value]]:
+    batch: list[ir.Value] = []
+    size = 0
+    for value in results:
+        size += sizes[value]
+        batch.append(value)
+        if size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _evaluate(
+    model: ir.Model, values: list[ir.Value], folded: dict[ir.Node, None], path: Path
+) -> list[NDArray[np.generic]]:
+    """Return the arrays of values, computed by a model at `path`; nothing where that fails."""
+    nodes = _ancestors(values, folded)
+    proto = onnx.ModelProto(ir_version=model.ir_version)
+    proto.opset_import.add(domain="", version=model.opset_imports[""])
+    proto.opset_import.add(domain=_CONTRIB, version=1)
+    graph = proto.graph
+    graph.name = "constants"
+    graph.node.extend(ir.serde.serialize_node(node) for node in folded if node in nodes)
+    graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in values)
+    feeds: dict[str, NDArray[np.generic]] = {}
+    sources = dict.fromkeys(v for node in nodes for v in node.inputs if v is not None)
+    for value in sources:
+        tensor = value.const_value
+        if tensor is None:
+            continue
+        tensor.name = value.name
+        if tensor.nbytes < INLINE_BYTES:
+            graph.initializer.append(ir.serde.serialize_tensor(tensor))
+        else:
+            graph.input.append(ir.serde.serialize_value(value))
+            feeds[value.name or ""] = tensor.numpy()
+    try:
+        path.write_bytes(proto.SerializeToString())
+        return Session(path).run(feeds)
+    except RuntimeRefusal:
+        _logger.info("constants stay in the graph", exc_info=True)
+        return []
+
+
+def _ancestors(values: list[ir.Value], folded: dict[ir.Node, None]) -> set[ir.Node]:
+    found: set[ir.Node] = set()
+    pending = [value.producer() for value in values]
+    while pending:
+        node = pending.pop()
+        if node is None or node in found or node not in folded:
+            continue
+        found.add(node)
+        pending.extend(value.producer() for value in node.inputs if value is not None)
+    return found
+
+
+def _replace(
+    graph: ir.Graph,
+    value: ir.Value,
+    array: NDArray[np.generic],
+    weights: WeightFile,
+    stored: dict[bytes, ir.Value],
+) -> None:
+    """Let a constant stand for `value`: one for all that are the same, as tied weights are."""
+    name, value.name = value.name, None
+    key = _content(array) if array.nbytes >= INLINE_BYTES else None
+    if key is not None and key in stored:
+        value.replace_all_uses_with(stored[key])
+        return
+    tensor = weights.store(ir.Tensor(array, name=name))
+    constant = ir.Value(
+        name=name,
+        shape=ir.Shape(array.shape),
+        type=ir.TensorType(tensor.dtype),
+        const_value=tensor,
+    )
+    value.replace_all_uses_with(constant)
+    graph.register_initializer(constant)
+    if key is not None:
+        stored[key] = constant
+
+
+def _content(array: NDArray[np.generic]) -> bytes:
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()

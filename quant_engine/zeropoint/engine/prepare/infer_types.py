@@ -1,0 +1,131 @@
+"""Types and shapes, as far as they can be known without running the model."""
+
+from collections.abc import Iterable, Iterator
+
+import onnx
+import onnx_ir as ir
+
+from zeropoint.engine.runtime import Session
+
+_ELEMENT_TYPES = {f"tensor({kind.name.lower()})": kind for kind in ir.DataType}
+
+# Shapes that are computed from shapes that were themselves open.
+_ROUNDS = 3
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Fill in types and shapes of the values of all graphs, in place and at best effort.
+
+    Nothing is done where all are known. Weights stay where they are: only tensors below 1 KiB are
+    looked at. Names must be unique in the model (`settle_names`).
+    """
+    values = _unknown(model.graph.all_nodes())
+    if not values:
+        return
+    graph = inferred_proto(model).graph
+    infos = {info.name: info.type for info in _infos(graph)}
+    for value in values:
+        known = infos.get(value.name or "")
+        if known is not None and known.HasField("tensor_type"):
+            _take(value, known.tensor_type)
+
+
+def unknown_values(model: ir.Model) -> list[ir.Value]:
+    """Return the values of the main graph whose type or rank is not known."""
+    return _unknown(model.graph)
+
+
+def _unknown(nodes: Iterable[ir.Node]) -> list[ir.Value]:
+    return [
+        value
+        for node in nodes
+        for value in node.outputs
+        if value.name and (value.type is None or value.shape is None)
+    ]
+
+
+def _infos(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
+    """Return what is known of the values of a graph and of those inside of it."""
+    yield from graph.value_info
+    yield from graph.output
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _infos(inner)
+
+
+def learn_types(values: Iterable[ir.Value], session: Session) -> None:
+    """Give values the types and shapes that ONNX Runtime knows.
+
+    Args:
+        values: Values of a model.
+        session: The same model, opened with these values as outputs.
+    """
+    slots = {slot.name: slot for slot in session.output_slots}
+    for value in values:
+        slot = slots.get(value.name or "")
+        element_type = _ELEMENT_TYPES.get(slot.type) if slot is not None else None
+        if slot is None or element_type is None:
+            continue
+        value.type = ir.TensorType(element_type)
+        if value.shape is None and slot.shape:
+            value.shape = ir.Shape([size if isinstance(size, int) else None for size in slot.shape])
+
+
+def inferred_proto(model: ir.Model) -> onnx.ModelProto:
+    """Return a model serialized, with types and shapes as far as they can be inferred."""
+    proto = _inferred(ir.serde.serialize_model(model))
+    for _ in range(_ROUNDS):
+        ranks = _ranks_of_reshaped(proto.graph)
+        if not ranks:
+            break
+        for name, (element_type, rank) in ranks.items():
+            proto.graph.value_info.append(
+                onnx.helper.make_tensor_value_info(name, element_type, [None] * rank)
+            )
+        proto = _inferred(proto)
+    return proto
+
+
+def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    except (ValueError, RuntimeError, onnx.shape_inference.InferenceError):
+        return proto
+
+
+def _ranks_of_reshaped(graph: onnx.GraphProto) -> dict[str, tuple[int, int]]:
+    """Return element type and rank of what is reshaped to a computed shape of known length.
+
+    onnx leaves these open; everything behind them stays open with them.
+    """
+    infos = (*graph.value_info, *graph.input, *graph.output)
+    types = {info.name: info.type.tensor_type for info in infos}
+    lengths = {
+        name: kind.shape.dim[0].dim_value
+        for name, kind in types.items()
+        if len(kind.shape.dim) == 1
+    }
+    found: dict[str, tuple[int, int]] = {}
+    for node in graph.node:
+        if node.op_type != "Reshape" or node.domain or len(node.input) < 2:
+            continue
+        output = types.get(node.output[0])
+        rank = lengths.get(node.input[1], 0)
+        if rank and (output is None or not output.HasField("shape")):
+            source = types.get(node.input[0])
+            found[node.output[0]] = (source.elem_type if source is not None else 0, rank)
+    return found
+
+
+def _take(value: ir.Value, tensor_type: onnx.TypeProto.Tensor) -> None:
+    if tensor_type.elem_type:
+        value.type = ir.TensorType(ir.DataType(tensor_type.elem_type))
+    if tensor_type.HasField("shape"):
+        value.shape = ir.Shape([_dimension(size) for size in tensor_type.shape.dim])
+
+
+def _dimension(size: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    if size.HasField("dim_value"):
+        return size.dim_value
+    return size.dim_param or None

@@ -1,0 +1,60 @@
+"""Q/DQ pairs where moved values enter a body.
+
+ONNX Runtime's QDQPropagationTransformer inserts a pair behind nodes that only move what a
+DequantizeLinear gives. Where a body of If, Loop or Scan reads what they make, it fails an
+assertion, and the process aborts (1.32). It has nothing to do where the pair is there already,
+and that changes no value: they lie on the grid of its parameters.
+"""
+
+import onnx_ir as ir
+
+from zeropoint.engine.graph import GraphEditor, constant
+
+# What the transformer looks through.
+_MOVERS = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
+
+
+def pair_crossings(edit: GraphEditor) -> None:
+    """Put a Q/DQ pair behind each moved DequantizeLinear that a body reads, in place."""
+    moved: dict[ir.Value, ir.Node] = {}
+    for node in tuple(edit.graph.all_nodes()):
+        data = node.inputs[0] if node.inputs else None
+        if data is None:
+            continue
+        if node.op_type == "DequantizeLinear" and _is_whole(node):
+            moved[node.outputs[0]] = node
+        elif node.op_type in _MOVERS and not node.domain and _reads_own(node, data, moved):
+            value, source = node.outputs[0], moved[data]
+            moved[value] = source
+            if any(use.node.graph is not node.graph for use in value.uses()):
+                moved[_paired(edit, value, source)] = source
+
+
+def _is_whole(node: ir.Node) -> bool:
+    """Whether a DequantizeLinear has one scale for the whole tensor."""
+    scale = constant(node.inputs[1])
+    return scale is not None and scale.size == 1
+
+
+def _reads_own(node: ir.Node, data: ir.Value, moved: dict[ir.Value, ir.Node]) -> bool:
+    """Whether a node reads what a DequantizeLinear of its own graph gives, moved or as it is."""
+    return data in moved and moved[data].graph is node.graph
+
+
+def _paired(edit: GraphEditor, value: ir.Value, source: ir.Node) -> ir.Value:
+    """Let all that read `value` read it through the parameters of `source`."""
+    name = value.name or ""
+    uses = tuple(value.uses())
+    quantize = edit.node("QuantizeLinear", (value, *source.inputs[1:]), name)
+    codes, stored = quantize.outputs[0], source.inputs[0]
+    assert isinstance(value.graph, ir.Graph), name
+    assert stored is not None, name
+    codes.type, codes.shape = stored.type, value.shape
+    dequantize = edit.node("DequantizeLinear", (codes, *source.inputs[1:]), name)
+    result = dequantize.outputs[0]
+    result.type, result.shape = value.type, value.shape
+    edit.insert_behind(value, value.graph, quantize, dequantize)
+    for node, index in uses:
+        node.replace_input_with(index, result)
+    edit.take_output(value, result)
+    return result

@@ -1,0 +1,128 @@
+"""Steering what ONNX Runtime 1.32 fuses, by an operator in between that changes no value.
+
+A Clip without bounds stays in the optimized graph and costs least; max(x, -Inf) serves behind
+products, of which a Clip would be taken for a part.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.graph import GraphEditor, constant
+from zeropoint.engine.operators import Role, rule_of
+from zeropoint.engine.plan import NodeQuant
+
+_OWN_PAIRS = (Role.COMPUTE, Role.SHARE, Role.STORED)  # fused with a DequantizeLinear, or move it
+
+
+def keep_together(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> None:
+    """Let float nodes that read the same DequantizeLinear read it through one Clip, in place.
+
+    ONNX Runtime gives each reader of a DequantizeLinear one of its own (EnsureUniqueDQForNodeUnit).
+    That costs a conversion a reader, and where the readers are x and f(x) of x * f(x), it no longer
+    finds the GELU or normalization that they are: four to six kernels instead of one.
+
+    Args:
+        edit: The graph, with all Q/DQ pairs in it.
+        quantized: The nodes that become integer kernels, by name.
+    """
+    for node in tuple(edit.graph.all_nodes()):
+        if node.op_type != "DequantizeLinear" or constant(node.inputs[0]) is not None:
+            continue
+        uses = [
+            (reader, index)
+            for reader, index in node.outputs[0].uses()
+            if reader.graph is node.graph and reader.name not in quantized and _stays_float(reader)
+        ]
+        if len(uses) > 1:
+            _insert(edit, node.outputs[0], uses, "Clip")
+
+
+def split_products(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> None:
+    """Put a Max between each quantized MatMul and the Add that alone reads it, in place.
+
+    ONNX Runtime makes a Gemm of both, an integer kernel only with an int32 bias. A bias that became
+    one is left; here are sums of two products, of which one would be float.
+
+    Args:
+        edit: The graph, with all Q/DQ pairs in it.
+        quantized: The nodes that become integer kernels, by name.
+    """
+    for node in tuple(edit.graph.all_nodes()):
+        quant = quantized.get(node.name or "")
+        value = node.outputs[0]
+        uses = tuple(value.uses())
+        if node.op_type != "MatMul" or quant is None or quant.bias or _rank(value) not in (2, None):
+            continue
+        if [reader.op_type for reader, _index in uses] == ["Add"] and not value.is_graph_output():
+            lowest = edit.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
+            _insert(edit, value, uses, "Max", lowest)
+
+
+def split_skip_normalizations(edit: GraphEditor) -> None:
+    """Put a Clip between each Add and the LayerNormalization that alone reads it, in place.
+
+    ONNX Runtime makes one SkipLayerNormalization of both, whose CPU kernel takes four to nine times
+    as long as the two (one and two threads, 128 to 768 columns).
+    """
+    for node in tuple(edit.graph.all_nodes()):
+        if node.op_type != "Add" or any(_rank(value) not in (3, None) for value in node.inputs):
+            continue
+        value = node.outputs[0]
+        uses = tuple(value.uses())
+        alone = not value.is_graph_output() and all(use.node.graph is node.graph for use in uses)
+        if alone and _normalizes([use.node.op_type for use in uses]):
+            _insert(edit, value, uses, "Clip")
+
+
+def hold_apart(edit: GraphEditor, node: ir.Node, index: int) -> None:
+    """Put max(x, -Inf) = x before an input, in place: the node is then fused with no pair there.
+
+    Nothing is done where the input is no FLOAT.
+    """
+    value = node.inputs[index]
+    if value is None or value.dtype is not ir.DataType.FLOAT:
+        return
+    lowest = edit.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
+    same = edit.node("Max", (value, lowest), node.name or "")
+    same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
+    assert isinstance(node.graph, ir.Graph), node.name
+    node.graph.insert_before(node, same)
+    node.replace_input_with(index, same.outputs[0])
+
+
+def _insert(
+    edit: GraphEditor,
+    value: ir.Value,
+    uses: Sequence[tuple[ir.Node, int]],
+    op_type: str,
+    *operands: ir.Value,
+) -> None:
+    """Let some of the readers of `value` read it through an operator."""
+    producer = value.producer()
+    assert producer is not None, value
+    assert isinstance(producer.graph, ir.Graph), value
+    same = edit.node(op_type, (value, *operands), value.name or "")
+    same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
+    edit.insert_behind(value, producer.graph, same)
+    for node, index in uses:
+        node.replace_input_with(index, same.outputs[0])
+
+
+def _stays_float(node: ir.Node) -> bool:
+    """Whether a node that is not in the plan has no part in an integer kernel."""
+    rule = rule_of(node)
+    if node.op_type == "QuantizeLinear" or (rule is not None and rule.role in _OWN_PAIRS):
+        return False
+    readers = (use.node for value in node.outputs for use in value.uses())
+    return all(reader.op_type != "QuantizeLinear" for reader in readers)
+
+
+def _normalizes(readers: Sequence[str]) -> bool:
+    """Whether such nodes are a LayerNormalization, or x - mean(x), with which it begins."""
+    return readers == ["LayerNormalization"] or set(readers) == {"ReduceMean", "Sub"}
+
+
+def _rank(value: ir.Value | None) -> int | None:
+    return len(value.shape) if value is not None and value.shape is not None else None

@@ -1,0 +1,252 @@
+"""QDQ -> operators that take and give codes.
+
+ONNX has QLinearConv and QLinearMatMul; the others are ONNX Runtime's own (com.microsoft). Biases
+become int32 with the product of the scales of input and weight.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.graph import GraphEditor, add_origins, constant, origins, remove_unused
+from zeropoint.engine.numbers import QParams, bias_qparams, quantize
+from zeropoint.engine.operators import MOVERS, same_qparams
+from zeropoint.engine.rewrite.units import Operand, Output, operand, output, weight_operand
+
+_INT32 = np.iinfo(np.int32)
+
+
+def lower_qoperator(editor: GraphEditor) -> tuple[str, ...]:
+    """Write nodes with the pairs around them as QLinear operators, in place.
+
+    Returns:
+        Names of the nodes that read codes and have no such form.
+    """
+    left = []
+    for node in tuple(editor.graph.all_nodes()):
+        if node.domain or not _reads_codes(node):
+            continue
+        lowered = _LOWERINGS.get(node.op_type, _mover if node.op_type in MOVERS else None)
+        if lowered is None or not lowered(editor, node):
+            left.append(node.name or "")
+    remove_unused(editor.graph)
+    return tuple(left)
+
+
+def _reads_codes(node: ir.Node) -> bool:
+    if node.op_type in ("DequantizeLinear", "QuantizeLinear"):
+        return False
+    return any(operand(node, index) is not None for index in range(len(node.inputs)))
+
+
+def _conv(editor: GraphEditor, node: ir.Node) -> bool:
+    data, weight, result = operand(node, 0), weight_operand(node), output(node)
+    if data is None or weight is None or result is None or data.qparams.axis is not None:
+        return False
+    if not _is_multiplied(data, weight, result):
+        return False
+    bias = _bias(editor, node, data, weight, result)
+    if bias is None and _has_bias(node):
+        return False
+    inputs = (*data.parts, *weight.parts, *result.parameters, bias)
+    _replace(editor, node, "QLinearConv", inputs, result, contrib=False)
+    return True
+
+
+def _matmul(editor: GraphEditor, node: ir.Node) -> bool:
+    first, second, result = operand(node, 0), weight_operand(node), output(node)
+    if first is None or second is None or result is None:
+        return False
+    if first.qparams.axis is not None or (second.qparams.axis is not None and _rank(second) != 2):
+        return False
+    if not _is_multiplied(first, second, result):
+        return False
+    inputs = (*first.parts, *second.parts, *result.parameters)
+    _replace(editor, node, "QLinearMatMul", inputs, result, contrib=False)
+    return True
+
+
+def _gemm(editor: GraphEditor, node: ir.Node) -> bool:
+    data, weight, result = operand(node, 0), weight_operand(node), output(node)
+    if data is None or weight is None or result is None or data.qparams.axis is not None:
+        return False
+    if not _is_multiplied(data, weight, result):
+        return False
+    if node.attributes.get_float("beta", 1.0) != 1.0:
+        return False
+    bias = _bias(editor, node, data, weight, result)
+    if bias is None and _has_bias(node):
+        return False
+    node.attributes.pop("beta", None)
+    inputs = (*data.parts, *weight.parts, bias, *result.parameters)
+    _replace(editor, node, "QGemm", inputs, result)
+    return True
+
+
+def _binary(editor: GraphEditor, node: ir.Node) -> bool:
+    first, second, result = operand(node, 0), operand(node, 1), output(node)
+    if first is None or second is None or result is None:
+        return False
+    if not _one_type(first.qparams, second.qparams, result.qparams):
+        return False
+    inputs = (*first.parts, *second.parts, *result.parameters)
+    _replace(editor, node, f"QLinear{node.op_type}", inputs, result)
+    return True
+
+
+def _unary(editor: GraphEditor, node: ir.Node) -> bool:
+    data, result = operand(node, 0), output(node)
+    if data is None or result is None or not _one_type(data.qparams, result.qparams):
+        return False
+    if node.op_type == "AveragePool" and node.attributes.get_int("ceil_mode", 0) != 0:
+        return False  # ONNX Runtime's counts the padding otherwise
+    inputs = (*data.parts, *result.parameters)
+    _replace(editor, node, f"QLinear{node.op_type}", inputs, result)
+    return True
+
+
+def _concat(editor: GraphEditor, node: ir.Node) -> bool:
+    read = [operand(node, index) for index in range(len(node.inputs))]
+    parts = [found for found in read if found is not None]
+    result = output(node)
+    if result is None or len(parts) != len(read):
+        return False
+    if not _one_type(result.qparams, *(part.qparams for part in parts)):
+        return False
+    inputs = (*result.parameters, *(value for part in parts for value in part.parts))
+    _replace(editor, node, "QLinearConcat", inputs, result)
+    return True
+
+
+def _mover(editor: GraphEditor, node: ir.Node) -> bool:
+    """Let a node that only moves values move codes."""
+    data, result = operand(node, 0), output(node)
+    if data is None or result is None or result.between:
+        return False
+    if not same_qparams(data.qparams, result.qparams):
+        return False
+    moved, codes = node.outputs[0], result.quantize.outputs[0]
+    node.replace_input_with(0, data.codes)
+    moved.type = codes.type
+    for reader, index in tuple(codes.uses()):
+        reader.replace_input_with(index, moved)
+    name = codes.name
+    if codes.is_graph_output():
+        editor.take_output(codes, moved)
+    else:
+        codes.name, moved.name = None, name
+    _graph(node).remove(result.quantize, safe=True)
+    return True
+
+
+_Lowering = Callable[[GraphEditor, ir.Node], bool]
+_LOWERINGS: Mapping[str, _Lowering] = {
+    "Add": _binary,
+    "AveragePool": _unary,
+    "Concat": _concat,
+    "Conv": _conv,
+    "Gemm": _gemm,
+    "GlobalAveragePool": _unary,
+    "LeakyRelu": _unary,
+    "MatMul": _matmul,
+    "Mul": _binary,
+    "Sigmoid": _unary,
+}
+
+
+def _replace(
+    editor: GraphEditor,
+    node: ir.Node,
+    op_type: str,
+    inputs: tuple[ir.Value | None, ...],
+    result: Output,
+    *,
+    contrib: bool = True,
+) -> None:
+    """Put a QLinear operator in the place of a node, up to its QuantizeLinear."""
+    new = editor.node(op_type, inputs, node.name or "", contrib=contrib)
+    for attribute in node.attributes.values():
+        new.attributes.add(attribute)
+    codes, given = result.quantize.outputs[0], new.outputs[0]
+    given.type, given.shape = codes.type, codes.shape
+    graph = _graph(node)
+    graph.insert_before(node, new)
+    add_origins(new, (n for part in (node, *result.between) for n in origins(part)))
+    for reader, index in tuple(codes.uses()):
+        reader.replace_input_with(index, given)
+    name = codes.name
+    if codes.is_graph_output():
+        editor.take_output(codes, given)
+    else:
+        codes.name, given.name = None, name
+    for old in (result.quantize, *reversed(result.between), node):
+        graph.remove(old, safe=True)
+
+
+def _has_bias(node: ir.Node) -> bool:
+    return len(node.inputs) > 2 and node.inputs[2] is not None
+
+
+def _bias(
+    editor: GraphEditor, node: ir.Node, data: Operand, weight: Operand, result: Output
+) -> ir.Value | None:
+    """Return the int32 bias of a layer; None where it has none, or it would be a step off."""
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    if value is None:
+        return None
+    wanted = bias_qparams(data.qparams, weight.qparams)
+    if node.op_type == "Gemm":  # the factor is that of product and bias
+        factor = np.float32(node.attributes.get_float("alpha", 1.0))
+        wanted = replace(wanted, scale=wanted.scale * factor)
+    stored = operand(node, 2)
+    if stored is not None:
+        same = np.array_equal(stored.qparams.scale.reshape(-1), wanted.scale.reshape(-1))
+        return stored.codes if same and stored.qparams.dtype == np.int32 else None
+    array = constant(value)
+    if array is None or not weight.stored:
+        return None
+    flat = array.reshape(-1).astype(np.float32)
+    if flat.size == 1:
+        flat = np.full(_channels(node, weight), flat[0])
+    elif array.shape[-1] != array.size:
+        return None  # a Gemm's, one for each row
+    if wanted.axis is not None and flat.size != wanted.scale.size:
+        return None
+    if np.abs(flat / wanted.scale).max(initial=0.0) > _INT32.max:
+        return None
+    codes = quantize(flat, wanted)
+    kept = codes * np.where(data.qparams.scale * weight.qparams.scale > 0, wanted.scale, 0.0)
+    if np.abs(kept - flat).max(initial=0.0) > result.qparams.scale / 2:
+        return None
+    return editor.constant(f"{value.name}_quantized", codes)
+
+
+def _channels(node: ir.Node, weight: Operand) -> int:
+    array = constant(weight.codes)
+    assert array is not None
+    if node.op_type == "Gemm" and not node.attributes.get_int("transB", 0):
+        return int(array.shape[1])
+    return int(array.shape[0])
+
+
+def _one_type(*qparams: QParams) -> bool:
+    return len({found.dtype for found in qparams}) == 1 and not any(
+        found.axis is not None for found in qparams
+    )
+
+
+def _is_multiplied(data: Operand, weight: Operand, result: Output) -> bool:
+    """Whether ONNX Runtime has a kernel for these types: none for int8 by uint8."""
+    given = data.qparams.dtype
+    return given == result.qparams.dtype and (given == np.uint8 or weight.qparams.dtype == np.int8)
+
+
+def _rank(read: Operand) -> int:
+    return len(read.codes.shape) if read.codes.shape is not None else 0
+
+
+def _graph(node: ir.Node) -> ir.Graph:
+    assert isinstance(node.graph, ir.Graph), node.name
+    return node.graph

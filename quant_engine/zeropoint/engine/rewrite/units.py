@@ -1,0 +1,114 @@
+"""A float node with the pairs around it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.graph import constant
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.operators import fits_channels, read_qparams, value_at
+from zeropoint.engine.rewrite.qdq import clamp_implied
+
+_CLAMPS = frozenset({"Clip", "Relu"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operand:
+    """Something that a node reads through a DequantizeLinear.
+
+    Attributes:
+        codes: The integers.
+        scale: Of the DequantizeLinear.
+        zero_point: Of the DequantizeLinear; None where it has none.
+        qparams: Both as arrays.
+    """
+
+    codes: ir.Value
+    scale: ir.Value
+    zero_point: ir.Value | None
+    qparams: QParams
+
+    @property
+    def parts(self) -> tuple[ir.Value, ir.Value, ir.Value | None]:
+        """Codes, scale and zero point, as the inputs of QLinear operators follow each other."""
+        return self.codes, self.scale, self.zero_point
+
+    @property
+    def stored(self) -> bool:
+        """Whether the codes are constant."""
+        return constant(self.codes) is not None
+
+
+def weight_operand(node: ir.Node) -> Operand | None:
+    """Return the second input of a layer; None where its scales are not of output channels."""
+    found = operand(node, 1)
+    if found is None or found.codes.shape is None:
+        return None
+    fits = fits_channels(node, found.qparams, len(found.codes.shape))
+    return found if fits else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output:
+    """How what a node gives is quantized.
+
+    Attributes:
+        quantize: The QuantizeLinear.
+        between: What its codes imply: a Relu or Clip before it, and nothing else.
+        qparams: Its parameters.
+    """
+
+    quantize: ir.Node
+    between: tuple[ir.Node, ...]
+    qparams: QParams
+
+    @property
+    def parameters(self) -> tuple[ir.Value | None, ...]:
+        """Scale and zero point, as the last inputs of QLinear operators."""
+        return tuple(self.quantize.inputs[1:3])
+
+
+def operand(node: ir.Node, index: int) -> Operand | None:
+    """Return what a node reads as an input; None where it is not dequantized."""
+    value = node.inputs[index] if len(node.inputs) > index else None
+    producer = value.producer() if value is not None else None
+    if producer is None or producer.op_type != "DequantizeLinear":
+        return None
+    qparams = read_qparams(producer)
+    if qparams is None or not _is_taken(qparams):
+        return None
+    zero_point = producer.inputs[2] if len(producer.inputs) > 2 else None
+    return Operand(value_at(producer, 0), value_at(producer, 1), zero_point, qparams)
+
+
+def output(node: ir.Node) -> Output | None:
+    """Return how the result of a node is quantized; None where anything else reads it as floats."""
+    value = node.outputs[0]
+    between: list[ir.Node] = []
+    while True:
+        uses = tuple(value.uses())
+        if len(uses) != 1 or value.is_graph_output():
+            return None
+        ((reader, index),) = uses
+        if reader.graph is not node.graph or index:
+            return None
+        if reader.op_type == "QuantizeLinear":
+            break
+        if reader.domain or reader.op_type not in _CLAMPS or between:
+            return None
+        between.append(reader)
+        value = reader.outputs[0]
+    qparams = read_qparams(reader)
+    if qparams is None or not _is_taken(qparams) or len(reader.inputs) < 3:
+        return None
+    if qparams.axis is not None:
+        return None
+    if not all(clamp_implied(clamp, qparams) for clamp in between):
+        return None
+    return Output(reader, tuple(between), qparams)
+
+
+def _is_taken(qparams: QParams) -> bool:
+    """Whether integer operators take codes of this type; int32 is that of biases."""
+    return qparams.scale.dtype == np.float32 and qparams.dtype in (np.int8, np.uint8, np.int32)

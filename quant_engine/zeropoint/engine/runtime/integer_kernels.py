@@ -1,0 +1,113 @@
+"""How much of a model runs on integers, read from the graph that ONNX Runtime makes of it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from zeropoint.engine.graph import all_nodes
+from zeropoint.engine.report import KernelCount
+
+# Operators of ONNX Runtime's optimized graphs that multiply integers, and what they stand for.
+_INTEGER_KERNELS = {
+    "ConvInteger": ("Conv",),
+    "QLinearConv": ("Conv",),
+    "NhwcQLinearConv": ("Conv",),
+    "QLinearConvTranspose": ("ConvTranspose",),
+    "DynamicQuantizeMatMul": ("MatMul", "Gemm"),
+    "MatMulInteger": ("MatMul", "Gemm"),
+    "MatMulIntegerToFloat": ("MatMul", "Gemm"),
+    "DynamicQuantizeLSTM": ("LSTM",),
+    "QAttention": ("Attention",),
+    "QGemm": ("Gemm", "MatMul"),
+    "QLinearMatMul": ("MatMul", "Gemm"),
+}
+
+# What is added to a node's name: by layout changes ("_token_7"), by the fusion of MatMul and Add,
+# and by rewriting a node into an integer operator ("_MatMulInteger", with a number if taken).
+_ADDED = re.compile(
+    rf"(_token_\d+|/MatMulAddFusion|_quant|_({'|'.join(_INTEGER_KERNELS)})(_\d+)?)$"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegerKernels:
+    """Which nodes became integer kernels.
+
+    Attributes:
+        counts: By operator type, in alphabetical order.
+        float_nodes: Names of the nodes that did not, in the order given. Where ONNX Runtime made
+            integer kernels that cannot be told apart by name, only `counts` is known of their type
+            and none of its nodes is listed.
+    """
+
+    counts: tuple[KernelCount, ...]
+    float_nodes: tuple[str, ...]
+
+
+def count_integer_kernels(optimized: Path, nodes: Mapping[str, str]) -> IntegerKernels:
+    """Count the integer kernels in an optimized graph.
+
+    Args:
+        optimized: ONNX Runtime's optimized graph of the quantized model, as `Session` writes it.
+        nodes: Operator type of each Conv, ConvTranspose, MatMul and Gemm of the float model, and
+            for dynamic quantization of each LSTM and Attention, by the name that it has in the
+            quantized model.
+    """
+    model = onnx.ModelProto.FromString(optimized.read_bytes())
+    found = _attribute(_integer_kernels(model.graph), nodes)
+    totals = Counter(nodes.values())
+    named = Counter(nodes[name] for name in found.nodes)
+    counts = tuple(
+        KernelCount(op_type=op_type, nodes=total, integer=named[op_type] + found.unnamed[op_type])
+        for op_type, total in sorted(totals.items())
+    )
+    float_nodes = tuple(
+        name
+        for name, op_type in nodes.items()
+        if name not in found.nodes and not found.unnamed[op_type]
+    )
+    return IntegerKernels(counts=counts, float_nodes=float_nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attributed:
+    """Nodes that are integer kernels by name, and how many more there are of each type."""
+
+    nodes: frozenset[str]
+    unnamed: Counter[str]
+
+
+def _attribute(kernels: Iterable[onnx.NodeProto], nodes: Mapping[str, str]) -> _Attributed:
+    found: set[str] = set()
+    strangers: list[str] = []
+    for kernel in kernels:
+        name = _original_name(kernel.name, nodes)
+        if name is None:
+            strangers.append(kernel.op_type)
+        else:
+            found.add(name)
+    free = Counter(op_type for name, op_type in nodes.items() if name not in found)
+    unnamed: Counter[str] = Counter()
+    for stranger in strangers:
+        for op_type in _INTEGER_KERNELS[stranger]:
+            if free[op_type] > unnamed[op_type]:
+                unnamed[op_type] += 1
+                break
+    return _Attributed(frozenset(found), unnamed)
+
+
+def _original_name(name: str, nodes: Mapping[str, str]) -> str | None:
+    while name not in nodes:
+        shorter = _ADDED.sub("", name)
+        if shorter == name:
+            return None
+        name = shorter
+    return name
+
+
+def _integer_kernels(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    return (node for node in all_nodes(graph) if node.op_type in _INTEGER_KERNELS)

@@ -1,0 +1,171 @@
+"""What a model takes and gives, and whether a batch fits it."""
+
+from collections import Counter
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.errors import BatchError
+from zeropoint.engine.report import Signature, TensorSpec
+from zeropoint.engine.settings import Batch
+
+
+def read_signature(graph: ir.Graph) -> Signature:
+    """Return what must be fed and what comes out.
+
+    Inputs that have a default value are left out: calibration runs with the default.
+    """
+    return Signature(
+        inputs=tuple(
+            _tensor_spec(value) for value in graph.inputs if value.name not in graph.initializers
+        ),
+        outputs=tuple(_tensor_spec(value) for value in graph.outputs),
+    )
+
+
+def element_type_of(dtype: np.dtype[np.generic]) -> int:
+    """Return the ONNX element type of numpy's; 0 where there is none.
+
+    Text of any kind (numpy `str_`, `bytes_`, `object_`) is ONNX STRING.
+    """
+    if dtype.kind in "USO":
+        return ir.DataType.STRING.value
+    try:
+        return ir.DataType.from_numpy(dtype).value
+    except TypeError:
+        return ir.DataType.UNDEFINED.value
+
+
+def dtype_of(element_type: int) -> np.dtype[np.generic]:
+    """Return the numpy type of an ONNX element type; those that numpy lacks are of `ml_dtypes`.
+
+    Raises:
+        TypeError: numpy cannot hold such elements.
+    """
+    return ir.DataType(element_type).numpy()
+
+
+def check_batch(signature: Signature, batch: Batch) -> None:
+    """Refuse a batch that the model cannot take.
+
+    Args:
+        signature: Of the model.
+        batch: Tensors by input name.
+
+    Raises:
+        BatchError: BATCH_INPUT_MISSING, BATCH_INPUT_UNKNOWN, BATCH_ELEMENT_TYPE or BATCH_SHAPE.
+    """
+    names = {spec.name for spec in signature.inputs}
+    for name in batch:
+        if name not in names:
+            raise BatchError(
+                "BATCH_INPUT_UNKNOWN",
+                f"The model has no input {name!r}; it takes {_listed(signature)}.",
+                input=name,
+            )
+    sizes: dict[str, tuple[int, str]] = {}
+    for spec in signature.inputs:
+        if spec.name not in batch:
+            raise BatchError(
+                "BATCH_INPUT_MISSING",
+                f"Input {spec.name!r} is missing; the model takes {_listed(signature)}.",
+                input=spec.name,
+            )
+        _check_element_type(spec, batch[spec.name])
+        _check_shape(spec, batch[spec.name].shape)
+        _check_symbols(spec, batch[spec.name].shape, sizes)
+
+
+def _check_element_type(spec: TensorSpec, array: NDArray[np.generic]) -> None:
+    if element_type_of(array.dtype) != spec.element_type:
+        expected = _type_name(spec.element_type)
+        raise BatchError(
+            "BATCH_ELEMENT_TYPE",
+            f"Input {spec.name!r} takes {expected}, got {array.dtype}.",
+            input=spec.name,
+            expected=expected,
+            got=array.dtype,
+        )
+
+
+def _check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
+    if spec.shape is None:
+        return
+    fits = len(shape) == len(spec.shape) and all(
+        not isinstance(expected, int) or expected == size
+        for expected, size in zip(spec.shape, shape, strict=True)
+    )
+    if not fits:
+        raise _shape_error(spec, shape, "")
+
+
+def _check_symbols(
+    spec: TensorSpec, shape: tuple[int, ...], sizes: dict[str, tuple[int, str]]
+) -> None:
+    """Hold equal symbols to equal sizes and note the sizes seen, each with its input's name."""
+    if spec.shape is None:
+        return
+    uses = Counter(spec.shape)
+    for axis, (symbol, size) in enumerate(zip(spec.shape, shape, strict=True)):
+        # Exporters write "?" and the like for every unknown axis: such a symbol says nothing.
+        if not isinstance(symbol, str) or uses[symbol] > 1 or not _is_word(symbol):
+            continue
+        first, owner = sizes.setdefault(symbol, (size, spec.name))
+        if first != size:
+            raise _shape_error(
+                spec, shape, f": {symbol} is {size} on axis {axis} but {first} in {owner!r}"
+            )
+
+
+def _is_word(symbol: str) -> bool:
+    return any(character.isalpha() for character in symbol)
+
+
+def _shape_error(spec: TensorSpec, shape: tuple[int, ...], detail: str) -> BatchError:
+    expected = _shape_text(spec.shape)
+    got = _shape_text(shape)
+    return BatchError(
+        "BATCH_SHAPE",
+        f"Input {spec.name!r} takes shape {expected}, got {got}{detail}.",
+        input=spec.name,
+        expected=expected,
+        got=got,
+    )
+
+
+def _tensor_spec(value: ir.Value) -> TensorSpec:
+    is_tensor = isinstance(value.type, ir.TensorType)
+    return TensorSpec(
+        name=value.name or "",
+        element_type=value.type.dtype.value if is_tensor and value.type else 0,
+        shape=_dimensions(value.shape),
+    )
+
+
+def _dimensions(shape: ir.Shape | None) -> tuple[int | str | None, ...] | None:
+    if shape is None:
+        return None
+    return tuple(_dimension(size) for size in shape)
+
+
+def _dimension(size: int | ir.SymbolicDim) -> int | str | None:
+    if isinstance(size, int):
+        return size if size >= 0 else None
+    return size.value or None
+
+
+def _listed(signature: Signature) -> str:
+    return ", ".join(repr(spec.name) for spec in signature.inputs) or "no inputs"
+
+
+def _type_name(element_type: int) -> str:
+    if element_type == ir.DataType.UNDEFINED.value:
+        return "a value that is no tensor and cannot be fed"
+    return ir.DataType(element_type).name.lower()
+
+
+def _shape_text(shape: tuple[int | str | None, ...] | None) -> str:
+    if shape is None:
+        return "of any rank"
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"

@@ -1,0 +1,65 @@
+"""What a job is given and what it gives back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.engine.progress import ProgressCallback
+from zeropoint.engine.report import Report
+
+Batch = Mapping[str, NDArray[np.generic]]
+
+
+OBSERVE_BYTES = 512 << 20
+"""Budget for the activations held at once while observing, where no other is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettings:
+    """What a job may use.
+
+    Attributes:
+        workspace: An empty folder for the job's own files; the caller removes it.
+        threads: Threads for running models and counting.
+        observe_bytes: Budget for the activations held at once while observing.
+        retained_batches: Batches kept to verify the result with.
+        retained_bytes: Budget for those.
+        verify_seconds: Longest time for running and comparing the result.
+        keep_calibration: Return the statistics as a file, with those of every tensor that a later
+            job on this model may need, whatever its options. They take longer to gather.
+        source_sha256: SHA-256 of the ONNX file, where the caller has computed it already.
+        progress: Told how far the job is.
+        saved: Told the files of the result as soon as they are written: a caller that needs their
+            digests can compute them while the result is verified. They must not be moved yet.
+    """
+
+    workspace: Path
+    threads: int = 1
+    observe_bytes: int = OBSERVE_BYTES
+    retained_batches: int = 8
+    retained_bytes: int = 64 << 20
+    verify_seconds: float = 600.0
+    keep_calibration: bool = False
+    source_sha256: bytes | None = None
+    progress: ProgressCallback | None = None
+    saved: Callable[[tuple[Path, ...]], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """A quantized model.
+
+    Attributes:
+        files: The ONNX file first, then its external data file where there is one; all in
+            `JobSettings.workspace`.
+        report: Everything that is to be said about it.
+        calibration: The statistics as a file, in `JobSettings.workspace`; None where they were not
+            to be kept.
+    """
+
+    files: tuple[Path, ...]
+    report: Report
+    calibration: Path | None = None

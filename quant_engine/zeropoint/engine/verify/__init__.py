@@ -1,0 +1,17 @@
+"""The proof: the shipped bytes, run and compared with the user's own model."""
+
+from zeropoint.engine.verify.checks import Stage, Verified, VerifyRequest, explain, not_run, verify
+from zeropoint.engine.verify.exactness import CodePair, ProofRequest, prove
+from zeropoint.engine.verify.isolation import node_twins
+from zeropoint.engine.verify.json_values import NotPlain, from_json, to_json
+from zeropoint.engine.verify.original import ReferenceRequest, run_original
+from zeropoint.engine.verify.process import (
+    OnStage,
+    VerifyProcess,
+    start_spare,
+    take_verifier,
+    verify_contained,
+)
+from zeropoint.engine.verify.similarity import DIFFERENT, OutputComparison, compare
+from zeropoint.engine.verify.twin_model import NodeTwin, TwinModel, TwinNode, build_twins, run_twins
+from zeropoint.engine.verify.verdict import judge

@@ -1,0 +1,67 @@
+"""A plan with its parameters -> what to fake-quantize in each node's twin."""
+
+import onnx_ir as ir
+
+from zeropoint.engine.graph import Path, iterations, observable_from, paths
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.plan import NodeQuant, Parameters, QuantPlan
+from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.verify.twin_model import InputKey, NodeTwin
+
+# A sequence of many numbers takes time that grows with its square.
+_MOST_TURNS = 1024
+
+
+def node_twins(model: ir.Model, plan: QuantPlan, parameters: Parameters) -> tuple[NodeTwin, ...]:
+    """Return one twin for each quantized node, in graph order.
+
+    Without those in bodies that no figure comes out of: those of Scan, and of a Loop that takes
+    very many turns or an unknown number of them.
+
+    Args:
+        model: The prepared float model.
+        plan: What is quantized.
+        parameters: Scale and zero point of everything in it.
+    """
+    opset = model.opset_imports.get("", 0)
+    within = {graph for graph, path in paths(model).items() if _is_open(path, opset)}
+    by_name = {node.name or "": node for graph in within for node in graph}
+    return tuple(
+        _twin(by_name[name], quant, plan, parameters)
+        for name, quant in plan.nodes.items()
+        if name in by_name
+    )
+
+
+def _is_open(path: Path, opset: int) -> bool:
+    times = iterations(path)
+    known = times is not None and times <= _MOST_TURNS
+    return known and observable_from(path) <= opset
+
+
+def _twin(node: ir.Node, quant: NodeQuant, plan: QuantPlan, parameters: Parameters) -> NodeTwin:
+    chain = [quant.node]
+    inputs: dict[InputKey, QParams] = {}
+    dynamic: set[InputKey] = set()
+    for index, name in zip(quant.inputs, quant.tensors, strict=True):
+        if plan.tensors[name].source is ParameterSource.DYNAMIC:
+            dynamic.add((quant.node, index))
+        else:
+            inputs[quant.node, index] = parameters.tensors[name]
+    if quant.weight is not None:
+        inputs[quant.node, quant.weight.index] = parameters.weights[quant.node]
+    for where in quant.stored:
+        inputs[quant.node, where.index] = parameters.stored[quant.node, where.index]
+    if quant.bias is not None:
+        if not quant.bias.stays_float:
+            inputs[quant.bias.node, quant.bias.index] = parameters.biases[quant.node]
+        if quant.bias.node != quant.node:
+            chain.append(quant.bias.node)
+    if quant.clamp is not None:
+        chain.append(quant.clamp)
+    output = parameters.tensors[quant.output] if quant.output is not None else None
+    table = inputs.get((quant.node, 0)) if node.op_type == "Gather" and quant.stored else None
+    if table is not None and table.axis is None:
+        # Picking commutes with rounding, and what is picked is less than the table.
+        inputs, output = {}, table
+    return NodeTwin(chain=tuple(chain), inputs=inputs, output=output, dynamic=frozenset(dynamic))

@@ -1,0 +1,174 @@
+"""What the user's own model gives, for the result to be compared with."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from zeropoint.engine.report import VerificationState
+from zeropoint.engine.runtime import RuntimeRefusal, Session
+from zeropoint.engine.samples import (
+    CannotGenerate,
+    StoredArray,
+    StoredBatch,
+    generate_batches,
+    storable,
+    store_arrays,
+    store_batch,
+)
+
+_GENERATED_BATCHES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceRequest:
+    """What is to be run; known before there is a result.
+
+    Attributes:
+        original: The user's model, to be opened by ONNX Runtime; None: the result is only loaded.
+        scratch: A folder for temporary files.
+        batches: Samples; without any, inputs are made up.
+        threads: Threads to use.
+        at_once: Whether memory allows for as many batches at once as there are threads, which is
+            faster than as many threads for one.
+        as_written: Run the original without optimizations.
+    """
+
+    original: Path | None
+    scratch: Path
+    batches: tuple[StoredBatch, ...] = ()
+    threads: int = 1
+    at_once: bool = False
+    as_written: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What the original model gave.
+
+    Attributes:
+        state: Where the batches come from; NOT_RUN where there are none.
+        message: Why not samples.
+        batches: Those that it ran on.
+        outputs: For each of them its outputs: for each output a list of arrays.
+        names: Names of the outputs.
+    """
+
+    state: VerificationState
+    message: str = ""
+    batches: tuple[StoredBatch, ...] = ()
+    outputs: tuple[tuple[tuple[StoredArray, ...], ...], ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def run_original(request: ReferenceRequest) -> Reference:
+    """Run the user's model on the samples, or on inputs made up for it."""
+    if request.original is None:
+        return Reference(state=VerificationState.NOT_RUN, message="it was only loaded")
+    runs = Runs(request.threads, at_once=request.at_once)
+    try:
+        session = runs.open(request.original, as_written=request.as_written)
+    except RuntimeRefusal as refusal:
+        return Reference(
+            state=VerificationState.NOT_RUN, message=f"the original does not load: {refusal}"
+        )
+    if request.batches:
+        reference = _reference(
+            session, runs, request.scratch, request.batches, VerificationState.COMPARED
+        )
+        if reference.batches:
+            return reference
+    return _run_on_generated(session, runs, request.scratch, request.original)
+
+
+def arrays(output: Any) -> Iterator[NDArray[np.generic]]:
+    """Return the arrays of an output: itself, or those of a list or map in order."""
+    if isinstance(output, dict):
+        output = [output[key] for key in sorted(output)]
+    if isinstance(output, list):
+        for item in output:
+            yield from arrays(item)
+    elif output is not None:
+        yield storable(np.asarray(output))
+
+
+class Runs:
+    """Sessions for many batches, run one after the other or several at once."""
+
+    def __init__(self, threads: int, *, at_once: bool) -> None:
+        """Take what may be used.
+
+        Args:
+            threads: Threads to use.
+            at_once: Give each batch one of them, instead of all to one batch.
+        """
+        self._threads = 1 if at_once else threads
+        self._workers = threads if at_once else 1
+
+    def open(
+        self, path: Path, *, optimized: Path | None = None, as_written: bool = False
+    ) -> Session:
+        """Open a model; see `Session`."""
+        return Session(path, threads=self._threads, optimized=optimized, as_written=as_written)
+
+    def outputs(
+        self, session: Session, batches: Sequence[StoredBatch], names: Sequence[str] | None = None
+    ) -> Iterator[list[Any] | RuntimeRefusal]:
+        """Return the outputs for each batch, or why it does not run, in order."""
+
+        def run(batch: StoredBatch) -> list[Any] | RuntimeRefusal:
+            try:
+                return session.run(batch.load(), names)
+            except RuntimeRefusal as refusal:
+                return refusal
+
+        if self._workers == 1:
+            yield from map(run, batches)
+            return
+        with ThreadPoolExecutor(self._workers) as pool:
+            for begin in range(0, len(batches), self._workers):  # no outputs wait in memory
+                yield from pool.map(run, batches[begin : begin + self._workers])
+
+
+def _run_on_generated(session: Session, runs: Runs, scratch: Path, original: Path) -> Reference:
+    try:
+        made = generate_batches(ir.load(original).graph, session.run, _GENERATED_BATCHES)
+    except CannotGenerate as reason:
+        return Reference(
+            state=VerificationState.NOT_RUN, message=f"there are no samples, and {reason}"
+        )
+    stored = [
+        store_batch(batch, scratch / f"generated-{index}.batch") for index, batch in enumerate(made)
+    ]
+    reference = _reference(session, runs, scratch, stored, VerificationState.GENERATED)
+    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in made[0].items())
+    return dataclasses.replace(
+        reference, message=f"there are no samples; inputs were made up: {shapes or 'none needed'}"
+    )
+
+
+def _reference(
+    session: Session,
+    runs: Runs,
+    scratch: Path,
+    batches: Sequence[StoredBatch],
+    state: VerificationState,
+) -> Reference:
+    ran, stored = [], []
+    for index, outputs in enumerate(runs.outputs(session, batches)):
+        if isinstance(outputs, RuntimeRefusal):
+            continue
+        ran.append(batches[index])
+        stored.append(
+            tuple(
+                store_arrays(arrays(output), scratch / f"original-{index}-{position}.output")
+                for position, output in enumerate(outputs)
+            )
+        )
+    return Reference(state=state, batches=tuple(ran), outputs=tuple(stored), names=session.outputs)

@@ -1,0 +1,291 @@
+"""Verification in a process of its own, which can crash or hang without harm."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Self
+
+from zeropoint.engine.errors import VerificationError
+from zeropoint.engine.verify.checks import Stage, Verified, VerifyRequest, explain, not_run
+from zeropoint.engine.verify.exactness import ProofRequest
+from zeropoint.engine.verify.json_values import NotPlain, from_json, to_json
+from zeropoint.engine.verify.messages import ChildMessage
+from zeropoint.engine.verify.original import ReferenceRequest
+
+# Passed on where they are set; everything else of the environment stays here.
+_ENVIRONMENT = (
+    "PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "TMPDIR",
+)
+_START_SECONDS = 120.0
+_GRACE_SECONDS = 5.0
+
+_MISSING = {
+    Stage.KERNELS: "kernel counts are",
+    Stage.TWINS: "figures per node are",
+    Stage.PROOF: "differences of codes are",
+    Stage.TRAINED_KERNELS: "kernel counts of the trained model are",
+}
+_BESIDE_TWINS = (Stage.LOAD, Stage.COMPARE, Stage.KERNELS)
+
+OnStage = Callable[[Stage], None]
+"""Told each stage of a verification as it begins."""
+
+
+class _Ended(Exception):  # noqa: N818 - an outcome
+    """The process ended, or was ended, before it had answered."""
+
+    def __init__(self, stage: Stage, found: Verified, how: str, *, late: bool) -> None:
+        super().__init__(how)
+        self.stage = stage
+        self.found = found
+        self.how = how
+        self.late = late
+
+
+class VerifyProcess:
+    """A process that verifies one request; started early, it has its imports behind it."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self._process = subprocess.Popen(
+            # -P: a job's folder is no place to import from.
+            [sys.executable, "-P", "-m", "zeropoint.engine.verify.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+        )
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        assert self._process.stdout is not None
+        reader = threading.Thread(
+            target=_read_lines, args=(self._process.stdout, self._lines), daemon=True
+        )
+        reader.start()
+        self._begun: ReferenceRequest | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def begin(self, request: ReferenceRequest) -> None:
+        """Have it run the original, before there is a result; to be called once.
+
+        Args:
+            request: `VerifyRequest.reference` of the request that will follow.
+        """
+        self._begun = request
+        self._send(_absolute_reference(request), request.scratch / "reference.json")
+
+    def answer(
+        self, request: VerifyRequest, timeout: float, on_stage: OnStage | None = None
+    ) -> Verified:
+        """Verify a request; to be called once.
+
+        Args:
+            request: What is to be verified.
+            timeout: Seconds from now, or from when it takes up the request where that is later.
+            on_stage: Told each stage as it begins.
+
+        Raises:
+            VerificationError: the result must not be returned.
+        """
+        if self._begun is None:
+            self.begin(request.reference)
+        assert self._begun == request.reference
+        self._send(_absolute(request), request.scratch / "verify.json")
+        stage, found = Stage.ORIGINAL, not_run("the original model was not run")
+        deadline = None
+        while True:
+            wait = _START_SECONDS if deadline is None else deadline - time.monotonic()
+            try:
+                line = self._lines.get(timeout=max(0.0, wait))
+            except queue.Empty:
+                raise _Ended(stage, found, f"took more than {timeout:g} s", late=True) from None
+            deadline = deadline or time.monotonic() + timeout
+            message = _parse(line)
+            if message is None:
+                raise _Ended(stage, found, self._death(), late=False)
+            if message.refusal is not None:
+                refusal = message.refusal
+                raise VerificationError(refusal.reason, refusal.message, **refusal.metadata)
+            stage, found = message.stage, message.found or found
+            if on_stage is not None:
+                on_stage(stage)
+            if stage is Stage.DONE:
+                return found
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                _close(pipe)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _send(self, request: ReferenceRequest | VerifyRequest, path: Path) -> None:
+        path.write_text(to_json(request))
+        assert self._process.stdin is not None
+        # It may have died already; the end of its output tells.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(str(path.absolute())).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _death(self) -> str:
+        try:
+            code = self._process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "stopped answering"
+        if code == -signal.SIGKILL:
+            return "was killed, as happens where memory runs out"
+        return f"crashed ({signal.Signals(-code).name})" if code < 0 else "failed"
+
+
+_spare: list[VerifyProcess] = []
+
+
+def start_spare() -> None:
+    """Start a process for the next job, which then does not wait for its imports."""
+    if not _spare:
+        _spare.append(VerifyProcess())
+
+
+def take_verifier() -> VerifyProcess:
+    """Return the spare process, or a new one; the caller closes it."""
+    return _spare.pop() if _spare else VerifyProcess()
+
+
+def verify_contained(
+    request: VerifyRequest,
+    timeout: float,
+    process: VerifyProcess | None = None,
+    on_stage: OnStage | None = None,
+) -> Verified:
+    """Verify in a process that may crash or hang.
+
+    Where ONNX Runtime crashes on the user's own model, or takes too long, the result is still
+    loaded, in another process, and the answer is NOT_RUN with the reason. Where it crashes and that
+    may be the doing of the twins beside the result, all is done again, one after the other.
+
+    Args:
+        request: What is to be verified.
+        timeout: Seconds for one process.
+        process: One that was started before; it is used up and closed.
+        on_stage: Told each stage as it begins.
+
+    Raises:
+        VerificationError: RESULT_NOT_RUNNABLE, the result does not load, crashes ONNX Runtime, or
+            does not run on a batch that the original runs on.
+    """
+    if process is not None and not process.alive:  # its death is none of the model's doing
+        process.close()
+        process = None
+    try:
+        with process or VerifyProcess() as running:
+            return running.answer(request, timeout, on_stage)
+    except _Ended as ended:
+        if request.at_once and ended.stage in _BESIDE_TWINS and not ended.late:
+            apart = dataclasses.replace(request, at_once=False)
+            return verify_contained(apart, timeout, on_stage=on_stage)
+        if ended.stage is not Stage.ORIGINAL:
+            return _what_is_left(ended)
+        how = ended.how
+    try:
+        only_loading = dataclasses.replace(
+            request, original=None, batches=(), twins=None, proof=None
+        )
+        with VerifyProcess() as running:
+            found = running.answer(only_loading, timeout, on_stage)
+    except _Ended as ended:
+        found = _what_is_left(ended)
+    because = not_run(f"running the original model {how}").verification.message
+    return dataclasses.replace(
+        found, verification=dataclasses.replace(found.verification, message=because)
+    )
+
+
+def _what_is_left(ended: _Ended) -> Verified:
+    """Return what had been found when the process ended, if that is enough."""
+    if ended.stage in _MISSING:
+        missing = _MISSING[ended.stage]
+        return explain(ended.found, f"{missing} missing: computing them {ended.how}")
+    if ended.stage is Stage.COMPARE and ended.late:
+        return not_run(f"the quantized model loads, but running it {ended.how}")
+    doing = "loading" if ended.stage is not Stage.COMPARE else "running"
+    raise VerificationError(
+        "RESULT_NOT_RUNNABLE", f"{doing} the quantized model in ONNX Runtime {ended.how}."
+    )
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {**kept, "ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _absolute(request: VerifyRequest) -> VerifyRequest:
+    reference = _absolute_reference(request.reference)
+    return dataclasses.replace(
+        request,
+        original=reference.original,
+        scratch=reference.scratch,
+        shipped=request.shipped.absolute(),
+        proof=_absolute_proof(request.proof),
+    )
+
+
+def _absolute_proof(request: ProofRequest | None) -> ProofRequest | None:
+    if request is None:
+        return None
+    return dataclasses.replace(request, trained=request.trained.absolute())
+
+
+def _absolute_reference(request: ReferenceRequest) -> ReferenceRequest:
+    return dataclasses.replace(
+        request,
+        original=request.original.absolute() if request.original is not None else None,
+        scratch=request.scratch.absolute(),
+    )
+
+
+def _read_lines(pipe: IO[bytes], lines: "queue.SimpleQueue[bytes]") -> None:
+    """Pass lines on; an empty one tells the end."""
+    with contextlib.suppress(ValueError):  # closed while it is read
+        for line in pipe:
+            lines.put(line)
+    lines.put(b"")
+
+
+def _parse(line: bytes) -> ChildMessage | None:
+    try:
+        return from_json(ChildMessage, line)
+    except NotPlain:
+        return None
+
+
+def _close(pipe: IO[bytes]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        pipe.close()

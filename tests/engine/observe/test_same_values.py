@@ -1,0 +1,49 @@
+"""Tensors of equal values share one sketch, and the calibration still has each of them."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+from support.engine import static
+from support.graphs import GraphBuilder
+
+from zeropoint.engine import JobSettings, open_job
+from zeropoint.engine.observe import read_calibration, value_sources
+from zeropoint.sketch import Sketch
+
+
+def shuffled() -> GraphBuilder:
+    b = GraphBuilder()
+    b.input("x", ["N", 4, 6])
+    b.node("Transpose", ["x"], "t", perm=[0, 2, 1])
+    b.node("Reshape", ["t", b.constant("shape", np.array([-1, 4]))], "r")
+    b.node("MatMul", ["r", b.weight("w", 4, 8)], "m")
+    b.node("Relu", ["m"], "a")
+    b.node("Reshape", ["a", b.constant("back", np.array([-1, 48]))], "flat")
+    b.node("MatMul", ["flat", b.weight("v", 48, 2)], "y")
+    b.output("y", ["N", 2])
+    return b
+
+
+def test_sources_are_followed_to_the_first() -> None:
+    sources = value_sources(ir.from_proto(shuffled().model()).graph)
+    assert sources == {"t": "x", "r": "x", "flat": "a"}
+
+
+def test_each_tensor_has_its_statistics(tmp_path: Path) -> None:
+    settings = JobSettings(workspace=tmp_path / "job", keep_calibration=True)
+    settings.workspace.mkdir()
+    x = np.random.default_rng(0).normal(size=(5, 4, 6)).astype(np.float32)
+    x[0, 0, 0] = np.inf
+    with open_job(shuffled().save(tmp_path), static(), settings) as job:
+        job.observe({"x": x}, 7)
+        assert set(job._observer.sketches()) == {"x", "m", "a", "y"}  # type: ignore[attr-defined]
+        kept = job.finish().calibration
+    assert kept is not None
+    tensors = read_calibration(kept).statistics.tensors
+    expected = Sketch()
+    expected.update(x)
+    for name in ("x", "t", "r"):
+        assert tensors[name].sketch == expected
+        assert tensors[name].non_finite_batches == (7,)
+    assert tensors["flat"].sketch == tensors["a"].sketch
