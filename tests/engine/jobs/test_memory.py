@@ -46,8 +46,7 @@ _SESSION = """
 import sys
 from pathlib import Path
 import psutil
-from zeropoint.engine.memory import give_back
-from zeropoint.engine.sessions import Session
+from zeropoint.engine.runtime import Session, give_back
 
 resident = psutil.Process().memory_info
 before = resident().rss

@@ -348,7 +348,6 @@ import resource, sys
 from pathlib import Path
 import numpy as np, onnx_ir as ir
 from support.graphs import residual
-from zeropoint.engine.layout import LayoutRule
 from zeropoint.engine.observe import Observer
 
 tensors = ("x", "c1", "r1", "c2", "r2", "sum", "pool", "r4", "y")

@@ -194,7 +194,7 @@ _PEAK = """
 import re, resource, sys
 from pathlib import Path
 import numpy as np
-from zeropoint.engine.sessions import Session
+from zeropoint.engine.runtime import Session
 
 def peak():
     status = Path("/proc/self/status")  # ru_maxrss of Linux begins with the parent's

@@ -279,7 +279,7 @@ def test_an_original_that_crashed_before_there_was_a_result_is_told(request_of: 
 
 _PARENT = """
 import sys, time
-from zeropoint.engine.verify_process import VerifyProcess
+from zeropoint.engine.verify import VerifyProcess
 print(VerifyProcess().pid, flush=True)
 time.sleep(600)
 """
