@@ -1,7 +1,7 @@
 """Running the engine, and looking at what ONNX Runtime makes of its results."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from zeropoint.engine import (
     WeightOptions,
     open_job,
 )
+from zeropoint.engine.verify import ContainedVerifier, Verifier
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -47,11 +48,18 @@ class Quantized:
 
 
 def quantize(
-    source: Path, batches: Iterable[Feeds], options: Options, workspace: Path, **settings: Any
+    source: Path,
+    batches: Iterable[Feeds],
+    options: Options,
+    workspace: Path,
+    *,
+    verifier: Callable[[], Verifier] = ContainedVerifier,
+    **settings: Any,
 ) -> Quantized:
-    """Run a whole job in this process."""
+    """Run a whole job."""
     workspace.mkdir(parents=True, exist_ok=True)
-    with open_job(source, options, JobSettings(workspace=workspace, **settings)) as job:
+    chosen = JobSettings(workspace=workspace, **settings)
+    with open_job(source, options, chosen, verifier=verifier) as job:
         for batch in batches:
             job.observe(batch)
         result = job.finish()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def beside(body: GraphBuilder, opset: int = 13, trips: int | None = 3) -> GraphB
     return b
 
 
-def reason(tmp_path: Path, b: GraphBuilder, **settings: int) -> tuple[str, str]:
+def reason(tmp_path: Path, b: GraphBuilder, **settings: Any) -> tuple[str, str]:
     """Quantize; return why the MatMul in the body stays float."""
     batches: list[Feeds] = [
         {**batch, "trips": np.array(4)} if len(b.inputs) > 1 else batch for batch in BATCHES

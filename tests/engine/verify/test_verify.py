@@ -9,7 +9,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
-from support.graphs import Array, GraphBuilder, normal_batches
+from support.engine import quantize, static
+from support.graphs import Array, GraphBuilder, normal_batches, residual
 from support.quantized import CLASSIFIER_NODES, classifier
 
 from zeropoint.engine.errors import VerificationError
@@ -18,6 +19,7 @@ from zeropoint.engine.report import KernelCount, VerificationState
 from zeropoint.engine.runtime import Session
 from zeropoint.engine.samples import StoredBatch, store_batch
 from zeropoint.engine.verify import (
+    InProcessVerifier,
     NodeTwin,
     Stage,
     TwinModel,
@@ -391,3 +393,12 @@ def test_the_weights_of_the_optimized_graph_are_not_written(tmp_path: Path) -> N
     assert [(count.nodes, count.integer) for count in found.kernels] == [(1, 0)]
     assert 0 < sizes[0] < 256 * 256
     assert not list(tmp_path.glob("optimized.onnx*"))
+
+
+def test_a_job_is_verified_alike_in_this_process_and_in_one_of_its_own(tmp_path: Path) -> None:
+    """Models are trusted or not; what is found of them is the same."""
+    source, batches = residual().save(tmp_path), normal_batches({"x": (2, 3, 16, 16)}, count=2)
+    contained = quantize(source, batches, static(), tmp_path / "contained")
+    here = quantize(source, batches, static(), tmp_path / "here", verifier=InProcessVerifier)
+    assert here.report.verification == contained.report.verification
+    assert here.report.digest == contained.report.digest

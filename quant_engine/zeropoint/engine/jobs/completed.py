@@ -11,7 +11,7 @@ from zeropoint.engine.qat import TrainedModel, merged, without_unseen
 from zeropoint.engine.report import CalibrationFigures
 from zeropoint.engine.rewrite import rewrite_qdq
 from zeropoint.engine.settings import JobSettings
-from zeropoint.engine.verify import TwinModel
+from zeropoint.engine.verify import TwinModel, Verifier
 
 
 class CompletedJob(Trained, StreamedJob):
@@ -24,8 +24,9 @@ class CompletedJob(Trained, StreamedJob):
         options: StaticOptions,
         settings: JobSettings,
         clock: Clock,
+        verifier: Verifier,
     ) -> None:
-        StreamedJob.__init__(self, completion, options, settings, clock)
+        StreamedJob.__init__(self, completion, options, settings, clock, verifier)
         self._trained = trained
         self._completion: QuantPlan = completion.plan
 

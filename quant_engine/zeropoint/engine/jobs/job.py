@@ -30,13 +30,12 @@ from zeropoint.engine.verify import (
     ProofRequest,
     ReferenceRequest,
     TwinModel,
+    Verifier,
     VerifyRequest,
     build_twins,
     explain,
     judge,
     node_twins,
-    take_verifier,
-    verify_contained,
 )
 
 _DIGEST_KEY = "zeropoint.digest"
@@ -63,7 +62,9 @@ def versions() -> Versions:
 class Job(ABC):
     """One model on its way; made by `open_job`, used as a context manager."""
 
-    def __init__(self, planned: PlannedModel, settings: JobSettings, clock: Clock) -> None:
+    def __init__(
+        self, planned: PlannedModel, settings: JobSettings, clock: Clock, verifier: Verifier
+    ) -> None:
         self._planned = planned
         self._settings = settings
         self._clock = clock
@@ -71,7 +72,7 @@ class Job(ABC):
         self._intake = Intake(
             planned.loaded.signature, self._start, self._retained, clock, self._convergence
         )
-        self._verifier = take_verifier()  # has its imports behind it when it is needed
+        self._verifier = verifier
 
     @property
     def signature(self) -> Signature:
@@ -163,7 +164,7 @@ class Job(ABC):
             self._settings.saved(files)
         with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
             request = VerifyRequest.of(reference, files[0], twins, kernels, self._proof())
-            verified = verify_contained(request, self._settings.verify_seconds, self._verifier)
+            verified = self._verifier.verify(request, self._settings.verify_seconds)
             if twins is not None and (missing := len(planned.plan.nodes) - len(twins.nodes)):
                 verified = explain(
                     verified, f"{missing} nodes in bodies of loops have no figures of their own"

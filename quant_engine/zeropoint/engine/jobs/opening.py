@@ -6,6 +6,7 @@ with open_job(path, options, settings) as job:      # load, prepare, plan
     result = job.finish()                           # ranges ... verify, report
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +24,17 @@ from zeropoint.engine.progress import Phase
 from zeropoint.engine.qat import merged, plan_completion, plan_trained, static_options
 from zeropoint.engine.report import Inspection
 from zeropoint.engine.settings import JobSettings
-from zeropoint.engine.verify import start_spare
+from zeropoint.engine.verify import ContainedVerifier, Verifier, start_spare
 from zeropoint.sketch import warm as warm_counting
 
 
 def open_job(
-    path: Path, options: Options, settings: JobSettings, calibration: Path | None = None
+    path: Path,
+    options: Options,
+    settings: JobSettings,
+    calibration: Path | None = None,
+    *,
+    verifier: Callable[[], Verifier] = ContainedVerifier,
 ) -> Job:
     """Load and prepare a model and plan its quantization.
 
@@ -38,6 +44,7 @@ def open_job(
         settings: What may be used.
         calibration: A file that an earlier job on this model returned; the job then takes no
             batches.
+        verifier: Makes who verifies the result.
 
     Raises:
         CalibrationError: CALIBRATION_INVALID, CALIBRATION_MISMATCH or CALIBRATION_INCOMPLETE, the
@@ -60,8 +67,8 @@ def open_job(
             if options.calibrate:
                 chosen = static_options(options, trained.planned.graph)
                 completion = plan_completion(trained.planned, chosen, settings.observe_bytes)
-                return CompletedJob(trained, completion, chosen, settings, clock)
-        return TrainedJob(trained, settings, clock)
+                return CompletedJob(trained, completion, chosen, settings, clock, verifier())
+        return TrainedJob(trained, settings, clock, verifier())
     with clock.phase(Phase.PREPARE, "loading and planning"):
         planned = plan_model(
             path,
@@ -73,10 +80,10 @@ def open_job(
         statistics = None if calibration is None else recalled(planned, calibration)
         planned.require_nodes()
     if not isinstance(options, StaticOptions):
-        return DynamicJob(planned, settings, clock)
+        return DynamicJob(planned, settings, clock, verifier())
     if statistics is not None:
-        return RecalledJob(planned, options, settings, clock, statistics)
-    return StreamedJob(planned, options, settings, clock)
+        return RecalledJob(planned, options, settings, clock, verifier(), statistics)
+    return StreamedJob(planned, options, settings, clock, verifier())
 
 
 def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:

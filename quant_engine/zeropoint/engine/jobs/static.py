@@ -22,6 +22,7 @@ from zeropoint.engine.progress import Convergence
 from zeropoint.engine.report import CalibrationFigures
 from zeropoint.engine.rewrite import rewrite_qdq
 from zeropoint.engine.settings import Batch, JobSettings
+from zeropoint.engine.verify import Verifier
 
 _CALIBRATION_FILE = "calibration.zpcal"
 
@@ -30,9 +31,14 @@ class StaticJob(Job):
     """Ranges of activations come from statistics."""
 
     def __init__(
-        self, planned: PlannedModel, options: StaticOptions, settings: JobSettings, clock: Clock
+        self,
+        planned: PlannedModel,
+        options: StaticOptions,
+        settings: JobSettings,
+        clock: Clock,
+        verifier: Verifier,
     ) -> None:
-        super().__init__(planned, settings, clock)
+        super().__init__(planned, settings, clock, verifier)
         self._options = options
         self._gathered: Statistics | None = None
 
@@ -75,9 +81,14 @@ class StreamedJob(StaticJob):
     """The statistics come from batches."""
 
     def __init__(
-        self, planned: PlannedModel, options: StaticOptions, settings: JobSettings, clock: Clock
+        self,
+        planned: PlannedModel,
+        options: StaticOptions,
+        settings: JobSettings,
+        clock: Clock,
+        verifier: Verifier,
     ) -> None:
-        super().__init__(planned, options, settings, clock)
+        super().__init__(planned, options, settings, clock, verifier)
         self._meter = ConvergenceMeter(options)
         self._tensors = observed_tensors(planned, settings)
         self._sources = value_sources(planned.graph)
@@ -147,9 +158,10 @@ class RecalledJob(StaticJob):
         options: StaticOptions,
         settings: JobSettings,
         clock: Clock,
+        verifier: Verifier,
         statistics: Statistics,
     ) -> None:
-        super().__init__(planned, options, settings, clock)
+        super().__init__(planned, options, settings, clock, verifier)
         self._recalled = statistics
 
     def _start(self, batch: Batch, sequence: int) -> "Future[None]":

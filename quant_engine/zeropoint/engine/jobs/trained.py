@@ -10,7 +10,7 @@ from zeropoint.engine.qat import TrainedModel, forget_types
 from zeropoint.engine.report import Warning
 from zeropoint.engine.rewrite import lower
 from zeropoint.engine.settings import Batch, JobSettings
-from zeropoint.engine.verify import ProofRequest, TwinModel
+from zeropoint.engine.verify import ProofRequest, TwinModel, Verifier
 
 
 class Trained(Job):
@@ -50,8 +50,10 @@ class Trained(Job):
 class TrainedJob(Trained):
     """Parameters are those that were learned; batches only serve to verify."""
 
-    def __init__(self, trained: TrainedModel, settings: JobSettings, clock: Clock) -> None:
-        super().__init__(trained.planned, settings, clock)
+    def __init__(
+        self, trained: TrainedModel, settings: JobSettings, clock: Clock, verifier: Verifier
+    ) -> None:
+        super().__init__(trained.planned, settings, clock, verifier)
         self._trained = trained
 
     def _start(self, batch: Batch, sequence: int) -> "Future[None]":

@@ -9,9 +9,9 @@ from zeropoint.engine.verify.process import (
     OnStage,
     VerifyProcess,
     start_spare,
-    take_verifier,
     verify_contained,
 )
 from zeropoint.engine.verify.similarity import DIFFERENT, OutputComparison, compare
 from zeropoint.engine.verify.twin_model import NodeTwin, TwinModel, TwinNode, build_twins, run_twins
 from zeropoint.engine.verify.verdict import judge
+from zeropoint.engine.verify.verifier import ContainedVerifier, InProcessVerifier, Verifier

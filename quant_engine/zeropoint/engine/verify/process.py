@@ -174,7 +174,7 @@ def start_spare() -> None:
         _spare.append(VerifyProcess())
 
 
-def take_verifier() -> VerifyProcess:
+def take_spare() -> VerifyProcess:
     """Return the spare process, or a new one; the caller closes it."""
     return _spare.pop() if _spare else VerifyProcess()
 
