@@ -14,4 +14,13 @@ from zeropoint.engine.graph.names import NodeName, settle_names, spoken_name
 from zeropoint.engine.graph.node_origins import add_origins, kept_by_clones, kept_by_names, origins
 from zeropoint.engine.graph.protos import all_nodes, drop_unneeded, graphs
 from zeropoint.engine.graph.simplify import drop_no_ops, merge_output, remove_unused
-from zeropoint.engine.graph.values import constant
+from zeropoint.engine.graph.values import (
+    array_of,
+    constant,
+    graph_of,
+    input_at,
+    name_of,
+    producer_of,
+    rank_of,
+    value_at,
+)

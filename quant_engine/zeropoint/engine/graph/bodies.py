@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph.values import constant
+from zeropoint.engine.graph.values import constant, graph_of, name_of
 
 _IF_OPSET = 11  # from which on the branches of an If may give different shapes
 _LOOP_OPSET = 13  # from which on a Loop carries sequences
@@ -17,9 +17,8 @@ def paths(model: ir.Model) -> dict[ir.Graph, Path]:
     """Return how to come to each graph of a model; () for the main graph."""
     found: dict[ir.Graph, Path] = {model.graph: ()}
     for node in model.graph.all_nodes():
-        assert isinstance(node.graph, ir.Graph), node.name
         for body in bodies_of(node):
-            found[body] = (*found[node.graph], (node, body))
+            found[body] = (*found[graph_of(node)], (node, body))
     return found
 
 
@@ -58,5 +57,5 @@ def repeats(model: ir.Model) -> Mapping[str, int]:
         times = iterations(path)
         if times is not None and times > 1:
             values = (*graph.inputs, *(value for node in graph for value in node.outputs))
-            found.update((value.name or "", times) for value in values)
+            found.update((name_of(value), times) for value in values)
     return found

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.files import WeightFile
+from zeropoint.engine.graph.values import name_of
 from zeropoint.engine.numbers import QParams
 
 _CONTRIB = "com.microsoft"
@@ -135,7 +136,7 @@ class GraphEditor:
             return
         for index, output in enumerate(graph.outputs):
             if output is value:
-                name = value.name or ""
+                name = name_of(value)
                 value.name = self.unique(f"{name}_float")
                 replacement.name = name
                 graph.outputs[index] = replacement

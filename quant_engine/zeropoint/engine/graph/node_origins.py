@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import onnx_ir as ir
 
+from zeropoint.engine.graph.values import name_of
+
 _KEY = "zeropoint.origins"
 
 
@@ -47,15 +49,15 @@ def kept_by_names(model: ir.Model) -> Iterator[None]:
     by_output: dict[str, tuple[str, ...]] = {}
     for node in model.graph.all_nodes():
         names = origins(node)
-        by_name[node.name or ""] = names
-        by_output.update((value.name or "", names) for value in node.outputs)
+        by_name[name_of(node)] = names
+        by_output.update((name_of(value), names) for value in node.outputs)
     yield
     orphans = []
     for node in model.graph.all_nodes():
         if origins(node):
             continue
-        outputs = (by_output.get(value.name or "", ()) for value in node.outputs)
-        add_origins(node, by_name.get(node.name or "") or next(outputs, ()))
+        outputs = (by_output.get(name_of(value), ()) for value in node.outputs)
+        add_origins(node, by_name.get(name_of(node)) or next(outputs, ()))
         if not origins(node):
             orphans.append(node)
     for node in reversed(orphans):

@@ -2,6 +2,8 @@
 
 import onnx_ir as ir
 
+from zeropoint.engine.graph.values import input_at
+
 
 def drop_no_ops(graph: ir.Graph) -> None:
     """Remove Identity, Cast to the same type and Dropout (it acts in training only), in place.
@@ -11,7 +13,7 @@ def drop_no_ops(graph: ir.Graph) -> None:
     """
     for inner in (graph, *graph.subgraphs()):
         for node in inner:
-            source = node.inputs[0] if node.inputs else None
+            source = input_at(node, 0)
             if source is not None and _is_no_op(node, source):
                 merge_output(inner, node, source)
 
@@ -73,7 +75,7 @@ def _is_no_op(node: ir.Node, source: ir.Value) -> bool:
 
 def _is_inference(node: ir.Node) -> bool:
     """Whether a Dropout is certain not to act: training_mode is absent or constant false."""
-    training = node.inputs[2] if len(node.inputs) > 2 else None
+    training = input_at(node, 2)
     if training is None:
         return True
     return (

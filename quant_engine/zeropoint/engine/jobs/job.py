@@ -8,6 +8,7 @@ from typing import Self
 
 from zeropoint.engine.errors import BatchError
 from zeropoint.engine.files import save_model
+from zeropoint.engine.graph import name_of
 from zeropoint.engine.jobs.batches import Intake, Settled
 from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.digest import result_digest
@@ -154,7 +155,7 @@ class Job(ABC):
                 plan = planned.describe(parameters)
         with self._clock.timed(Phase.VERIFY), collector_paused():
             twins = self._build_twins(parameters)
-        names = {node.name or "": planned.user_name(node) for node in planned.graph.all_nodes()}
+        names = {name_of(node): planned.user_name(node) for node in planned.graph.all_nodes()}
         kernels = self._kernel_nodes()
         with self._clock.phase(Phase.QUANTIZE, "rewriting the graph"), collector_paused():
             self._rewrite(parameters)
@@ -246,7 +247,7 @@ class Job(ABC):
             # Integer kernels of these quantize their data themselves.
             known |= {("", "LSTM"), ("com.microsoft", "Attention")}
         return {
-            node.name or "": node.op_type
+            name_of(node): node.op_type
             for node in self._planned.graph.all_nodes()
             if (node.domain, node.op_type) in known
         }

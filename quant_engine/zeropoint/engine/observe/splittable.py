@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, input_at, name_of, rank_of
 from zeropoint.engine.observe.exposed_model import ExposedModel
 from zeropoint.engine.observe.group_session import GroupSession, Seen
 from zeropoint.engine.runtime import RuntimeRefusal
@@ -67,7 +67,7 @@ class SplitCheck:
         self._exposed = exposed
         self._found: bool | None = None
         self.batched_inputs = tuple(
-            value.name or "" for value in model.graph.inputs if value.name in exposed.batched
+            name_of(value) for value in model.graph.inputs if value.name in exposed.batched
         )
 
     def allows(self) -> bool:
@@ -179,25 +179,21 @@ class _Walk:
 
     def _aligned(self, node: ir.Node) -> bool:
         """Whether the first axes of all inputs with samples meet, and no other one does."""
-        rank = _rank(node.outputs[0])
+        rank = rank_of(node.outputs[0])
         values = [value for value in node.inputs if value is not None]
         return rank is not None and all(
-            _rank(value) == rank if value in self._samples else self._spreads(value, rank)
+            rank_of(value) == rank if value in self._samples else self._spreads(value, rank)
             for value in values
         )
 
     def _spreads(self, value: ir.Value, rank: int) -> bool:
         """Whether a value without samples meets all samples alike."""
-        own = _rank(value)
+        own = rank_of(value)
         return (
             value not in self._figures
             and own is not None
             and (own < rank or _first_size(value) == 1)
         )
-
-
-def _rank(value: ir.Value | None) -> int | None:
-    return len(value.shape) if value is not None and value.shape is not None else None
 
 
 def _first_size(value: ir.Value) -> int | None:
@@ -219,9 +215,9 @@ def _axes(node: ir.Node) -> Sequence[int | None]:
     if "axes" in node.attributes:
         return tuple(node.attributes.get_ints("axes"))
     position = 3 if node.op_type == "Slice" else 1
-    value = node.inputs[position] if len(node.inputs) > position else None
+    value = input_at(node, position)
     if value is None:
-        everything = range(_rank(node.inputs[0]) or 1)
+        everything = range(rank_of(node.inputs[0]) or 1)
         return () if node.attributes.get_int("noop_with_empty_axes", 0) else tuple(everything)
     array = constant(value)
     return (None,) if array is None else tuple(int(axis) for axis in array.reshape(-1))
@@ -231,7 +227,7 @@ def _off_first(node: ir.Node, axis: int | None) -> bool:
     if axis is None:
         return False
     outer = node.outputs[0] if node.op_type == "Unsqueeze" else node.inputs[0]
-    rank = _rank(outer)
+    rank = rank_of(outer)
     return axis > 0 or (axis < 0 and rank is not None and axis + rank > 0)
 
 
@@ -241,7 +237,7 @@ _Rule = Callable[[ir.Node, _Samples], bool]
 
 def _matmul(node: ir.Node, samples: _Samples) -> bool:
     left, right = node.inputs[:2]
-    ranks = _rank(left), _rank(right)
+    ranks = rank_of(left), rank_of(right)
     if None in ranks or left is None or right is None:
         return False
     first, second = ranks[0] or 0, ranks[1] or 0
@@ -255,8 +251,8 @@ def _matmul(node: ir.Node, samples: _Samples) -> bool:
 def _gemm(node: ir.Node, samples: _Samples) -> bool:
     if node.inputs[0] not in samples or node.inputs[1] in samples:
         return False
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    whole = bias is None or bias in samples or (_rank(bias) or 0) < 2 or _first_size(bias) == 1
+    bias = input_at(node, 2)
+    whole = bias is None or bias in samples or (rank_of(bias) or 0) < 2 or _first_size(bias) == 1
     return whole and not node.attributes.get_int("transA", 0)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, input_at, name_of
 from zeropoint.engine.observe.calibration import Calibration, Statistics, read_calibration
 from zeropoint.engine.operators import Role, rule_of
 from zeropoint.engine.plan import Bodies, PlannedModel
@@ -75,7 +75,7 @@ def observable_tensors(model: ir.Model, bodies: Bodies) -> tuple[str, ...]:
     """
     values = (value for node in model.graph.all_nodes() for value in _values(node))
     seen = (value for value in values if _is_observable(value) and bodies.hides(value) is None)
-    return tuple(dict.fromkeys(value.name or "" for value in seen))
+    return tuple(dict.fromkeys(name_of(value) for value in seen))
 
 
 def value_sources(graph: ir.Graph) -> Mapping[str, str]:
@@ -86,12 +86,12 @@ def value_sources(graph: ir.Graph) -> Mapping[str, str]:
     """
     sources: dict[str, str] = {}
     for node in graph:
-        value = node.inputs[0] if node.inputs else None
+        value = input_at(node, 0)
         if node.op_type not in _MOVERS or node.domain or value is None or not value.name:
             continue
         # A constant is not observed, and an input with a default need not be fed.
         if constant(value) is None and not value.is_initializer():
-            sources[node.outputs[0].name or ""] = sources.get(value.name, value.name)
+            sources[name_of(node.outputs[0])] = sources.get(value.name, value.name)
     return sources
 
 

@@ -10,7 +10,6 @@ from zeropoint.engine.operators.pairs import (
     is_stored,
     read_qparams,
     same_qparams,
-    value_at,
 )
 from zeropoint.engine.operators.reasons import MASKED, Kept
 from zeropoint.engine.operators.table import (

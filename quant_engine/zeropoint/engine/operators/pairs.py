@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, input_at, rank_of, value_at
 from zeropoint.engine.numbers import CodeLimits, QParams
 from zeropoint.engine.operators.table import rule_of
 
@@ -74,13 +74,6 @@ class FakeQuant:
         return self.qparams.axis is None
 
 
-def value_at(node: ir.Node, index: int) -> ir.Value:
-    """Return an input that a valid model has."""
-    value = node.inputs[index]
-    assert value is not None, node.name
-    return value
-
-
 def fake_quants(graph: ir.Graph) -> tuple[FakeQuant, ...]:
     """Return the pairs of a graph and of the bodies in it, in order."""
     dequantizers = (node for node in graph.all_nodes() if node.op_type == "DequantizeLinear")
@@ -101,7 +94,7 @@ def read_qparams(node: ir.Node) -> QParams | None:
     if scale.size == 1:
         return QParams(scale.reshape(()), zero_point.reshape(()), None)
     data = node.inputs[0]
-    rank = len(data.shape) if data is not None and data.shape is not None else 0
+    rank = rank_of(data) or 0
     axis = node.attributes.get_int("axis", 1)
     if axis < 0 and not rank:
         return None
@@ -234,7 +227,7 @@ def _fewer(limits: CodeLimits, qparams: QParams) -> CodeLimits | None:
 
 
 def _zero_point(node: ir.Node, scale: NDArray[np.generic]) -> NDArray[np.integer] | None:
-    value = node.inputs[2] if len(node.inputs) > 2 else None
+    value = input_at(node, 2)
     if value is not None:
         array = constant(value)
         if array is None or array.dtype not in _CODES.values() or array.size != scale.size:

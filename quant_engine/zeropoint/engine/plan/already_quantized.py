@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, input_at, producer_of
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import Kept, OpRule, Role
 
@@ -63,7 +63,7 @@ def is_conversion(node: ir.Node) -> bool:
 
 def existing_parameters(value: ir.Value | None) -> QParams | None:
     """Return those of the DequantizeLinear that gives `value`; None where no pair can serve."""
-    node = value.producer() if value is not None else None
+    node = producer_of(value)
     if node is None or node.op_type != "DequantizeLinear" or len(node.inputs) < 3:
         return None
     scale, zero_point = constant(node.inputs[1]), constant(node.inputs[2])
@@ -111,7 +111,7 @@ def _is_stored(value: ir.Value | None) -> bool:
         return False
     if node.op_type in ("Add", "Mul", "Sub"):  # (integers - zero point) * scale, written out
         return any(_is_stored(read) for read in node.inputs)
-    source = node.inputs[0] if node.inputs else None
+    source = input_at(node, 0)
     return (
         node.op_type in ("Cast", "DequantizeLinear")
         and source is not None
@@ -121,7 +121,7 @@ def _is_stored(value: ir.Value | None) -> bool:
 
 
 def _behind_movers(value: ir.Value | None) -> ir.Node | None:
-    node = value.producer() if value is not None else None
+    node = producer_of(value)
     while node is not None and node.op_type in _MOVERS and node.inputs[0] is not None:
         node = node.inputs[0].producer()
     return node

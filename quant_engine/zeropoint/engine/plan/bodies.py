@@ -10,7 +10,15 @@ from typing import Self
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import Path, constant, iterations, observable_from, origins, paths
+from zeropoint.engine.graph import (
+    Path,
+    constant,
+    graph_of,
+    iterations,
+    observable_from,
+    origins,
+    paths,
+)
 from zeropoint.engine.operators import Kept, OpRule, Role
 
 _BODIES = frozenset({"If", "Loop", "Scan"})
@@ -41,13 +49,13 @@ class Bodies:
 
     def refuses(self, node: ir.Node, rule: OpRule) -> Kept | None:
         """Return why a node stays float because of where it stands; None where it need not."""
-        assert isinstance(node.graph, ir.Graph), node.name
-        if not self._paths[node.graph]:
+        graph = graph_of(node)
+        if not self._paths[graph]:
             return None
         if rule.role is Role.STORED:  # what it needs is constant
-            return self._foreign[node.graph]
+            return self._foreign[graph]
         read = [node.inputs[index] for index in rule.activation_inputs(node)]
-        why = self._refused[node.graph]
+        why = self._refused[graph]
         for value in (*read, *rule.data_outputs(node)):
             why = why or self.hides(value)
         return why

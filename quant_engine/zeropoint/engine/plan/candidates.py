@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import NodeName, constant
+from zeropoint.engine.graph import NodeName, constant, name_of
 from zeropoint.engine.operators import Kept, OpRule, Role, known_rule, weight_only
 from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.plan.already_quantized import already_quantized
@@ -72,7 +72,7 @@ def select(
     stored: dict[str, Kept] = {}
     wide = wide_ranges(prepared.model.graph)
     for node in prepared.model.graph.all_nodes():
-        name = node.name or ""
+        name = name_of(node)
         rule = known_rule(node)
         why = choice.refuses(node, prepared.origins(node))
         if node.graph is not main and not selection.enable_subgraph:
@@ -246,7 +246,7 @@ def _not_finite(node: ir.Node, rule: OpRule) -> str:
     for index, value in enumerate(node.inputs):
         array = constant(value) if index in indices else None
         if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
-            return (value.name if value is not None else None) or ""
+            return name_of(value)
     return ""
 
 

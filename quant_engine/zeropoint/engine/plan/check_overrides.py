@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from zeropoint.engine.errors import OptionError
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, name_of
 from zeropoint.engine.operators import OpRule, known_rule
 from zeropoint.engine.options import PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.quant_plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
@@ -48,12 +48,12 @@ class _Check:
     def __init__(self, graph: ir.Graph, plan: QuantPlan, options: PostTrainingOptions) -> None:
         self._plan = plan
         self._options = options
-        self._nodes = {node.name or "": node for node in graph.all_nodes()}
+        self._nodes = {name_of(node): node for node in graph.all_nodes()}
         self._weights = self._by_value(lambda quant: (quant.weight,))
         self._stored = self._by_value(lambda quant: quant.stored)
         self._biases = self._by_value(lambda quant: (quant.bias,))
         values = (value for node in self._nodes.values() for value in (*node.inputs, *node.outputs))
-        self._values = {value.name or "": value for value in values if value is not None}
+        self._values = {name_of(value): value for value in values if value is not None}
 
     def one(self, override: TensorQuantOverride, known: Collection[str]) -> None:
         """Check one override."""
@@ -148,7 +148,7 @@ class _Check:
                 value = self._nodes[where.node].inputs[where.index] if where is not None else None
                 if where is not None and value is not None:
                     node = self._nodes[where.node]
-                    found.setdefault(value.name or "", []).append(_Constant(node, where))
+                    found.setdefault(name_of(value), []).append(_Constant(node, where))
         return found
 
     def _root(self, tensor: TensorQuant) -> TensorQuant:
@@ -173,7 +173,7 @@ def _followers(value: ir.Value | None) -> Iterator[str]:
         if node is None or node.op_type not in ("Add", "Cast", "Clip", "Relu"):
             return
         value = node.outputs[0]
-        yield value.name or ""
+        yield name_of(value)
 
 
 def _channels(node: ir.Node, rule: OpRule, shape: tuple[int, ...]) -> int | None:

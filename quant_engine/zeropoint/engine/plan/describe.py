@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.graph import name_of
 from zeropoint.engine.load import LoadedModel
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import Kept
@@ -39,7 +40,7 @@ def _nodes(loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan) -> tup
     quantized: set[str] = set()
     kept: dict[str, Kept] = {}
     for node in prepared.model.graph.all_nodes():
-        name = node.name or ""
+        name = name_of(node)
         for origin in prepared.origins(node):
             if name in plan.nodes or name in plan.absorbed:
                 quantized.add(origin)

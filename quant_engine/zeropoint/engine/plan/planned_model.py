@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from zeropoint.engine.errors import NothingToQuantize
+from zeropoint.engine.graph import name_of
 from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
 from zeropoint.engine.options import DynamicOptions, Options, PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan import already_quantized as already
@@ -59,7 +60,7 @@ class PlannedModel:
     def user_name(self, node: ir.Node) -> str:
         """Return the user's name of a prepared node."""
         origins = self.prepared.origins(node)
-        return origins[0] if origins else node.name or ""
+        return origins[0] if origins else name_of(node)
 
     def require_nodes(self) -> None:
         """Refuse a plan that would return the model as it is.
@@ -104,7 +105,7 @@ class PlannedModel:
     def _already(self) -> list[ir.Node]:
         """Return the nodes, other than conversions, that are kept as quantized already."""
         kept = self.plan.kept
-        nodes = ((kept.get(node.name or ""), node) for node in self.graph.all_nodes())
+        nodes = ((kept.get(name_of(node)), node) for node in self.graph.all_nodes())
         return [
             node
             for why, node in nodes
@@ -136,7 +137,7 @@ class PlannedModel:
                 "If that was learned in training, quantize_qat makes the most of it.",
                 nodes=tuple(map(self.user_name, kept)),
             )
-        nodes = {node.name or "": node for node in self.graph.all_nodes()}
+        nodes = {name_of(node): node for node in self.graph.all_nodes()}
         yield from self._weight_only(nodes)
         if twice := twice_stored(nodes, self.plan):
             size = sum(tensor.nbytes for value in twice if (tensor := value.const_value))

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import NodeName, constant
+from zeropoint.engine.graph import NodeName, constant, name_of, producer_of
 from zeropoint.engine.operators import MASKED, Kept, OpRule, Role, rule_of
 from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.already_quantized import existing_parameters, existing_range
@@ -168,14 +168,14 @@ def make_dynamic_plan(
     tensors: dict[str, TensorQuant] = {}
     overrides = overrides_by_name(options)
     for node, rule in candidates.rules.items():
-        name = node.name or ""
+        name = name_of(node)
         weight = constant_weight(node, rule, overrides, per_channel=options.weight.per_channel)
         stored = stored_constants(node, rule, overrides, per_channel=options.weight.per_channel)
         if not rule.dynamic_data:
             nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), stored=stored)
             continue
         inputs = (0, 1) if node.op_type == "MatMul" and weight is None else (0,)
-        read = tuple(_name(node.inputs[index]) for index in inputs)
+        read = tuple(name_of(node.inputs[index]) for index in inputs)
         nodes[name] = NodeQuant(
             node=name, inputs=inputs, tensors=read, weight=weight, stored=stored
         )
@@ -206,11 +206,11 @@ def constant_weight(
     value = node.inputs[rule.weight] if rule.weight is not None else None
     if rule.weight is None or value is None or constant(value) is None:
         return None
-    axis, override = None, overrides.get(_name(value))
+    axis, override = None, overrides.get(name_of(value))
     wanted = per_channel if override is None else override.axis is not None
     if wanted and rule.weight_axis is not None and value.shape is not None:
         axis = rule.weight_axis(node, len(value.shape))
-    return ConstantInput(node=node.name or "", index=rule.weight, axis=axis, override=override)
+    return ConstantInput(node=name_of(node), index=rule.weight, axis=axis, override=override)
 
 
 def stored_constants(
@@ -222,12 +222,12 @@ def stored_constants(
         array = constant(node.inputs[index])
         assert array is not None, node.name
         assert rule.stored_axes is not None, node.op_type
-        override = overrides.get(_name(node.inputs[index]))
+        override = overrides.get(name_of(node.inputs[index]))
         wanted = per_channel if override is None else override.axis is not None
         axes = rule.stored_axes(node, array.shape, per_channel=wanted)
         found.append(
             ConstantInput(
-                node=node.name or "",
+                node=name_of(node),
                 index=index,
                 axis=axes[0] if axes else None,
                 rows=len(axes) > 1,
@@ -235,10 +235,6 @@ def stored_constants(
             )
         )
     return tuple(found)
-
-
-def _name(value: ir.Value | None) -> str:
-    return (value.name if value is not None else None) or ""
 
 
 _NO_NEIGHBOUR = Kept(
@@ -270,7 +266,7 @@ class _Planner:
             if node in self._flow.nodes and node.name not in self._absorbed:
                 self._add(node, rule)
         for node in self._candidates.rules:
-            name = node.name or ""
+            name = name_of(node)
             if name not in self._nodes and name not in self._absorbed:
                 excluded = node.op_type in self._candidates.float_outputs
                 self._kept[name] = _OUTPUT_EXCLUDED if excluded else _NO_NEIGHBOUR
@@ -284,7 +280,7 @@ class _Planner:
         )
 
     def _add(self, node: ir.Node, rule: OpRule) -> None:
-        name = node.name or ""
+        name = name_of(node)
         per_channel = self._options.weight.per_channel
         weight = constant_weight(node, rule, self._overrides, per_channel=per_channel)
         inputs = tuple(
@@ -320,19 +316,19 @@ class _Planner:
             if rule.role is Role.FLOAT and (array is None or array.ndim > 1):
                 return None
             return ConstantInput(
-                node=node.name or "", index=rule.bias, axis=axis, stays_float=stays_float
+                node=name_of(node), index=rule.bias, axis=axis, stays_float=stays_float
             )
         found = bias_add(node) if node.op_type == "MatMul" else None
         if found is None:
             return None
         if found[0] in self._candidates.rules:
-            self._absorbed[found[0].name or ""] = node.name or ""
+            self._absorbed[name_of(found[0])] = name_of(node)
         return ConstantInput(
-            node=found[0].name or "", index=found[1], axis=axis, stays_float=stays_float
+            node=name_of(found[0]), index=found[1], axis=axis, stays_float=stays_float
         )
 
     def _read(self, value: ir.Value | None) -> str:
-        name = _name(value)
+        name = name_of(value)
         if name not in self._tensors:
             if (existing := existing_parameters(value)) is not None:
                 self._tensors[name] = TensorQuant(
@@ -369,8 +365,8 @@ class _Planner:
 
         So a fixed range was not observed; that of others was.
         """
-        producer = value.producer() if value is not None else None
-        kept = self._kept.get(producer.name or "") if producer is not None else None
+        producer = producer_of(value)
+        kept = self._kept.get(name_of(producer)) if producer is not None else None
         if producer is None or kept is None or kept.reason != MASKED:
             return None
         rule = rule_of(producer)
@@ -389,8 +385,8 @@ class _Planner:
         if producer is not None and behind is not None and behind.role is Role.CLAMP:
             clamp = producer.name
         if clamp is not None:
-            self._absorbed[clamp] = node.name or ""
-        name = point.name or ""
+            self._absorbed[clamp] = name_of(node)
+        name = name_of(point)
         if rule.role is Role.SHARE and clamp is None:
             self._inherit(node, point)
             return name, clamp
@@ -399,10 +395,10 @@ class _Planner:
         return name, clamp
 
     def _inherit(self, node: ir.Node, value: ir.Value) -> None:
-        name = _name(value)
+        name = name_of(value)
         self._tensors[name] = TensorQuant(
             name=name,
             source=ParameterSource.INHERITED,
-            inherited_from=_name(node.inputs[0]),
+            inherited_from=name_of(node.inputs[0]),
             everywhere=True,
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import paths
+from zeropoint.engine.graph import name_of, paths
 from zeropoint.engine.operators import MASK, MASKED, Kept, Role, known_rule
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan.planned_model import PlannedModel
@@ -61,14 +61,14 @@ def _unreached(model: ir.Model, plan: QuantPlan, seen: set[str]) -> dict[str, Ke
     for graph, path in paths(model).items():
         if not path:
             continue
-        values = (value.name or "" for node in graph for value in node.outputs)
+        values = (name_of(value) for node in graph for value in node.outputs)
         tensors = [name for name in values if name in observed]
         if tensors and seen.isdisjoint(tensors):
             unseen[graph] = tensors[0]
         # Those around it come first.
         tensor = next((unseen[body] for _, body in path if body in unseen), None)
         if tensor is not None:
-            refused.update((node.name or "", _never_run(tensor)) for node in graph)
+            refused.update((name_of(node), _never_run(tensor)) for node in graph)
     return refused
 
 
@@ -80,7 +80,7 @@ def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, 
     """
     refused: dict[str, Kept] = {}
     for node in planned.graph.all_nodes():
-        quant, rule = planned.plan.nodes.get(node.name or ""), known_rule(node)
+        quant, rule = planned.plan.nodes.get(name_of(node)), known_rule(node)
         if quant is None or rule is None or rule.role not in (Role.JOIN, Role.FLOAT):
             continue
         for name in quant.tensors:

@@ -17,6 +17,7 @@ from zeropoint.engine.graph import (
     GraphEditor,
     add_origins,
     constant,
+    input_at,
     merge_output,
     origins,
     remove_unused,
@@ -106,7 +107,7 @@ class _Layer:
 
     def bias(self) -> Array | None:
         """Return what is added to each channel; None where that is computed or not per channel."""
-        value = self.node.inputs[2] if len(self.node.inputs) > 2 else None
+        value = input_at(self.node, 2)
         if value is None:
             return np.zeros(self.channels)
         array = constant(value)

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.files import INLINE_BYTES, WeightFile
-from zeropoint.engine.graph import remove_unused
+from zeropoint.engine.graph import name_of, remove_unused
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 
 _logger = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ def _evaluate(
             graph.initializer.append(ir.serde.serialize_tensor(tensor))
         else:
             graph.input.append(ir.serde.serialize_value(value))
-            feeds[value.name or ""] = tensor.numpy()
+            feeds[name_of(value)] = tensor.numpy()
     try:
         path.write_bytes(proto.SerializeToString())
         return Session(path).run(feeds)

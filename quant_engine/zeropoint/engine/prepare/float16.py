@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.files import INLINE_BYTES, WeightFile
-from zeropoint.engine.graph import GraphEditor
+from zeropoint.engine.graph import GraphEditor, name_of
 
 _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 _TYPE_ATTRIBUTES = ("dtype", "output_dtype", "to")
@@ -64,7 +64,7 @@ def narrow_weights(graph: ir.Graph) -> None:
         if tensor is None or _MARK not in tensor.meta or value.is_graph_output():
             continue
         stored = edit.constant(f"{value.name}_half", tensor.numpy().astype(np.float16))
-        cast = _cast(stored, _FLOAT, value.name or "", edit)
+        cast = _cast(stored, _FLOAT, name_of(value), edit)
         edit.insert_first(graph, cast)
         value.replace_all_uses_with(cast.outputs[0])
     edit.remove_unused_constants()
@@ -94,14 +94,14 @@ def _widen_attributes(node: ir.Node) -> None:
 
 def _cast_input(value: ir.Value, edit: GraphEditor) -> None:
     uses = tuple(value.uses())
-    cast = _cast(value, _FLOAT, value.name or "", edit)
+    cast = _cast(value, _FLOAT, name_of(value), edit)
     edit.insert_first(edit.graph, cast)
     for node, index in uses:
         node.replace_input_with(index, cast.outputs[0])
 
 
 def _cast_output(value: ir.Value, edit: GraphEditor) -> None:
-    cast = _cast(value, _HALF, value.name or "", edit)
+    cast = _cast(value, _HALF, name_of(value), edit)
     edit.insert_behind(value, edit.graph, cast)
     edit.take_output(value, cast.outputs[0])
 

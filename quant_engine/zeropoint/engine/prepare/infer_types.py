@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import onnx
 import onnx_ir as ir
 
+from zeropoint.engine.graph import name_of
 from zeropoint.engine.runtime import Session
 
 _ELEMENT_TYPES = {f"tensor({kind.name.lower()})": kind for kind in ir.DataType}
@@ -25,7 +26,7 @@ def infer_shapes(model: ir.Model) -> None:
     graph = inferred_proto(model).graph
     infos = {info.name: info.type for info in _infos(graph)}
     for value in values:
-        known = infos.get(value.name or "")
+        known = infos.get(name_of(value))
         if known is not None and known.HasField("tensor_type"):
             _take(value, known.tensor_type)
 
@@ -63,7 +64,7 @@ def learn_types(values: Iterable[ir.Value], session: Session) -> None:
     """
     slots = {slot.name: slot for slot in session.output_slots}
     for value in values:
-        slot = slots.get(value.name or "")
+        slot = slots.get(name_of(value))
         element_type = _ELEMENT_TYPES.get(slot.type) if slot is not None else None
         if slot is None or element_type is None:
             continue

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.graph import GraphEditor, add_origins, constant, origins
+from zeropoint.engine.graph import GraphEditor, add_origins, constant, input_at, name_of, origins
 
 
 def normalize_gemms(model: ir.Model) -> None:
@@ -37,7 +37,7 @@ def _fold_alpha(node: ir.Node, edit: GraphEditor) -> None:
 
 
 def _fix_bias(node: ir.Node, edit: GraphEditor) -> None:
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = input_at(node, 2)
     if bias is None:
         return
     beta = np.float32(node.attributes.get_float("beta", 1.0))
@@ -73,7 +73,7 @@ def _split_bias(node: ir.Node, bias: ir.Value, beta: np.float32, edit: GraphEdit
     output = node.outputs[0]
     uses = tuple(output.uses())
     node.replace_input_with(2, None)
-    name = node.name or ""
+    name = name_of(node)
     added = []
     if beta != 1.0:
         factor = edit.constant(f"{name}_beta", np.array(beta))

@@ -14,9 +14,18 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.graph import GraphEditor, add_origins, constant, merge_output, origins
+from zeropoint.engine.graph import (
+    GraphEditor,
+    add_origins,
+    constant,
+    input_at,
+    merge_output,
+    name_of,
+    origins,
+    value_at,
+)
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import read_qparams, value_at
+from zeropoint.engine.operators import read_qparams
 from zeropoint.engine.prepare import Affine, affine_followers
 
 _ROUNDING = 1e-6
@@ -26,7 +35,7 @@ _AXIS_SINCE = 13  # opset
 def fold_affine(editor: GraphEditor, opset: int) -> tuple[str, ...]:
     """Fold what follows layers with stored weights, in place; return the names of the layers."""
     return tuple(
-        node.name or ""
+        name_of(node)
         for graph in (editor.graph, *editor.graph.subgraphs())
         for node in tuple(graph)
         if _fold(editor, graph, node, opset)
@@ -84,7 +93,7 @@ def _fold(editor: GraphEditor, graph: ir.Graph, node: ir.Node, opset: int) -> bo
 
 
 def _bias(node: ir.Node, channels: int) -> NDArray[np.float64] | None:
-    value = node.inputs[2] if len(node.inputs) > 2 else None
+    value = input_at(node, 2)
     if value is None:
         return np.zeros(channels)
     array = constant(value)
@@ -125,7 +134,7 @@ def _scaled(stored: _Stored, affine: Affine, opset: int) -> _Stored | None:
 def _set_weight(editor: GraphEditor, node: ir.Node, weight: _Stored) -> None:
     """Give a layer a weight of its own; others that shared the old one keep it."""
     old = value_at(node, 1)
-    name = value_at(weight.dequantize, 0).name or ""
+    name = name_of(value_at(weight.dequantize, 0))
     codes = value_at(weight.dequantize, 0)
     if weight.codes is not constant(codes):
         codes = editor.constant(name, weight.codes)

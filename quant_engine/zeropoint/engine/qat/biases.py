@@ -15,9 +15,20 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, add_origins, bodies_of, constant, origins
+from zeropoint.engine.graph import (
+    GraphEditor,
+    add_origins,
+    array_of,
+    bodies_of,
+    constant,
+    graph_of,
+    name_of,
+    origins,
+    producer_of,
+    value_at,
+)
 from zeropoint.engine.numbers import QParams, bias_qparams, dequantize, quantize
-from zeropoint.engine.operators import fits_channels, read_qparams, value_at
+from zeropoint.engine.operators import fits_channels, read_qparams
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm")
 
@@ -35,7 +46,7 @@ def release_biases(editor: GraphEditor) -> None:
         if wanted is not None and codes.dtype == np.int32 and _equal(wanted, qparams):
             continue
         floats = dequantize(codes, qparams)
-        name = value_at(reader, index).name or ""
+        name = name_of(value_at(reader, index))
         reader.replace_input_with(index, editor.constant(f"{name}_float", floats))
 
 
@@ -56,12 +67,12 @@ def split_float_outputs(editor: GraphEditor) -> tuple[str, ...]:
             if not _is_plain_gemm(node) or node.outputs[0] in quantized:
                 continue
             _split_gemm(editor, node)
-            found.append(node.name or "")
+            found.append(name_of(node))
         elif node.op_type == "MatMul" and (found_add := _bias_add(node)) is not None:
             add, index = found_add
             if constant(add.inputs[index]) is not None and not _is_quantized(add.outputs[0]):
                 _subtract(editor, add, index)
-                found.append(node.name or "")
+                found.append(name_of(node))
     return tuple(found)
 
 
@@ -82,7 +93,7 @@ def quantize_biases(editor: GraphEditor) -> tuple[str, ...]:
             continue
         if np.abs(flat / wanted.scale).max(initial=0.0) > np.iinfo(np.int32).max:
             continue
-        name = value_at(reader, index).name or ""
+        name = name_of(value_at(reader, index))
         attributes = {} if wanted.axis is None else {"axis": wanted.axis}
         codes = editor.constant(f"{name}_quantized", quantize(flat, wanted))
         node = editor.node(
@@ -96,7 +107,7 @@ def quantize_biases(editor: GraphEditor) -> tuple[str, ...]:
         assert isinstance(reader.graph, ir.Graph)
         reader.graph.insert_before(reader, node)
         reader.replace_input_with(index, node.outputs[0])
-        done.append(layer.name or "")
+        done.append(name_of(layer))
     return tuple(done)
 
 
@@ -121,7 +132,7 @@ def _bias_add(matmul: ir.Node) -> tuple[ir.Node, int] | None:
         return None
     bias = add.inputs[1 - index]
     floats = constant(bias)
-    stored = bias.producer() if bias is not None else None
+    stored = producer_of(bias)
     if floats is None and (stored is None or stored.op_type != "DequantizeLinear"):
         return None
     shape = bias.shape if bias is not None else None
@@ -188,11 +199,10 @@ def _before_pairs(graph: ir.Graph) -> set[ir.Value]:
         node = pending.pop()
         inner = [read for body in bodies_of(node) for read in body.all_nodes()]
         ends = [value for body in bodies_of(node) for value in body.outputs]
-        assert isinstance(node.graph, ir.Graph), node.name
         read = [value for reader in (node, *inner) for value in reader.inputs]
         found.update(value for value in (*read, *ends) if value is not None)
         producers = (value.producer() for value in (*read, *ends) if value is not None)
-        for before in (owners.get(node.graph), *producers):
+        for before in (owners.get(graph_of(node)), *producers):
             if before is not None and before not in seen:
                 seen.add(before)
                 pending.append(before)
@@ -220,9 +230,9 @@ def _split_gemm(editor: GraphEditor, node: ir.Node) -> None:
     stored = value_at(node, 1)
     if node.attributes.get_int("transB", 0):
         stored = _transposed(editor, weight)
-    matmul = editor.node("MatMul", (node.inputs[0], stored), node.name or "")
-    minus = editor.constant(f"{node.name}_minus_bias", -_array(node.inputs[2]))
-    sub = editor.node("Sub", (matmul.outputs[0], minus), node.name or "")
+    matmul = editor.node("MatMul", (node.inputs[0], stored), name_of(node))
+    minus = editor.constant(f"{node.name}_minus_bias", -array_of(node.inputs[2]))
+    sub = editor.node("Sub", (matmul.outputs[0], minus), name_of(node))
     output, new = node.outputs[0], sub.outputs[0]
     for value in (matmul.outputs[0], new):
         value.type, value.shape = output.type, output.shape
@@ -241,8 +251,8 @@ def _split_gemm(editor: GraphEditor, node: ir.Node) -> None:
 
 def _subtract(editor: GraphEditor, add: ir.Node, index: int) -> None:
     """Write the Add of a bias as Sub of the negated one."""
-    minus = editor.constant(f"{add.name}_minus_bias", -_array(add.inputs[index]))
-    sub = editor.node("Sub", (add.inputs[1 - index], minus), add.name or "")
+    minus = editor.constant(f"{add.name}_minus_bias", -array_of(add.inputs[index]))
+    sub = editor.node("Sub", (add.inputs[1 - index], minus), name_of(add))
     output, new = add.outputs[0], sub.outputs[0]
     new.type, new.shape = output.type, output.shape
     graph = add.graph
@@ -259,7 +269,7 @@ def _transposed(editor: GraphEditor, weight: ir.Node) -> ir.Value:
     codes, qparams = constant(weight.inputs[0]), read_qparams(weight)
     assert codes is not None
     assert qparams is not None
-    name = value_at(weight, 0).name or ""
+    name = name_of(value_at(weight, 0))
     attributes = {} if qparams.axis is None else {"axis": 1 - qparams.axis}
     new = editor.node(
         "DequantizeLinear",
@@ -273,9 +283,3 @@ def _transposed(editor: GraphEditor, weight: ir.Node) -> ir.Value:
     weight.graph.insert_after(weight, new)
     add_origins(new, origins(weight))
     return new.outputs[0]
-
-
-def _array(value: ir.Value | None) -> np.ndarray:
-    array = constant(value)
-    assert array is not None
-    return array

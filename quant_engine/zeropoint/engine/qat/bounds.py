@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, input_at
 from zeropoint.engine.operators import FakeQuant, clamp_bounds
 
 # What rounding in float32 may add, also in the mean of many: far less than half a code of eight
@@ -87,7 +87,7 @@ def _of(node: ir.Node, known: dict[ir.Value, Bounds]) -> Bounds:
     if kind == "Add":
         return _widened(Bounds(first.low + inputs[1].low, first.high + inputs[1].high))
     if kind == "Pad" and node.attributes.get_string("mode", "constant") == "constant":
-        value = node.inputs[2] if len(node.inputs) > 2 else None
+        value = input_at(node, 2)
         filled = 0.0 if value is None else float(constant(value) or math.nan)
         return UNBOUNDED if math.isnan(filled) else first.joined(Bounds(filled, filled))
     if kind == "Resize" and _interpolates(node):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, add_origins, origins
+from zeropoint.engine.graph import GraphEditor, add_origins, graph_of, name_of, origins
 from zeropoint.engine.numbers import CodeLimits, QParams
 from zeropoint.engine.operators import SHAPES, FakeQuant, fake_quants
 from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
@@ -34,7 +34,7 @@ def settle_clips(editor: GraphEditor, opset: int) -> tuple[str, ...]:
         limits = pair.qparams.limits
         if limits is None or _never_reached(bounds.get(pair.source, UNBOUNDED), pair, limits):
             if limits is not None:
-                dropped.append(pair.source.name or "")
+                dropped.append(name_of(pair.source))
             _replace(editor, pair, None)
         elif opset >= _INTEGER_CLIP and not _is_one_clip(pair):
             _replace(editor, pair, limits)
@@ -49,7 +49,7 @@ def insert_clip(
         editor.constant(f"{codes.name}_{end}", np.array(value, qparams.dtype))
         for end, value in zip(("lowest", "highest"), limits, strict=True)
     )
-    clip = editor.node("Clip", (codes, *ends), codes.name or "")
+    clip = editor.node("Clip", (codes, *ends), name_of(codes))
     clip.outputs[0].type, clip.outputs[0].shape = codes.type, codes.shape
     producer = codes.producer()
     assert producer is not None
@@ -98,5 +98,4 @@ def _replace(editor: GraphEditor, pair: FakeQuant, limits: CodeLimits | None) ->
     pair.dequantize.replace_input_with(0, standing.outputs[0])
     add_origins(standing, (name for node in pair.between for name in origins(node)))
     for node in reversed(pair.between):
-        assert isinstance(node.graph, ir.Graph)
-        node.graph.remove(node, safe=True)
+        graph_of(node).remove(node, safe=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, input_at, name_of
 from zeropoint.engine.operators import FakeQuant, fake_quants, is_stored, rule_of
 from zeropoint.engine.options import QatOptions, StaticOptions, WeightOptions
 from zeropoint.engine.plan import (
@@ -78,7 +78,7 @@ def plan_completion(
             nodes[name] = kept if channels else _without_channels(kept)
     tensors = dict(plan.tensors)
     for node, index, value in _open_inputs(graph, planned.plan):
-        name, tensor = node.name or "", value.name or ""
+        name, tensor = name_of(node), name_of(value)
         if name in nodes or name in lost or bodies.hides(value) is not None:
             continue
         tensors.setdefault(
@@ -86,7 +86,7 @@ def plan_completion(
         )
         nodes[name] = NodeQuant(node=name, inputs=(index,), tensors=(tensor,))
     for node, axis in _open_weights(graph):
-        name = node.name or ""
+        name = name_of(node)
         if name not in nodes and name not in planned.plan.nodes:
             weight = ConstantInput(node=name, index=1, axis=axis if channels else None)
             nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), weight=weight)
@@ -200,7 +200,7 @@ def _open_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, int | None]]:
 def _is_ready(node: ir.Node, results: set[ir.Value]) -> bool:
     """Whether a node would compute on integers but for what is not quantized yet."""
     if node.op_type in _LAYERS:
-        weight = node.inputs[1] if len(node.inputs) > 1 else None
+        weight = input_at(node, 1)
         return weight is not None and is_stored(weight)
     if node.op_type not in _JOINS:
         return False

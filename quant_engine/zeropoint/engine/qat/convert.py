@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from zeropoint.engine.files import WeightFile
-from zeropoint.engine.graph import GraphEditor, constant, remove_unused
+from zeropoint.engine.graph import (
+    GraphEditor,
+    constant,
+    name_of,
+    producer_of,
+    rank_of,
+    remove_unused,
+)
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import (
     FakeQuant,
@@ -79,7 +86,7 @@ def convert_trained(
     )
     editor = GraphEditor(model.graph, weights=weights, contrib_qdq=contrib or prepared.contrib_qdq)
     before = {pair.dequantize: pair for pair in fake_quants(model.graph)}
-    names = {node: (p.source.name or "", p.codes.name or "") for node, p in before.items()}
+    names = {node: (name_of(p.source), name_of(p.codes)) for node, p in before.items()}
     settle_parameters(editor)
     while push_and_fold(editor, model, weights):
         pass
@@ -120,19 +127,18 @@ def misread(graph: ir.Graph) -> frozenset[str]:
     found = set()
     for node in graph.all_nodes():
         if node.op_type == "AveragePool" and average_pool_refused(node):
-            found.add(node.name or "")
+            found.add(name_of(node))
         if node.op_type != "MatMul" or node.domain:
             continue
         for index, value in enumerate(node.inputs):
-            pair = value.producer() if value is not None else None
+            pair = producer_of(value)
             if pair is None or pair.op_type != "DequantizeLinear":
                 continue
             qparams, codes = read_qparams(pair), pair.inputs[0]
             if qparams is None or qparams.axis is None:
                 continue
-            rank = len(codes.shape) if codes is not None and codes.shape is not None else 0
-            if index == 0 or not fits_channels(node, qparams, rank):
-                found.add(node.name or "")
+            if index == 0 or not fits_channels(node, qparams, rank_of(codes) or 0):
+                found.add(name_of(node))
     return frozenset(found)
 
 
@@ -145,7 +151,7 @@ def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
         if node.name not in kept:
             continue
         for index, value in enumerate(node.inputs):
-            pair = value.producer() if value is not None else None
+            pair = producer_of(value)
             if pair is None or pair.op_type != "DequantizeLinear":
                 continue
             if constant(pair.inputs[0]) is None:
@@ -164,7 +170,7 @@ def _learned(
         tensor, codes = names[pair.dequantize]
         trained = before[pair.dequantize].qparams
         inner = pair.dequantize.graph is not main
-        found.append(Learned(tensor, codes, pair.codes.name or "", trained, pair.qparams, inner))
+        found.append(Learned(tensor, codes, name_of(pair.codes), trained, pair.qparams, inner))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ put before it, too: rounding is monotone, and doing it twice is the same as once
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, constant
+from zeropoint.engine.graph import GraphEditor, constant, name_of
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import FakeQuant, fake_quants
 
@@ -159,7 +159,7 @@ def _is_only_for(value: ir.Value) -> bool:
 
 def insert_pair(editor: GraphEditor, value: ir.Value, like: FakeQuant) -> FakeQuant:
     """Insert a pair behind a tensor, with the parameters of another; all readers read it."""
-    name = value.name or ""
+    name = name_of(value)
     uses = tuple(value.uses())
     parameters = like.quantize.inputs[1:]
     quantize = editor.node("QuantizeLinear", (value, *parameters), name)

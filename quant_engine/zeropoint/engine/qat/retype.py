@@ -18,7 +18,7 @@ ONNX Runtime fuses no node with int8 on one side and uint8 on the other, so it i
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor
+from zeropoint.engine.graph import GraphEditor, name_of, producer_of
 from zeropoint.engine.numbers import CodeLimits, QParams
 from zeropoint.engine.operators import FakeQuant, fake_quants
 from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
@@ -70,7 +70,7 @@ def _is_held_back(pair: FakeQuant) -> bool:
     if clamp is None or clamp.domain or clamp.op_type not in _CLAMPS or not pair.single:
         return False
     data = clamp.inputs[0]
-    layer = data.producer() if data is not None else None
+    layer = producer_of(data)
     return int(pair.qparams.zero_point) == 0 and layer is not None and layer.op_type in _FUSED
 
 
@@ -106,7 +106,7 @@ def _retype(
     limits = CodeLimits(max(low, 0) if aside else low + shift, high + shift)
     new = QParams(qparams.scale, np.array(zero + shift, np.uint8))
     if pair.quantize not in changed:
-        changed[pair.quantize] = (editor.parameters(pair.source.name or "", new)[1],)
+        changed[pair.quantize] = (editor.parameters(name_of(pair.source), new)[1],)
         _set_zero_point(pair.quantize, changed[pair.quantize][0])
         pair.quantize.attributes.pop("output_dtype", None)
     _set_zero_point(pair.dequantize, changed[pair.quantize][0])

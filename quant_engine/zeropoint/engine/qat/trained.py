@@ -8,11 +8,11 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.errors import ModelError, OptionError
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, input_at, name_of, producer_of, value_at
 from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.numbers.ranges import Range
-from zeropoint.engine.operators import MOVERS, Kept, fake_quants, is_stored, read_qparams, value_at
+from zeropoint.engine.operators import MOVERS, Kept, fake_quants, is_stored, read_qparams
 from zeropoint.engine.options import NodeSelection, QatOptions
 from zeropoint.engine.plan import (
     Bodies,
@@ -174,7 +174,7 @@ def _contradiction(option: str, value: object, tensor: ir.Value, learned: object
         f"{option}={value} contradicts what was learned: {tensor.name!r} was trained with "
         f"{learned}. Leave {option} out to keep it, or train the model otherwise.",
         option=option,
-        tensor=tensor.name or "",
+        tensor=name_of(tensor),
     )
 
 
@@ -198,7 +198,7 @@ def _kept(
             why = Kept("NOT_SELECTED", f"{node.op_type} is not among op_types_to_quantize")
         else:
             continue
-        kept[node.name or ""] = why
+        kept[name_of(node)] = why
     return kept
 
 
@@ -212,7 +212,7 @@ def _describe(
     qparams: dict[str, QParams] = {}
     tensor_of: dict[ir.Value, str] = {}
     for value, pair in pairs.items():
-        name = names.get(pair.codes.name or "", pair.source.name or "")
+        name = names.get(name_of(pair.codes), name_of(pair.source))
         tensor_of[value] = name
         tensors[name] = TensorQuant(name=name, source=ParameterSource.LEARNED, everywhere=True)
         qparams[name] = pair.qparams
@@ -221,7 +221,7 @@ def _describe(
     left: dict[str, Kept] = {}
     absorbed = {}
     for node in graph.all_nodes():
-        name = node.name or ""
+        name = name_of(node)
         if node.op_type in _CONVERSIONS or _is_between(node) or _is_absorbed(node):
             absorbed[name] = name
         elif (why := kept.get(name) or _float_reason(node, tensor_of)) is not None:
@@ -241,8 +241,8 @@ def _describe(
 
 
 def _is_between(node: ir.Node) -> bool:
-    data = node.inputs[0] if node.inputs else None
-    producer = data.producer() if data is not None else None
+    data = input_at(node, 0)
+    producer = producer_of(data)
     return producer is not None and producer.op_type == "QuantizeLinear"
 
 
@@ -294,9 +294,9 @@ def _node(node: ir.Node, pairs: Mapping[ir.Value, str]) -> NodeQuant:
     ]
     weight = None
     if stored and (qparams := _weight_of(node, stored[0])) is not None:
-        weight = ConstantInput(node=node.name or "", index=stored[0], axis=qparams.axis)
+        weight = ConstantInput(node=name_of(node), index=stored[0], axis=qparams.axis)
     return NodeQuant(
-        node=node.name or "",
+        node=name_of(node),
         inputs=tuple(index for index, _ in read),
         tensors=tuple(name for _, name in read),
         weight=weight,

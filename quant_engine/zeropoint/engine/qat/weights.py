@@ -13,8 +13,16 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, add_origins, constant, origins
-from zeropoint.engine.operators import SHAPES, read_qparams, value_at
+from zeropoint.engine.graph import (
+    GraphEditor,
+    add_origins,
+    constant,
+    input_at,
+    name_of,
+    origins,
+    value_at,
+)
+from zeropoint.engine.operators import SHAPES, read_qparams
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _NIBBLES = {ir.DataType.INT4: np.int8, ir.DataType.UINT4: np.uint8}
@@ -36,7 +44,7 @@ def settle_parameters(editor: GraphEditor) -> None:
             if value is None or array is None or array.size != 1 or not array.ndim:
                 continue
             if value not in scalars:
-                scalars[value] = editor.constant(value.name or "", array.reshape(()))
+                scalars[value] = editor.constant(name_of(value), array.reshape(()))
             node.replace_input_with(index, scalars[value])
         _widen_nibbles(editor, node)
 
@@ -44,13 +52,13 @@ def settle_parameters(editor: GraphEditor) -> None:
 def _add_zero_point(editor: GraphEditor, node: ir.Node) -> None:
     """Write the zero point that is left out: zero, of the type that is then meant."""
     scale = constant(node.inputs[1])
-    given = node.inputs[2] if len(node.inputs) > 2 else None
+    given = input_at(node, 2)
     qparams = read_qparams(node) if given is None else None
     if scale is None or qparams is None:
         return
     node.resize_inputs(3)
     zero_point = np.zeros(scale.shape, qparams.dtype)
-    name = value_at(node, 1).name or ""
+    name = name_of(value_at(node, 1))
     node.replace_input_with(2, editor.constant(f"{name}_zero_point", zero_point))
 
 
@@ -64,7 +72,7 @@ def _widen_nibbles(editor: GraphEditor, node: ir.Node) -> None:
         return
     wide = _NIBBLES[codes.dtype]
     node.replace_input_with(0, editor.constant(f"{codes.name}_wide", array.astype(wide)))
-    name = value_at(node, 1).name or ""
+    name = name_of(value_at(node, 1))
     node.replace_input_with(2, editor.constant(f"{name}_zero_point", zeros.astype(wide)))
 
 
@@ -107,7 +115,7 @@ def _push(editor: GraphEditor, dequantize: ir.Node, mover: ir.Node) -> ir.Node |
     new = editor.node(
         "DequantizeLinear",
         (output, *dequantize.inputs[1:]),
-        output.name or "",
+        name_of(output),
         attributes={} if axis == _NO_AXIS else {"axis": axis},
     )
     new.domain = dequantize.domain

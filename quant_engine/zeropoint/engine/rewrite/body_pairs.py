@@ -8,7 +8,7 @@ and that changes no value: they lie on the grid of its parameters.
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, constant
+from zeropoint.engine.graph import GraphEditor, constant, input_at, name_of
 
 # What the transformer looks through.
 _MOVERS = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
@@ -18,7 +18,7 @@ def pair_crossings(edit: GraphEditor) -> None:
     """Put a Q/DQ pair behind each moved DequantizeLinear that a body reads, in place."""
     moved: dict[ir.Value, ir.Node] = {}
     for node in tuple(edit.graph.all_nodes()):
-        data = node.inputs[0] if node.inputs else None
+        data = input_at(node, 0)
         if data is None:
             continue
         if node.op_type == "DequantizeLinear" and _is_whole(node):
@@ -43,7 +43,7 @@ def _reads_own(node: ir.Node, data: ir.Value, moved: dict[ir.Value, ir.Node]) ->
 
 def _paired(edit: GraphEditor, value: ir.Value, source: ir.Node) -> ir.Value:
     """Let all that read `value` read it through the parameters of `source`."""
-    name = value.name or ""
+    name = name_of(value)
     uses = tuple(value.uses())
     quantize = edit.node("QuantizeLinear", (value, *source.inputs[1:]), name)
     codes, stored = quantize.outputs[0], source.inputs[0]

@@ -15,7 +15,15 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.files import WeightFile
-from zeropoint.engine.graph import GraphEditor, constant
+from zeropoint.engine.graph import (
+    GraphEditor,
+    array_of,
+    constant,
+    graph_of,
+    input_at,
+    name_of,
+    value_at,
+)
 from zeropoint.engine.numbers import quantize, unsigned_codes
 from zeropoint.engine.plan import NodeQuant, Parameters, QuantPlan
 from zeropoint.engine.rewrite.fusion_barriers import split_skip_normalizations
@@ -59,8 +67,7 @@ class _Rewriter:
             self._stored.rewrite_lstm(node, quant)
             return
         if node.op_type == "Attention" and quant.inputs:
-            assert isinstance(node.graph, ir.Graph), node.name
-            activation = self._activation(node.inputs[0], node.graph)
+            activation = self._activation(node.inputs[0], graph_of(node))
             self._stored.rewrite_attention(node, quant, activation)
             return
         if quant.stored:
@@ -81,12 +88,12 @@ class _Rewriter:
         integer = chain.add("ConvInteger", codes, weight, zero_point, weight_zero)
         for attribute in node.attributes.values():
             integer.attributes.add(attribute)
-        shape = (-1, *(1,) * (_rank(node) - 2))
+        shape = (-1, *(1,) * (array_of(node.inputs[1]).ndim - 2))
         weight_scale = self._qparams[quant.node].scale
         if weight_scale.ndim:
             weight_scale = weight_scale.reshape(shape)
         self._rescale(chain, scale, weight_scale)
-        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        bias = input_at(node, 2)
         if bias is not None:
             array = constant(bias)
             if array is not None:
@@ -99,13 +106,12 @@ class _Rewriter:
                 chain.add("Add", chain.value, reshaped)
 
     def _gemm(self, node: ir.Node, quant: NodeQuant, chain: "Chain") -> None:
-        data = node.inputs[0]
-        assert data is not None
+        data = value_at(node, 0)
         if node.attributes.get_int("transA", 0):
             data = chain.side("Transpose", data, attributes={"perm": (1, 0)})
         transposed = bool(node.attributes.get_int("transB", 0))
         self._multiply(node, quant, chain, data, transposed=transposed)
-        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        bias = input_at(node, 2)
         if bias is not None:
             beta = node.attributes.get_float("beta", 1.0)
             if beta != 1.0:
@@ -142,7 +148,7 @@ class _Rewriter:
         """Return codes, scale and zero point of a tensor; it is quantized once in each graph."""
         assert value is not None
         if (value, graph) not in self._activations:
-            node = self._edit.node("DynamicQuantizeLinear", (value,), value.name or "", outputs=3)
+            node = self._edit.node("DynamicQuantizeLinear", (value,), name_of(value), outputs=3)
             self._edit.insert_behind(value, graph, node)
             self._activations[value, graph] = tuple(node.outputs)
         return self._activations[value, graph]
@@ -161,14 +167,11 @@ class _Rewriter:
                 weights only; with int8 ones it took four to seven times as long.
         """
         assert quant.weight is not None
-        value = node.inputs[quant.weight.index]
-        array = constant(value)
-        assert value is not None, quant.node
-        assert array is not None, quant.node
+        value = value_at(node, quant.weight.index)
         qparams = self._qparams[quant.node]
         key = (value, transposed, qparams.scale.tobytes())
         if key not in self._weights:
-            codes: NDArray[np.generic] = quantize(array, qparams)
+            codes: NDArray[np.generic] = quantize(array_of(value), qparams)
             zero_point: NDArray[np.generic] = np.asarray(qparams.zero_point.reshape(-1)[0])
             if unsigned:
                 codes, zero_point = unsigned_codes(codes), unsigned_codes(zero_point)
@@ -191,9 +194,8 @@ class Chain:
     def __init__(self, edit: GraphEditor, node: ir.Node) -> None:
         self._edit = edit
         self._node = node
-        assert isinstance(node.graph, ir.Graph), node.name
-        self.graph = node.graph
-        self.name = node.name or ""
+        self.graph = graph_of(node)
+        self.name = name_of(node)
         self.value: ir.Value | None = None
 
     def add(
@@ -228,9 +230,3 @@ class Chain:
             node.replace_input_with(index, new)
         self._edit.take_output(old, new)
         self.graph.remove(self._node, safe=True)
-
-
-def _rank(node: ir.Node) -> int:
-    weight = constant(node.inputs[1])
-    assert weight is not None, node.name
-    return weight.ndim

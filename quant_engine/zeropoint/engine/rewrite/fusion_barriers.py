@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, constant
+from zeropoint.engine.graph import GraphEditor, constant, name_of, rank_of
 from zeropoint.engine.operators import Role, rule_of
 from zeropoint.engine.plan import NodeQuant
 
@@ -50,10 +50,12 @@ def split_products(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> Non
         quantized: The nodes that become integer kernels, by name.
     """
     for node in tuple(edit.graph.all_nodes()):
-        quant = quantized.get(node.name or "")
+        quant = quantized.get(name_of(node))
+        if node.op_type != "MatMul" or quant is None or quant.bias:
+            continue
         value = node.outputs[0]
         uses = tuple(value.uses())
-        if node.op_type != "MatMul" or quant is None or quant.bias or _rank(value) not in (2, None):
+        if rank_of(value) not in (2, None):
             continue
         if [reader.op_type for reader, _index in uses] == ["Add"] and not value.is_graph_output():
             lowest = edit.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
@@ -67,7 +69,7 @@ def split_skip_normalizations(edit: GraphEditor) -> None:
     as long as the two (one and two threads, 128 to 768 columns).
     """
     for node in tuple(edit.graph.all_nodes()):
-        if node.op_type != "Add" or any(_rank(value) not in (3, None) for value in node.inputs):
+        if node.op_type != "Add" or any(rank_of(value) not in (3, None) for value in node.inputs):
             continue
         value = node.outputs[0]
         uses = tuple(value.uses())
@@ -85,7 +87,7 @@ def hold_apart(edit: GraphEditor, node: ir.Node, index: int) -> None:
     if value is None or value.dtype is not ir.DataType.FLOAT:
         return
     lowest = edit.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
-    same = edit.node("Max", (value, lowest), node.name or "")
+    same = edit.node("Max", (value, lowest), name_of(node))
     same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
     assert isinstance(node.graph, ir.Graph), node.name
     node.graph.insert_before(node, same)
@@ -103,7 +105,7 @@ def _insert(
     producer = value.producer()
     assert producer is not None, value
     assert isinstance(producer.graph, ir.Graph), value
-    same = edit.node(op_type, (value, *operands), value.name or "")
+    same = edit.node(op_type, (value, *operands), name_of(value))
     same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
     edit.insert_behind(value, producer.graph, same)
     for node, index in uses:
@@ -122,7 +124,3 @@ def _stays_float(node: ir.Node) -> bool:
 def _normalizes(readers: Sequence[str]) -> bool:
     """Whether such nodes are a LayerNormalization, or x - mean(x), with which it begins."""
     return readers == ["LayerNormalization"] or set(readers) == {"ReduceMean", "Sub"}
-
-
-def _rank(value: ir.Value | None) -> int | None:
-    return len(value.shape) if value is not None and value.shape is not None else None

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.graph import GraphEditor, constant, remove_unused
+from zeropoint.engine.graph import GraphEditor, array_of, constant, input_at, name_of, remove_unused
 from zeropoint.engine.numbers import unsigned_codes
 from zeropoint.engine.rewrite.dynamic import Chain
 from zeropoint.engine.rewrite.units import Operand, operand, weight_operand
@@ -34,18 +34,16 @@ def lower_integer_ops(editor: GraphEditor) -> tuple[str, ...]:
             continue
         weight = weight_operand(node)
         if weight is None:
-            left.append(node.name or "")
+            left.append(name_of(node))
             continue
         codes = constant(weight.codes)
         if codes is None or data.qparams.axis is not None or not _lower(editor, node, data, weight):
-            left.append(node.name or "")
+            left.append(name_of(node))
     remove_unused(editor.graph)
     return tuple(left)
 
 
 def _lower(editor: GraphEditor, node: ir.Node, data: Operand, weight: Operand) -> bool:
-    codes = constant(weight.codes)
-    assert codes is not None
     zeros = weight.qparams.zero_point
     if node.op_type == "Conv" and zeros.size > 1 and (zeros != zeros.flat[0]).any():
         return False  # ONNX Runtime takes one for all channels
@@ -69,8 +67,7 @@ def _conv(
     weight: Operand,
     scale: NDArray[np.floating],
 ) -> None:
-    codes, zeros = constant(weight.codes), weight.qparams.zero_point.reshape(-1)
-    assert codes is not None
+    codes, zeros = array_of(weight.codes), weight.qparams.zero_point.reshape(-1)
     # ONNX Runtime 1.32 has a fast kernel for uint8 weights only.
     stored = editor.constant(f"{chain.name}_weight", unsigned_codes(codes))
     zero = editor.constant(f"{chain.name}_zero_point", unsigned_codes(zeros)[0:1].reshape(()))
@@ -100,14 +97,14 @@ def _multiply(
     scale: NDArray[np.floating],
 ) -> None:
     second = weight.codes
-    codes = constant(second)
-    assert codes is not None
     if node.attributes.get_int("transB", 0):
-        second = editor.constant(f"{second.name}_transposed", np.ascontiguousarray(codes.T))
+        second = editor.constant(
+            f"{second.name}_transposed", np.ascontiguousarray(array_of(second).T)
+        )
     chain.add("MatMulInteger", data.codes, second, data.zero_point, weight.zero_point)
     alpha = node.attributes.get_float("alpha", 1.0) if node.op_type == "Gemm" else 1.0
     _rescale(editor, chain, scale * np.float32(alpha))
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = input_at(node, 2)
     if bias is not None:
         beta = node.attributes.get_float("beta", 1.0)
         if beta != 1.0:

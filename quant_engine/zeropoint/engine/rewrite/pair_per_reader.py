@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor
+from zeropoint.engine.graph import GraphEditor, name_of, producer_of
 
 
 def dedicate_pairs(edit: GraphEditor, pairs: Iterable[ir.Node]) -> None:
@@ -25,12 +25,12 @@ def dedicate_pairs(edit: GraphEditor, pairs: Iterable[ir.Node]) -> None:
 def _copy(edit: GraphEditor, dequantize: ir.Node) -> ir.Value:
     """Insert another pair beside one, and return what it gives."""
     codes = dequantize.inputs[0]
-    quantize = codes.producer() if codes is not None else None
+    quantize = producer_of(codes)
     assert codes is not None, dequantize.name
     assert quantize is not None, dequantize.name
     assert isinstance(dequantize.graph, ir.Graph), dequantize.name
     source, *parameters = quantize.inputs
-    name = (source.name if source is not None else None) or ""
+    name = name_of(source)
     first = edit.node("QuantizeLinear", (source, *parameters), name)
     first.outputs[0].type, first.outputs[0].shape = codes.type, codes.shape
     second = edit.node("DequantizeLinear", (first.outputs[0], *parameters), name)

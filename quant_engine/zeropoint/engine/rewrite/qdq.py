@@ -10,7 +10,16 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.files import WeightFile
-from zeropoint.engine.graph import GraphEditor, constant
+from zeropoint.engine.graph import (
+    GraphEditor,
+    array_of,
+    constant,
+    graph_of,
+    input_at,
+    name_of,
+    producer_of,
+    value_at,
+)
 from zeropoint.engine.numbers import QParams, dequantize, quantize
 from zeropoint.engine.operators import average_pool_refused, clamp_bounds
 from zeropoint.engine.options import QdqOptions
@@ -123,12 +132,12 @@ class _Rewriter:
         qparams = self._parameters.tensors[tensor.name]
         read: dict[ir.Graph, ir.Value] = {}
         if tensor.source is ParameterSource.WEIGHT:
-            stored = self._store(tensor.name, _constant(value), qparams)
+            stored = self._store(tensor.name, array_of(value), qparams)
         elif tensor.everywhere:
-            own = _graph(value.producer())
+            own = graph_of(value)
             value = read[own] = self._pair(value, qparams, own, everywhere=True)
         for node, index in self._readers[tensor.name]:
-            graph = _graph(node)
+            graph = graph_of(node)
             if graph in read:
                 pass
             elif tensor.source is ParameterSource.WEIGHT:
@@ -148,7 +157,7 @@ class _Rewriter:
             graph: The graph to insert them in: that of `value`, or one inside of it.
             everywhere: Whether all that read `value` shall read the result instead.
         """
-        name = value.name or ""
+        name = name_of(value)
         uses = tuple(value.uses()) if everywhere else ()
         # ONNX Runtime turns int8 pairs into uint8 only where their constants are in their graph.
         parameters = self._edit.parameters(name, qparams, graph)
@@ -178,7 +187,7 @@ class _Rewriter:
         clamp = self._nodes[quant.clamp]
         value = clamp.inputs[0]
         if value is not None and not clamp_implied(clamp, qparams):
-            self._pair(value, qparams, _graph(clamp), everywhere=True)
+            self._pair(value, qparams, graph_of(clamp), everywhere=True)
 
     # Constants
 
@@ -186,11 +195,10 @@ class _Rewriter:
         if quant.weight is None:
             return
         node = self._nodes[quant.node]
-        value = node.inputs[quant.weight.index]
+        value = value_at(node, quant.weight.index)
         qparams = self._parameters.weights[quant.node]
-        assert value is not None, quant.node
         # A tied weight stays one tensor wherever its parameters are the same.
-        name, stored, graph = _name(value), self._store_weight(value, qparams), _graph(node)
+        name, stored, graph = name_of(value), self._store_weight(value, qparams), graph_of(node)
         if (stored, graph) not in self._weights:
             self._weights[stored, graph] = self._load(
                 name, stored, qparams, graph, whole_pair=self._form.add_pair_to_weight
@@ -206,19 +214,18 @@ class _Rewriter:
         # QuantizeLinear saturates where the type ends, not where the codes in use do.
         key = (value, qparams.scale.tobytes())
         if key not in self._limited:
-            floats = dequantize(quantize(_constant(value), qparams), qparams)
-            self._limited[key] = self._edit.constant(f"{_name(value)}_limited", floats)
+            floats = dequantize(quantize(array_of(value), qparams), qparams)
+            self._limited[key] = self._edit.constant(f"{name_of(value)}_limited", floats)
         return self._limited[key]
 
     def _quantize_bias(self, quant: NodeQuant) -> None:
         if quant.bias is None or quant.bias.stays_float:
             return
         node = self._nodes[quant.bias.node]
-        value = node.inputs[quant.bias.index]
-        assert value is not None, quant.node
+        value = value_at(node, quant.bias.index)
         qparams = self._parameters.biases[quant.node]
-        stored = self._store(_name(value), _constant(value).reshape(-1), qparams)
-        loaded = self._load(_name(value), stored, qparams, _graph(node))
+        stored = self._store(name_of(value), array_of(value).reshape(-1), qparams)
+        loaded = self._load(name_of(value), stored, qparams, graph_of(node))
         node.replace_input_with(quant.bias.index, loaded)
 
     def _store(self, name: str, array: NDArray[Any], qparams: QParams) -> ir.Value:
@@ -259,11 +266,11 @@ class _Rewriter:
                 # QLinearAveragePool counts padding otherwise with ceil_mode, and has no dilations.
                 # DequantizeLinear may come near in optimizing only.
                 hold_apart(self._edit, node, 0)
-            quant = self._plan.nodes.get(node.name or "")
+            quant = self._plan.nodes.get(name_of(node))
             if node.op_type not in _REQUANTIZED or (quant is not None and not quant.stored):
                 continue
             data = node.inputs[0]
-            producer = data.producer() if data is not None else None
+            producer = producer_of(data)
             if producer is not None and producer.op_type == "DequantizeLinear":
                 self._guard(node)
 
@@ -275,7 +282,7 @@ class _Rewriter:
         index = _REQUANTIZED[node.op_type]
         weight = node.inputs[1]
         known = constant(weight) is not None or node.name in self._plan.nodes
-        bias = node.inputs[index] if len(node.inputs) > index else None
+        bias = input_at(node, index)
         array = constant(bias)
         if weight is None or not known or (bias is not None and array is None):
             return
@@ -286,26 +293,10 @@ class _Rewriter:
         scale = np.array(peak / 2**30 if peak else 1.0, np.float32)
         name = (bias.name if bias is not None else None) or f"{node.name}_bias"
         qparams = QParams(scale, np.array(0, np.int32), None)
-        guarded = self._load(name, self._store(name, array, qparams), qparams, _graph(node))
+        guarded = self._load(name, self._store(name, array, qparams), qparams, graph_of(node))
         if len(node.inputs) <= index:
             node.resize_inputs(index + 1)
         node.replace_input_with(index, guarded)
-
-
-def _constant(value: ir.Value | None) -> NDArray[Any]:
-    array = constant(value)
-    assert array is not None, value
-    return array
-
-
-def _name(value: ir.Value | None) -> str:
-    return (value.name if value is not None else None) or ""
-
-
-def _graph(node: ir.Node | None) -> ir.Graph:
-    graph = node.graph if node is not None else None
-    assert isinstance(graph, ir.Graph), node
-    return graph
 
 
 def _channels(node: ir.Node, weight: tuple[int, ...]) -> int:

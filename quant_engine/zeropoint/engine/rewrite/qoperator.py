@@ -10,7 +10,18 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, add_origins, constant, origins, remove_unused
+from zeropoint.engine.graph import (
+    GraphEditor,
+    add_origins,
+    array_of,
+    constant,
+    graph_of,
+    input_at,
+    name_of,
+    origins,
+    rank_of,
+    remove_unused,
+)
 from zeropoint.engine.numbers import QParams, bias_qparams, quantize
 from zeropoint.engine.operators import MOVERS, same_qparams
 from zeropoint.engine.rewrite.units import Operand, Output, operand, output, weight_operand
@@ -30,7 +41,7 @@ def lower_qoperator(editor: GraphEditor) -> tuple[str, ...]:
             continue
         lowered = _LOWERINGS.get(node.op_type, _mover if node.op_type in MOVERS else None)
         if lowered is None or not lowered(editor, node):
-            left.append(node.name or "")
+            left.append(name_of(node))
     remove_unused(editor.graph)
     return tuple(left)
 
@@ -59,7 +70,9 @@ def _matmul(editor: GraphEditor, node: ir.Node) -> bool:
     first, second, result = operand(node, 0), weight_operand(node), output(node)
     if first is None or second is None or result is None:
         return False
-    if first.qparams.axis is not None or (second.qparams.axis is not None and _rank(second) != 2):
+    if first.qparams.axis is not None or (
+        second.qparams.axis is not None and rank_of(second.codes) != 2
+    ):
         return False
     if not _is_multiplied(first, second, result):
         return False
@@ -137,7 +150,7 @@ def _mover(editor: GraphEditor, node: ir.Node) -> bool:
         editor.take_output(codes, moved)
     else:
         codes.name, moved.name = None, name
-    _graph(node).remove(result.quantize, safe=True)
+    graph_of(node).remove(result.quantize, safe=True)
     return True
 
 
@@ -166,12 +179,12 @@ def _replace(
     contrib: bool = True,
 ) -> None:
     """Put a QLinear operator in the place of a node, up to its QuantizeLinear."""
-    new = editor.node(op_type, inputs, node.name or "", contrib=contrib)
+    new = editor.node(op_type, inputs, name_of(node), contrib=contrib)
     for attribute in node.attributes.values():
         new.attributes.add(attribute)
     codes, given = result.quantize.outputs[0], new.outputs[0]
     given.type, given.shape = codes.type, codes.shape
-    graph = _graph(node)
+    graph = graph_of(node)
     graph.insert_before(node, new)
     add_origins(new, (n for part in (node, *result.between) for n in origins(part)))
     for reader, index in tuple(codes.uses()):
@@ -193,7 +206,7 @@ def _bias(
     editor: GraphEditor, node: ir.Node, data: Operand, weight: Operand, result: Output
 ) -> ir.Value | None:
     """Return the int32 bias of a layer; None where it has none, or it would be a step off."""
-    value = node.inputs[2] if len(node.inputs) > 2 else None
+    value = input_at(node, 2)
     if value is None:
         return None
     wanted = bias_qparams(data.qparams, weight.qparams)
@@ -224,8 +237,7 @@ def _bias(
 
 
 def _channels(node: ir.Node, weight: Operand) -> int:
-    array = constant(weight.codes)
-    assert array is not None
+    array = array_of(weight.codes)
     if node.op_type == "Gemm" and not node.attributes.get_int("transB", 0):
         return int(array.shape[1])
     return int(array.shape[0])
@@ -241,12 +253,3 @@ def _is_multiplied(data: Operand, weight: Operand, result: Output) -> bool:
     """Whether ONNX Runtime has a kernel for these types: none for int8 by uint8."""
     given = data.qparams.dtype
     return given == result.qparams.dtype and (given == np.uint8 or weight.qparams.dtype == np.int8)
-
-
-def _rank(read: Operand) -> int:
-    return len(read.codes.shape) if read.codes.shape is not None else 0
-
-
-def _graph(node: ir.Node) -> ir.Graph:
-    assert isinstance(node.graph, ir.Graph), node.name
-    return node.graph

@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.graph import GraphEditor, constant
+from zeropoint.engine.graph import GraphEditor, array_of, graph_of, name_of, value_at
 from zeropoint.engine.numbers import QParams, quantize
 from zeropoint.engine.plan import ConstantInput, NodeQuant
 
@@ -69,7 +69,7 @@ class StoredConstants:
         new = self._edit.node(
             "DynamicQuantizeLSTM",
             (node.inputs[0], *weights, *others, *parameters),
-            node.name or "",
+            name_of(node),
             outputs=len(node.outputs),
             contrib=True,
         )
@@ -92,7 +92,7 @@ class StoredConstants:
         value, _ = _read(node, where)
         qparams = self._qparams[quant.node, where.index]
         codes, scale, zero_point = activation
-        name = value.name or ""
+        name = name_of(value)
         weight_scale = self._edit.constant(f"{name}_scale", qparams.scale)
         weight_zero = self._edit.constant(f"{name}_zero_point", qparams.zero_point)
         bias, mask, past = [*node.inputs[2:5], None, None][:3]
@@ -101,7 +101,7 @@ class StoredConstants:
             *(mask, zero_point, weight_zero, past),
         )
         new = self._edit.node(
-            "QAttention", inputs, node.name or "", outputs=len(node.outputs), contrib=True
+            "QAttention", inputs, name_of(node), outputs=len(node.outputs), contrib=True
         )
         for attribute in node.attributes.values():
             new.attributes.add(attribute)
@@ -109,16 +109,16 @@ class StoredConstants:
 
     def _gather(self, node: ir.Node, where: ConstantInput) -> None:
         value, _ = _read(node, where)
-        qparams = self._qparams[node.name or "", where.index]
-        name, result = value.name or "", node.outputs[0]
+        qparams = self._qparams[name_of(node), where.index]
+        name, result = name_of(value), node.outputs[0]
         reads = tuple(result.uses())
         node.replace_input_with(where.index, self.store(value, qparams))
         if qparams.axis is None:
             inputs = (result, *self._edit.parameters(name, qparams))
-            new = [self._edit.node("DequantizeLinear", inputs, node.name or "")]
+            new = [self._edit.node("DequantizeLinear", inputs, name_of(node))]
         else:
             new = self._scale(node, value, where, qparams)
-        _graph(node).insert_after(node, new)
+        graph_of(node).insert_after(node, new)
         last = new[-1].outputs[0]
         last.type, last.shape = value.type, result.shape
         result.type = ir.TensorType(ir.DataType.from_numpy(qparams.dtype))
@@ -130,7 +130,7 @@ class StoredConstants:
         self, node: ir.Node, table: ir.Value, where: ConstantInput, qparams: QParams
     ) -> list[ir.Node]:
         """Return the nodes that make floats of picked codes whose rows or columns have scales."""
-        name, base, shape = table.name or "", node.name or "", _array(table).shape
+        name, base, shape = name_of(table), name_of(node), array_of(table).shape
         rows = where.axis == node.attributes.get_int("axis", 0) % len(shape)
         key = (name, qparams.scale.tobytes())
         if key not in self._scales:
@@ -145,7 +145,7 @@ class StoredConstants:
         return [*picked, *floats, self._edit.node("Mul", (floats[-1].outputs[0], scale), base)]
 
     def _take_place(self, node: ir.Node, new: ir.Node) -> None:
-        graph = _graph(node)
+        graph = graph_of(node)
         graph.insert_before(node, new)
         for old, output in zip(node.outputs, new.outputs, strict=True):
             if not old.name:
@@ -160,10 +160,10 @@ class StoredConstants:
     def _load(self, node: ir.Node, where: ConstantInput) -> ir.Value:
         """Return a stored constant as floats, computed in the main graph."""
         value, shape = _read(node, where)
-        qparams = self._qparams[node.name or "", where.index]
+        qparams = self._qparams[name_of(node), where.index]
         key = _key(value, qparams)
         if key not in self._loaded:
-            name = value.name or ""
+            name = name_of(value)
             scale = self._edit.constant(f"{name}_scale", _along(qparams.scale, where, shape))
             codes = self.store(value, qparams, rows=where.rows)
             new = [*self._as_floats(codes, qparams, name)]
@@ -196,7 +196,7 @@ class StoredConstants:
         """
         key = (_key(value, qparams), transposed)
         if key not in self._stored:
-            array = _array(value)
+            array = array_of(value)
             matrix = array.reshape(-1, array.shape[-1]) if rows else array
             codes = quantize(matrix, qparams).reshape(array.shape)
             if transposed:
@@ -219,17 +219,5 @@ def _along(scale: NDArray[Any], where: ConstantInput, shape: tuple[int, ...]) ->
 
 
 def _read(node: ir.Node, where: ConstantInput) -> tuple[ir.Value, tuple[int, ...]]:
-    value = node.inputs[where.index]
-    assert value is not None, where
-    return value, _array(value).shape
-
-
-def _array(value: ir.Value) -> NDArray[Any]:
-    array = constant(value)
-    assert array is not None, value
-    return array
-
-
-def _graph(node: ir.Node) -> ir.Graph:
-    assert isinstance(node.graph, ir.Graph), node.name
-    return node.graph
+    value = value_at(node, where.index)
+    return value, array_of(value).shape

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, input_at, producer_of, rank_of, value_at
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import fits_channels, read_qparams, value_at
+from zeropoint.engine.operators import fits_channels, read_qparams
 from zeropoint.engine.rewrite.qdq import clamp_implied
 
 _CLAMPS = frozenset({"Clip", "Relu"})
@@ -43,10 +43,10 @@ class Operand:
 def weight_operand(node: ir.Node) -> Operand | None:
     """Return the second input of a layer; None where its scales are not of output channels."""
     found = operand(node, 1)
-    if found is None or found.codes.shape is None:
+    rank = rank_of(found.codes) if found is not None else None
+    if found is None or rank is None or not fits_channels(node, found.qparams, rank):
         return None
-    fits = fits_channels(node, found.qparams, len(found.codes.shape))
-    return found if fits else None
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,14 +71,14 @@ class Output:
 
 def operand(node: ir.Node, index: int) -> Operand | None:
     """Return what a node reads as an input; None where it is not dequantized."""
-    value = node.inputs[index] if len(node.inputs) > index else None
-    producer = value.producer() if value is not None else None
+    value = input_at(node, index)
+    producer = producer_of(value)
     if producer is None or producer.op_type != "DequantizeLinear":
         return None
     qparams = read_qparams(producer)
     if qparams is None or not _is_taken(qparams):
         return None
-    zero_point = producer.inputs[2] if len(producer.inputs) > 2 else None
+    zero_point = input_at(producer, 2)
     return Operand(value_at(producer, 0), value_at(producer, 1), zero_point, qparams)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.graph import name_of
 from zeropoint.engine.runtime import RuntimeRefusal
 from zeropoint.engine.samples.input_ranges import InputLimits, input_limits
 from zeropoint.engine.settings import Batch
@@ -76,7 +77,7 @@ class _Input:
 
     @classmethod
     def of(cls, value: ir.Value) -> "_Input":
-        name = value.name or ""
+        name = name_of(value)
         if not isinstance(value.type, ir.TensorType) or value.shape is None:
             raise CannotGenerate(f"input {name!r} is no tensor, or its rank is not known")
         if value.type.dtype is ir.DataType.STRING:

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.errors import BatchError
+from zeropoint.engine.graph import name_of
 from zeropoint.engine.report import Signature, TensorSpec
 from zeropoint.engine.settings import Batch
 
@@ -137,7 +138,7 @@ def _shape_error(spec: TensorSpec, shape: tuple[int, ...], detail: str) -> Batch
 def _tensor_spec(value: ir.Value) -> TensorSpec:
     is_tensor = isinstance(value.type, ir.TensorType)
     return TensorSpec(
-        name=value.name or "",
+        name=name_of(value),
         element_type=value.type.dtype.value if is_tensor and value.type else 0,
         shape=_dimensions(value.shape),
     )
