@@ -1,5 +1,6 @@
 """Whole jobs on trained models: forms, proof, options, completion, and what is refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from zeropoint.engine import (
 from zeropoint.engine.graph import GraphEditor
 from zeropoint.engine.qat import convert
 from zeropoint.engine.report import Exactness
+from zeropoint.engine.verify import ContainedVerifier, InProcessVerifier, Verifier
 
 # Integer kernels of the trained model, and of the result; of all Conv, ConvTranspose, MatMul, Gemm.
 KERNELS = {
@@ -40,14 +42,19 @@ KERNELS = {
 }
 
 
-def job(name: str, workspace: Path, options: QatOptions, count: int = 3) -> Quantized:
+def job(
+    name: str,
+    workspace: Path,
+    options: QatOptions,
+    verifier: Callable[[], Verifier] = InProcessVerifier,
+) -> Quantized:
     source = MODELS / f"{name}.onnx"
     (slot,) = onnx.load(source).graph.input[:1]
     half = slot.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
-    images, _ = digits(8 * count)
+    images, _ = digits(24)
     data = images.astype(np.float16 if half else np.float32)
-    batches = [{slot.name: data[8 * i : 8 * i + 8]} for i in range(count)]
-    return quantize(source, batches, options, workspace)
+    batches = [{slot.name: data[8 * i : 8 * i + 8]} for i in range(3)]
+    return quantize(source, batches, options, workspace, verifier=verifier)
 
 
 def proof(result: Quantized) -> Exactness:
@@ -59,7 +66,7 @@ def proof(result: Quantized) -> Exactness:
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_the_report_proves_it_and_counts_kernels(name: str, workspace: Path) -> None:
-    result = job(name, workspace, QatOptions())
+    result = job(name, workspace, QatOptions(), ContainedVerifier)
     exactness = proof(result)
     assert exactness.node_steps == exactness.end_to_end_steps == 0
     assert exactness.exact_tensors == exactness.tensors > 0

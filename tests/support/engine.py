@@ -1,5 +1,6 @@
 """Running the engine, and looking at what ONNX Runtime makes of its results."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,10 +23,13 @@ from zeropoint.engine import (
     WeightOptions,
     open_job,
 )
-from zeropoint.engine.verify import ContainedVerifier, Verifier
+from zeropoint.engine.verify import InProcessVerifier, Verifier
 
 Array = NDArray[Any]
 Feeds = Mapping[str, Array]
+
+open_here = functools.partial(open_job, verifier=InProcessVerifier)
+"""`open_job` without the process that verifies."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,10 @@ def quantize(
     options: Options,
     workspace: Path,
     *,
-    verifier: Callable[[], Verifier] = ContainedVerifier,
+    verifier: Callable[[], Verifier] = InProcessVerifier,
     **settings: Any,
 ) -> Quantized:
-    """Run a whole job."""
+    """Run a whole job in this process, unless another verifier is named."""
     workspace.mkdir(parents=True, exist_ok=True)
     chosen = JobSettings(workspace=workspace, **settings)
     with open_job(source, options, chosen, verifier=verifier) as job:

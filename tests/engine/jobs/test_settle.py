@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.engine import static
+from support.engine import open_here, static
 from support.graphs import residual
 
-from zeropoint.engine import BatchError, JobSettings, open_job
+from zeropoint.engine import BatchError, JobSettings
 from zeropoint.engine.jobs import InOrder
 
 
@@ -70,7 +70,7 @@ def test_batches_are_settled_in_order_and_rejected_by_number(tmp_path: Path) -> 
     source = residual().save(tmp_path)
     generator = np.random.default_rng(0)
     told: list[tuple[int, str | None]] = []
-    with open_job(source, static(), settings) as job:
+    with open_here(source, static(), settings) as job:
         for number in range(1, 31):
             shape = (1, 4 if number % 7 == 0 else 3, 16, 16)
             batch = {"x": generator.normal(size=shape).astype(np.float32)}
@@ -97,7 +97,7 @@ def test_threads_change_no_byte_of_the_model(tmp_path: Path) -> None:
     for threads in (1, 2, 4):
         folder = tmp_path / f"job{threads}"
         folder.mkdir()
-        with open_job(source, static(), JobSettings(workspace=folder, threads=threads)) as job:
+        with open_here(source, static(), JobSettings(workspace=folder, threads=threads)) as job:
             for batch in batches if threads > 1 else reversed(batches):
                 job.submit(batch)
             results.append(job.finish().files[0].read_bytes())

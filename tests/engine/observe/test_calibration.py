@@ -12,7 +12,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.engine import dynamic, run, sqnr_db, static
+from support.engine import dynamic, open_here, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches, residual
 
 from zeropoint.engine import (
@@ -25,7 +25,6 @@ from zeropoint.engine import (
     QuantType,
     StaticOptions,
     VerificationState,
-    open_job,
 )
 from zeropoint.engine.observe import Calibration, Statistics, TensorStatistics, observable_tensors
 from zeropoint.engine.plan import plan_model
@@ -39,7 +38,7 @@ def streamed(
 ) -> JobResult:
     workspace.mkdir()
     settings = JobSettings(workspace=workspace, keep_calibration=keep)
-    with open_job(source, options, settings) as job:
+    with open_here(source, options, settings) as job:
         for batch in BATCHES:
             job.observe(batch)
         return job.finish()
@@ -49,7 +48,7 @@ def recalled(
     source: Path, workspace: Path, options: StaticOptions, calibration: Path | None
 ) -> JobResult:
     workspace.mkdir()
-    with open_job(source, options, JobSettings(workspace=workspace), calibration) as job:
+    with open_here(source, options, JobSettings(workspace=workspace), calibration) as job:
         return job.finish()
 
 
@@ -98,7 +97,7 @@ def test_a_kept_calibration_can_be_kept_again(tmp_path: Path) -> None:
     assert first.calibration is not None
     (tmp_path / "again").mkdir()
     settings = JobSettings(workspace=tmp_path / "again", keep_calibration=True)
-    with open_job(source, static(), settings, first.calibration) as job:
+    with open_here(source, static(), settings, first.calibration) as job:
         again = job.finish()
     assert again.calibration is not None
     assert again.calibration.read_bytes() == first.calibration.read_bytes()
@@ -116,7 +115,7 @@ def test_order_of_batches_does_not_change_a_byte(tmp_path: Path) -> None:
         workspace = tmp_path / f"job-{len(files)}"
         workspace.mkdir()
         settings = JobSettings(workspace=workspace, threads=2, keep_calibration=True)
-        with open_job(source, static(), settings) as job:
+        with open_here(source, static(), settings) as job:
             for batch in batches:
                 job.observe(batch)
             kept = job.finish().calibration
@@ -131,7 +130,7 @@ def test_nan_and_infinities_are_told_again(tmp_path: Path) -> None:
     bad["x"][0, 0, 0, :2] = [np.nan, np.inf]
     (tmp_path / "data").mkdir()
     settings = JobSettings(workspace=tmp_path / "data", keep_calibration=True)
-    with open_job(source, static(), settings) as job:
+    with open_here(source, static(), settings) as job:
         for batch in (BATCHES[0], bad, BATCHES[1]):
             job.observe(batch)
         first = job.finish()
@@ -149,7 +148,7 @@ def test_batches_are_refused(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     settings = JobSettings(workspace=tmp_path / "none")
     with (
-        open_job(source, static(), settings, calibration) as job,
+        open_here(source, static(), settings, calibration) as job,
         pytest.raises(OptionError, match="takes no batches"),
     ):
         job.observe(BATCHES[0])
@@ -157,7 +156,7 @@ def test_batches_are_refused(tmp_path: Path) -> None:
 
 def test_dynamic_quantization_has_none(tmp_path: Path) -> None:
     with pytest.raises(OptionError) as caught:
-        open_job(tmp_path / "m", dynamic(), JobSettings(workspace=tmp_path), tmp_path / "c")
+        open_here(tmp_path / "m", dynamic(), JobSettings(workspace=tmp_path), tmp_path / "c")
     assert caught.value.reason == "OPTION_CONFLICT"
 
 
@@ -217,7 +216,7 @@ def test_names_that_preparation_made_hold_for_the_same_preparation_only(tmp_path
     settings = JobSettings(workspace=tmp_path / "data", keep_calibration=True)
     settings.workspace.mkdir()
     add = NodeSelection(op_types_to_quantize=("Gemm", "Add"))
-    with open_job(source, static(selection=add), settings) as job:
+    with open_here(source, static(selection=add), settings) as job:
         for batch in normal_batches({"x": (5, 16)}):
             job.observe(batch)
         path = job.finish().calibration

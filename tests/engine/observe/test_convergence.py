@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.engine import static
+from support.engine import open_here, static
 from support.graphs import normal_batches, residual
 
 from zeropoint.engine import (
@@ -17,7 +17,6 @@ from zeropoint.engine import (
     Phase,
     Progress,
     StaticOptions,
-    open_job,
 )
 from zeropoint.engine.observe import ConvergenceMeter
 from zeropoint.sketch import Sketch
@@ -87,7 +86,7 @@ def test_a_job_tells_it(tmp_path: Path, method: CalibrationMethod) -> None:
     workspace.mkdir()
     settings = JobSettings(workspace=workspace, progress=told.append)
     options = static(calibrate_method=method)
-    with open_job(residual().save(tmp_path), options, settings) as job:
+    with open_here(residual().save(tmp_path), options, settings) as job:
         deadline = time.monotonic() + 60  # comparisons wait until they are cheap beside the rest
         while time.monotonic() < deadline and (not told or told[-1].convergence is None):
             job.observe(batch)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-from support.engine import static
+from support.engine import open_here, static
 from support.graphs import GraphBuilder
 
-from zeropoint.engine import JobSettings, open_job
+from zeropoint.engine import JobSettings
 from zeropoint.engine.observe import read_calibration, value_sources
 from zeropoint.sketch import Sketch
 
@@ -35,7 +35,7 @@ def test_each_tensor_has_its_statistics(tmp_path: Path) -> None:
     settings.workspace.mkdir()
     x = np.random.default_rng(0).normal(size=(5, 4, 6)).astype(np.float32)
     x[0, 0, 0] = np.inf
-    with open_job(shuffled().save(tmp_path), static(), settings) as job:
+    with open_here(shuffled().save(tmp_path), static(), settings) as job:
         job.observe({"x": x}, 7)
         assert set(job._observer.sketches()) == {"x", "m", "a", "y"}  # type: ignore[attr-defined]
         kept = job.finish().calibration

@@ -7,10 +7,20 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, numpy_helper
 from support.branches import IMAGES, agree, choose, convolving, flagged, outer, two_branches
-from support.engine import Feeds, Quantized, all_nodes, kernels, quantize, run, sqnr_db, static
+from support.engine import (
+    Feeds,
+    Quantized,
+    all_nodes,
+    kernels,
+    open_here,
+    quantize,
+    run,
+    sqnr_db,
+    static,
+)
 from support.graphs import Array, GraphBuilder
 
-from zeropoint.engine import JobSettings, NodeSelection, NothingToQuantize, OptionError, open_job
+from zeropoint.engine import JobSettings, NodeSelection, NothingToQuantize, OptionError
 from zeropoint.engine.graph import settle_names
 
 # Names
@@ -137,17 +147,17 @@ def test_calibration_holds_what_any_options_need_in_branches(tmp_path: Path) -> 
     for name in ("data", "same", "other"):
         (tmp_path / name).mkdir()
     settings = JobSettings(workspace=tmp_path / "data", keep_calibration=True)
-    with open_job(source, static(), settings) as job:
+    with open_here(source, static(), settings) as job:
         for batch in flagged("flag", taken=[True]):
             job.observe(batch)
         first = job.finish()
-    with open_job(
+    with open_here(
         source, static(), JobSettings(workspace=tmp_path / "same"), first.calibration
     ) as job:
         assert job.finish().files[0].read_bytes() == first.files[0].read_bytes()
     # Without its Relu the convolution has a range of its own.
     options = static(per_channel=True, selection=NodeSelection(nodes_to_exclude=("relu_a/r",)))
-    with open_job(
+    with open_here(
         source, options, JobSettings(workspace=tmp_path / "other"), first.calibration
     ) as job:
         second = job.finish()

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import models
-from support.engine import Feeds, Quantized, dynamic, quantize, run, static
+from support.engine import Feeds, Quantized, dynamic, open_here, quantize, run, static
 
-from zeropoint.engine import JobSettings, Options, VerificationState, open_job
+from zeropoint.engine import JobSettings, Options, VerificationState
 
 THEN, ELSE = "If_0_then_branch__Inline_0__", "If_0_else_branch__Inline_0__"
 
@@ -89,12 +89,12 @@ def test_again_without_data(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     settings = JobSettings(workspace=tmp_path / "first", keep_calibration=True)
-    with open_job(source, static(per_channel=True), settings) as job:
+    with open_here(source, static(per_channel=True), settings) as job:
         for batch in sounds(4):
             job.observe(batch)
         first = job.finish()
     again = JobSettings(workspace=tmp_path / "second")
-    with open_job(source, static(per_channel=True), again, first.calibration) as job:
+    with open_here(source, static(per_channel=True), again, first.calibration) as job:
         second = job.finish()
     assert first.files[0].read_bytes() == second.files[0].read_bytes()
     assert second.report.digest == first.report.digest

@@ -9,17 +9,19 @@ import onnx
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
-from support.engine import quantize, static
+from support.engine import dynamic, quantize, static
 from support.graphs import Array, GraphBuilder, normal_batches, residual
+from support.learned import fake_quantized
 from support.quantized import CLASSIFIER_NODES, classifier
 
+from zeropoint.engine import Options, QatOptions
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.report import KernelCount, VerificationState
 from zeropoint.engine.runtime import Session
 from zeropoint.engine.samples import StoredBatch, store_batch
 from zeropoint.engine.verify import (
-    InProcessVerifier,
+    ContainedVerifier,
     NodeTwin,
     Stage,
     TwinModel,
@@ -395,10 +397,22 @@ def test_the_weights_of_the_optimized_graph_are_not_written(tmp_path: Path) -> N
     assert not list(tmp_path.glob("optimized.onnx*"))
 
 
-def test_a_job_is_verified_alike_in_this_process_and_in_one_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "model", "side"),
+    [
+        (static(), residual(), 16),
+        (dynamic(), residual(), 16),
+        (QatOptions(), fake_quantized(), 8),
+        (QatOptions(calibrate=True), fake_quantized(whole=False), 8),
+    ],
+    ids=["static", "dynamic", "trained", "completed"],
+)
+def test_a_job_is_verified_alike_in_this_process_and_in_one_of_its_own(
+    tmp_path: Path, options: Options, model: GraphBuilder, side: int
+) -> None:
     """Models are trusted or not; what is found of them is the same."""
-    source, batches = residual().save(tmp_path), normal_batches({"x": (2, 3, 16, 16)}, count=2)
-    contained = quantize(source, batches, static(), tmp_path / "contained")
-    here = quantize(source, batches, static(), tmp_path / "here", verifier=InProcessVerifier)
+    source, batches = model.save(tmp_path), normal_batches({"x": (2, 3, side, side)}, count=2)
+    contained = quantize(source, batches, options, tmp_path / "own", verifier=ContainedVerifier)
+    here = quantize(source, batches, options, tmp_path / "here")
     assert here.report.verification == contained.report.verification
     assert here.report.digest == contained.report.digest
