@@ -14,7 +14,7 @@ import onnxruntime as ort
 from onnx import helper, numpy_helper
 from support.engine import Array, Feeds
 
-from zeropoint.engine.operators import RULES
+from zeropoint.engine.operators import OPERATORS
 
 _READS_TWO = ("Conv", "MatMul", "Gemm", "Add", "Mul")
 _SLACK = 3.0  # over what noise of up to a whole step does
@@ -90,7 +90,7 @@ def _touched(graph: onnx.GraphProto) -> set[str]:
     """Return the tensors that a quantizer may put on a grid; an int32 bias is exact enough."""
     names = {value.name for value in graph.output}
     for node in graph.node:
-        if node.op_type in RULES:
+        if (node.domain, node.op_type) in OPERATORS:
             count = 2 if node.op_type in _READS_TWO else 1
             names.update(node.input if node.op_type == "Concat" else node.input[:count])
             names.update(node.output)

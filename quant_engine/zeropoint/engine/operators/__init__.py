@@ -1,6 +1,6 @@
 """What is known about operators, by their names and by the constants that they read."""
 
-from zeropoint.engine.operators.contrib import dynamic_op_types, known_rule, static_op_types
+from zeropoint.engine.operators.conditions import MASK, average_pool_refused
 from zeropoint.engine.operators.pairs import (
     MOVERS,
     SHAPES,
@@ -12,13 +12,12 @@ from zeropoint.engine.operators.pairs import (
     same_qparams,
 )
 from zeropoint.engine.operators.reasons import MASKED, Kept
+from zeropoint.engine.operators.rule import OpRule, Role
 from zeropoint.engine.operators.table import (
-    MASK,
-    RULES,
-    OpRule,
-    Role,
-    average_pool_refused,
+    OPERATORS,
     clamp_bounds,
+    dynamic_op_types,
     rule_of,
+    static_op_types,
     weight_only,
 )

@@ -202,7 +202,7 @@ def _code_bounds(node: ir.Node) -> tuple[int, int] | None:
     if node.op_type == "Clip":
         for position, name in enumerate(("min", "max")):
             ends[position] = node.attributes.get_float(name, ends[position])
-            given = node.inputs[position + 1] if len(node.inputs) > position + 1 else None
+            given = input_at(node, position + 1)
             if given is not None:
                 array = constant(given)
                 if array is None or array.size != 1:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import NodeName, constant, name_of
-from zeropoint.engine.operators import Kept, OpRule, Role, known_rule, weight_only
+from zeropoint.engine.operators import Kept, OpRule, Role, rule_of, weight_only
 from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.plan.already_quantized import already_quantized
 from zeropoint.engine.plan.bodies import Bodies
@@ -73,7 +73,7 @@ def select(
     wide = wide_ranges(prepared.model.graph)
     for node in prepared.model.graph.all_nodes():
         name = name_of(node)
-        rule = known_rule(node)
+        rule = rule_of(node)
         why = choice.refuses(node, prepared.origins(node))
         if node.graph is not main and not selection.enable_subgraph:
             why = why or Kept("NOT_SELECTED", "in a body, which EnableSubgraph=False leaves float")

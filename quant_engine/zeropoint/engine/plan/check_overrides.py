@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.graph import constant, name_of
-from zeropoint.engine.operators import OpRule, known_rule
+from zeropoint.engine.operators import OpRule, rule_of
 from zeropoint.engine.options import PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.quant_plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
 from zeropoint.engine.report import ParameterSource
@@ -111,7 +111,7 @@ class _Check:
 
     def _constant(self, override: TensorQuantOverride, found: _Constant) -> None:
         node, index = found.node, found.where.index
-        rule, array = known_rule(node), constant(node.inputs[index])
+        rule, array = rule_of(node), constant(node.inputs[index])
         assert rule is not None, node.name
         assert array is not None, node.name
         if found.where.rows or (rule.stored and node.op_type != "Gather"):

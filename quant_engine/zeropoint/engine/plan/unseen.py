@@ -10,7 +10,7 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from zeropoint.engine.graph import name_of, paths
-from zeropoint.engine.operators import MASK, MASKED, Kept, Role, known_rule
+from zeropoint.engine.operators import MASK, MASKED, Kept, Role, rule_of
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan.planned_model import PlannedModel
 from zeropoint.engine.plan.quant_plan import NodeQuant, QuantPlan, TensorQuant, make_plan
@@ -80,7 +80,7 @@ def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, 
     """
     refused: dict[str, Kept] = {}
     for node in planned.graph.all_nodes():
-        quant, rule = planned.plan.nodes.get(name_of(node)), known_rule(node)
+        quant, rule = planned.plan.nodes.get(name_of(node)), rule_of(node)
         if quant is None or rule is None or rule.role not in (Role.JOIN, Role.FLOAT):
             continue
         for name in quant.tensors:

@@ -1,0 +1,73 @@
+"""Why particular nodes of known operators have no integer form, and which have another one."""
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.graph import constant, input_at, name_of
+from zeropoint.engine.operators.rule import is_float
+
+MASK = 1e4
+"""Magnitude from which a number stands for "not this one"."""
+
+_BIAS, _LAST = 2, 4  # inputs of Attention that QAttention takes, too: up to the past
+_QATTENTION = frozenset({"do_rotary", "mask_filter_value", "num_heads", "scale", "unidirectional"})
+
+
+def average_pool_refused(node: ir.Node) -> str | None:
+    """Tell why ONNX Runtime's integer AveragePool would not do as a node does."""
+    if node.attributes.get_int("ceil_mode", 0):
+        return "ONNX Runtime's integer AveragePool has no ceil_mode"
+    if any(step != 1 for step in node.attributes.get_ints("dilations", ())):
+        return "ONNX Runtime's integer AveragePool has no dilations"
+    return None
+
+
+def nearest(node: ir.Node) -> str | None:
+    """Refuse a Resize that computes new values."""
+    mode = node.attributes.get_string("mode", "nearest")
+    return None if mode == "nearest" else f"Resize with mode={mode} mixes values"
+
+
+def plain_max_pool(node: ir.Node) -> str | None:
+    """Refuse a MaxPool that tells where it found its values."""
+    return "MaxPool also returns indices" if len(node.outputs) > 1 else None
+
+
+def masks(node: ir.Node) -> str | None:
+    """Refuse a Where that masks: with that number in its range, all others would have one code."""
+    for value in node.inputs[1:]:
+        array = constant(value)
+        if array is not None and array.size and float(np.abs(array).max()) >= MASK:
+            return f"the constant {name_of(value)} masks: its range is that of no data"
+    return None
+
+
+def constant_bounds(node: ir.Node) -> str | None:
+    """Refuse a Clip whose bounds are computed."""
+    computed = [v for v in node.inputs[1:] if v is not None and constant(v) is None]
+    return f"the bound {computed[0].name} is computed" if computed else None
+
+
+def time_major(node: ir.Node) -> str | None:
+    """Refuse recurrent nodes whose first axis is that of the batch."""
+    if node.attributes.get_int("layout", 0):
+        return f"ONNX Runtime has no {node.op_type} with layout=1"
+    return None
+
+
+def constant_matrix(node: ir.Node) -> str | None:
+    """Refuse an Attention whose weights are computed."""
+    array = constant(input_at(node, 1))
+    return None if array is not None and array.ndim == 2 else "its weights are no constant matrix"
+
+
+def is_table(node: ir.Node) -> bool:
+    """Whether a Gather picks from a constant of floats: embeddings."""
+    return is_float(node.inputs[0]) and constant(node.inputs[0]) is not None
+
+
+def is_no_qattention(node: ir.Node) -> bool:
+    """Whether an Attention has what QAttention does not take."""
+    bias = input_at(node, _BIAS)
+    further = any(value is not None for value in node.inputs[_LAST + 1 :])
+    return bias is None or further or not set(node.attributes) <= _QATTENTION

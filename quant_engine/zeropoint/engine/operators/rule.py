@@ -1,0 +1,140 @@
+"""How an operator is quantized: the columns of a row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import onnx_ir as ir
+
+
+class Role(StrEnum):
+    """What an operator means for quantization.
+
+    COMPUTE nodes do the work on integer kernels and are what quantization is for. JOIN and SHARE
+    nodes have integer forms that pay only where they keep integer kernels joined: JOIN nodes have
+    output parameters of their own, SHARE nodes move or pick values and keep their input's. CLAMP
+    nodes are absorbed where a quantized range already implies them. STORED nodes have constants
+    that are stored as integers, and compute in float. FLOAT nodes run in float on ONNX Runtime
+    and have Q/DQ pairs around them only where the user names them, for other runtimes.
+    """
+
+    COMPUTE = "compute"
+    JOIN = "join"
+    SHARE = "share"
+    CLAMP = "clamp"
+    STORED = "stored"
+    FLOAT = "float"
+
+
+class AxisRule(Protocol):
+    """Tells the output-channel axis of a weight."""
+
+    def __call__(self, node: ir.Node, rank: int, /) -> int | None:
+        """Return the axis for a weight of `rank` dimensions; None where there is none."""
+
+
+class ScaleRule(Protocol):
+    """Tells along which axes a stored constant has scales of its own."""
+
+    def __call__(
+        self, node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool
+    ) -> tuple[int, ...]:
+        """Return the axes: none for one scale, one axis, or the first ones, taken as one."""
+
+
+class Condition(Protocol):
+    """Tells why a node of a known operator has no integer form."""
+
+    def __call__(self, node: ir.Node, /) -> str | None:
+        """Return the reason in words, or None where there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpRule:
+    """How one operator is quantized.
+
+    Attributes:
+        role: What it means for quantization.
+        activations: Inputs that carry data; None: all of them.
+        weight: Input that may hold a constant weight.
+        weight_axis: Its output-channel axis.
+        bias: Input that holds the bias.
+        stored: Inputs whose constants are stored as integers, for STORED.
+        stored_axes: Axes of their scales.
+        integer_output: Whether the integer kernel exists only with a quantized output.
+        every_output: Whether it has several outputs, all of them data.
+        fixed_output: Range (low, high) of the output, whatever the data.
+        condition: Why a particular node has no integer form.
+        dynamic: Whether there is a form for dynamic quantization.
+        dynamic_data: Whether that form quantizes the first input as the model runs.
+        min_opset: Opset from which the operator takes integers between Q/DQ pairs.
+    """
+
+    role: Role
+    activations: tuple[int, ...] | None = (0,)
+    weight: int | None = None
+    weight_axis: AxisRule | None = None
+    bias: int | None = None
+    stored: tuple[int, ...] = ()
+    stored_axes: ScaleRule | None = None
+    integer_output: bool = True
+    every_output: bool = False
+    fixed_output: tuple[float, float] | None = None
+    condition: Condition | None = None
+    dynamic: bool = False
+    dynamic_data: bool = True
+    min_opset: int = 1
+
+    def data_outputs(self, node: ir.Node) -> tuple[ir.Value, ...]:
+        """Return the outputs of `node` that carry data."""
+        if self.role is Role.FLOAT:
+            return tuple(v for v in node.outputs[:1] if v.dtype is ir.DataType.FLOAT)
+        if not self.every_output:
+            return (node.outputs[0],)
+        return tuple(value for value in node.outputs if value.name)
+
+    def activation_inputs(self, node: ir.Node) -> tuple[int, ...]:
+        """Return the indices of the inputs of `node` that carry data."""
+        present = len(node.inputs)
+        if self.role is Role.FLOAT:  # axes and indices are among the inputs of some
+            wanted = range(present) if self.activations is None else self.activations
+            return tuple(i for i in wanted if i < present and is_float(node.inputs[i]))
+        if self.activations is None:
+            return tuple(i for i, value in enumerate(node.inputs) if value is not None)
+        return tuple(i for i in self.activations if i < present and node.inputs[i] is not None)
+
+
+class Variant(NamedTuple):
+    """Another rule for some of the nodes of an operator."""
+
+    applies: Callable[[ir.Node], bool]
+    rule: OpRule
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A row of the table.
+
+    Attributes:
+        rule: How its nodes are quantized.
+        variant: The nodes that are quantized otherwise, and how.
+    """
+
+    rule: OpRule
+    variant: Variant | None = None
+
+    @property
+    def rules(self) -> tuple[OpRule, ...]:
+        """All ways to quantize nodes of it."""
+        return (self.rule,) if self.variant is None else (self.rule, self.variant.rule)
+
+    def rule_of(self, node: ir.Node) -> OpRule:
+        """Return how one of its nodes is quantized."""
+        variant = self.variant
+        return variant.rule if variant is not None and variant.applies(node) else self.rule
+
+
+def is_float(value: ir.Value | None) -> bool:
+    """Whether a tensor is known to be FLOAT."""
+    return value is not None and value.dtype is ir.DataType.FLOAT
