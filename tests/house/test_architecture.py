@@ -65,6 +65,12 @@ def test_engine_knows_no_grpc() -> None:
     assert not loaded_by("zeropoint.engine") & {"grpc", "zeropoint.v1"}
 
 
+def test_verifying_needs_little() -> None:
+    """Every job waits for a process that verifies, and it waits for its imports."""
+    loaded = loaded_by("zeropoint.engine.verify.child")
+    assert not loaded & {"onnx_ir", "sympy", "onnxscript", "numba", "zeropoint.engine.jobs"}
+
+
 def test_files_are_small() -> None:
     folders = [*set(PORTIONS.values()), "tests", "benchmarks", "scripts"]
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]

@@ -9,17 +9,17 @@ import pytest
 from onnx import TensorProto, helper
 from support.graphs import Array, GraphBuilder, residual
 
+from zeropoint.engine.load import input_ranges
 from zeropoint.engine.runtime import Session
-from zeropoint.engine.samples import CannotGenerate, generate_batches, input_limits
+from zeropoint.engine.samples import CannotGenerate, generate_batches
 
 Batch = dict[str, Array]
 
 
 def _generate(b: GraphBuilder, folder: Path, count: int = 2) -> tuple[Batch, ...]:
     path = b.save(folder)
-    return tuple(
-        dict(batch) for batch in generate_batches(ir.load(path).graph, Session(path).run, count)
-    )
+    ranges = input_ranges(ir.load(path).graph)
+    return tuple(dict(batch) for batch in generate_batches(ranges, Session(path).run, count))
 
 
 def test_batches_are_normal_differ_and_repeat(tmp_path: Path) -> None:
@@ -132,8 +132,9 @@ def test_sizes_that_weights_fix_are_not_guessed(tmp_path: Path) -> None:
     b.input("x", ["N", "C", "H", "W"])
     scaled = b.node("Mul", ["x", b.constant("c", np.array(0.5, np.float32))], "scaled")
     b.output(b.conv(scaled, "y", 5, 2))
-    value = ir.load(b.save(tmp_path)).graph.inputs[0]
-    assert input_limits(value).sizes == {1: 5}
+    (known,) = input_ranges(ir.load(b.save(tmp_path)).graph)
+    assert known.spec.shape is not None
+    assert known.spec.shape[1] == 5
     (batch,) = _generate(b, tmp_path, 1)
     assert batch["x"].shape[:2] == (1, 5)
 
@@ -145,8 +146,8 @@ def test_limits_are_seen_inside_subgraphs(tmp_path: Path) -> None:
     b.weight("table", 9, 2)
     b.node("If", ["flag"], "y", then_branch=_branch("a"), else_branch=_branch("b"))
     b.output("y")
-    value = ir.load(b.save(tmp_path)).graph.inputs[0]
-    assert input_limits(value).below == 9
+    known, _ = input_ranges(ir.load(b.save(tmp_path)).graph)
+    assert known.below == 9
 
 
 def _branch(name: str) -> onnx.GraphProto:

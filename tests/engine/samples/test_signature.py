@@ -10,8 +10,9 @@ from onnx import TensorProto, helper
 from support.graphs import GraphBuilder
 
 from zeropoint.engine.errors import BatchError
+from zeropoint.engine.load import read_signature
 from zeropoint.engine.report import Signature, TensorSpec
-from zeropoint.engine.samples import check_batch, dtype_of, element_type_of, read_signature
+from zeropoint.engine.samples import check_batch, dtype_of, element_type_of
 
 
 def signature() -> Signature:

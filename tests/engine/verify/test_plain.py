@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.engine.report import Verification, VerificationState
-from zeropoint.engine.samples import StoredArray, StoredBatch
-from zeropoint.engine.verify import NotPlain, TwinModel, TwinNode, VerifyRequest, from_json, to_json
+from zeropoint.engine.report import TensorSpec, Verification, VerificationState
+from zeropoint.engine.samples import InputRange, StoredArray, StoredBatch
+from zeropoint.engine.verify import (
+    NotPlain,
+    ReferenceRequest,
+    TwinModel,
+    TwinNode,
+    VerifyRequest,
+    from_json,
+    to_json,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +44,7 @@ VALUE = _Value(
     flag=True,
     state=VerificationState.GENERATED,
     maybe=None,
-    inner=(_Inner(Path("/a b/é"), "\n\udc80"), _Inner(Path("c"), "")),
+    inner=(_Inner(Path("/a b/é"), "\n\udc80"), _Inner(Path("/c"), "")),
     by_name={"x": 1, "": 2},
 )
 
@@ -50,22 +58,26 @@ def test_a_value_arrives_as_it_was() -> None:
 
 
 def test_a_request_arrives_as_it_was() -> None:
+    array = StoredArray(path=Path("/m/b"), dtype="<f4", shape=(2, 3))
+    spec = TensorSpec(name="x", element_type=1, shape=("N", 3, None))
     request = VerifyRequest(
-        original=Path("/m/model.onnx"),
-        shipped=Path("/m/result.onnx"),
-        scratch=Path("/m"),
-        batches=(
-            StoredBatch(arrays={"x": StoredArray(path=Path("/m/b"), dtype="<f4", shape=(2, 3))}),
+        reference=ReferenceRequest(
+            original=Path("/m/model.onnx"),
+            scratch=Path("/m"),
+            batches=(StoredBatch(arrays={"x": array}),),
+            inputs=(InputRange(spec=spec, below=9, choices=(1, 2)),),
+            threads=2,
         ),
+        shipped=Path("/m/result.onnx"),
         twins=TwinModel(
             path=Path("/m/t.onnx"),
             nodes=(TwinNode(name="conv", op_type="Conv", outputs=("a", "b", "c", "d")),),
         ),
         nodes={"conv": "Conv"},
-        threads=2,
     )
     assert from_json(VerifyRequest, to_json(request)) == request
-    bare = VerifyRequest(original=None, shipped=Path("r"), scratch=Path("s"))
+    nothing = ReferenceRequest(original=None, scratch=Path("/s"))
+    bare = VerifyRequest(reference=nothing, shipped=Path("/r"))
     assert from_json(VerifyRequest, to_json(bare)) == bare
 
 

@@ -19,18 +19,20 @@ from support.graphs import Array, GraphBuilder, normal_batches
 from support.quantized import CLASSIFIER_NODES, classifier
 
 from zeropoint.engine.errors import VerificationError
+from zeropoint.engine.load import input_ranges
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.report import VerificationState
 from zeropoint.engine.samples import store_batch
+from zeropoint.engine.twins import NodeTwin, build_twins
 from zeropoint.engine.verify import (
-    NodeTwin,
+    COMPARE,
+    ORIGINAL,
     OnStage,
-    Stage,
+    ReferenceRequest,
     TwinModel,
     TwinNode,
     VerifyProcess,
     VerifyRequest,
-    build_twins,
     verify,
     verify_contained,
 )
@@ -88,12 +90,14 @@ def request_of(tmp_path: Path) -> Callable[..., VerifyRequest]:
         stored = [
             store_batch(batch, tmp_path / f"{index}.batch") for index, batch in enumerate(batches)
         ]
-        return VerifyRequest(
+        reference = ReferenceRequest(
             original=tmp_path / "original.onnx",
-            shipped=tmp_path / "shipped.onnx",
             scratch=tmp_path,
             batches=tuple(stored),
-            nodes=CLASSIFIER_NODES,
+            inputs=input_ranges(ir.load(tmp_path / "original.onnx").graph),
+        )
+        return VerifyRequest(
+            reference=reference, shipped=tmp_path / "shipped.onnx", nodes=CLASSIFIER_NODES
         )
 
     return make
@@ -112,9 +116,10 @@ def test_paths_may_be_relative(
 ) -> None:
     request = request_of(batches=[])
     monkeypatch.chdir(tmp_path)
-    relative = dataclasses.replace(
-        request, original=Path("original.onnx"), shipped=Path("shipped.onnx"), scratch=Path()
+    reference = dataclasses.replace(
+        request.reference, original=Path("original.onnx"), scratch=Path()
     )
+    relative = dataclasses.replace(request, reference=reference, shipped=Path("shipped.onnx"))
     found = verify_contained(relative, PATIENT)
     assert found.verification.state is VerificationState.GENERATED
 
@@ -164,9 +169,9 @@ def test_a_result_that_never_ends_is_told(request_of: Make) -> None:
     assert "the quantized model loads, but running it took more than" in verification.message
 
 
-def _killer(process: VerifyProcess, at: Stage, number: signal.Signals) -> OnStage:
-    def on_stage(stage: Stage) -> None:
-        if stage is at and psutil.pid_exists(process.pid):
+def _killer(process: VerifyProcess, at: str, number: signal.Signals) -> OnStage:
+    def on_stage(stage: str) -> None:
+        if stage == at and psutil.pid_exists(process.pid):
             os.kill(process.pid, number)
 
     return on_stage
@@ -183,7 +188,7 @@ def test_a_crash_of_the_result_is_an_error(
     number: signal.Signals, words: str, request_of: Make
 ) -> None:
     process = VerifyProcess()
-    killer = _killer(process, Stage.COMPARE, number)
+    killer = _killer(process, COMPARE, number)
     with pytest.raises(VerificationError, match=f"running the quantized model.*{words}") as caught:
         verify_contained(request_of(shipped=_endless()), PATIENT, process, killer)
     assert caught.value.reason == "RESULT_NOT_RUNNABLE"
@@ -191,7 +196,7 @@ def test_a_crash_of_the_result_is_an_error(
 
 def test_a_crash_of_the_original_leaves_the_result_loaded(request_of: Make) -> None:
     process = VerifyProcess()
-    killer = _killer(process, Stage.ORIGINAL, signal.SIGABRT)
+    killer = _killer(process, ORIGINAL, signal.SIGABRT)
     request = request_of(original=_endless())
     verification = verify_contained(request, PATIENT, process, killer).verification
     assert verification.state is VerificationState.NOT_RUN
@@ -213,7 +218,7 @@ def test_a_crash_after_comparing_costs_only_the_figures_per_node(
     twin = TwinNode(name="conv", op_type="Conv", outputs=("logits",) * 4)
     request = dataclasses.replace(request_of(), twins=TwinModel(path=endless, nodes=(twin,)))
     process = VerifyProcess()
-    killer = _killer(process, Stage.TWINS, signal.SIGSEGV)
+    killer = _killer(process, "twins", signal.SIGSEGV)
     verification = verify_contained(request, PATIENT, process, killer).verification
     assert verification.state is VerificationState.COMPARED
     assert verification.sqnr_db is not None
@@ -226,8 +231,10 @@ def test_a_crash_after_comparing_costs_only_the_figures_per_node(
 def _with_twins(request: VerifyRequest, path: Path) -> VerifyRequest:
     activation = QParams(np.array(0.03, np.float32), np.array(128, np.uint8))
     twins = [NodeTwin(chain=(name,), inputs={(name, 0): activation}) for name in CLASSIFIER_NODES]
-    assert request.original is not None
-    built = build_twins(ir.load(request.original), twins, path, lambda node: node.name or "")
+    assert request.reference.original is not None
+    built = build_twins(
+        ir.load(request.reference.original), twins, path, lambda node: node.name or ""
+    )
     return dataclasses.replace(request, twins=built)
 
 
@@ -239,14 +246,15 @@ def test_a_crash_that_may_be_the_twins_doing_is_looked_into(
     sound = request.shipped.read_bytes()
     onnx.save(_endless().model(), request.shipped)  # holds the process where it is to crash
     process = VerifyProcess()
-    kill = _killer(process, Stage.COMPARE, signal.SIGSEGV)
+    kill = _killer(process, COMPARE, signal.SIGSEGV)
 
-    def on_stage(stage: Stage) -> None:
-        if stage is Stage.COMPARE:
+    def on_stage(stage: str) -> None:
+        if stage == COMPARE:
             request.shipped.write_bytes(sound)
         kill(stage)
 
-    together = dataclasses.replace(request, at_once=True)
+    reference = dataclasses.replace(request.reference, at_once=True)
+    together = dataclasses.replace(request, reference=reference)
     assert verify_contained(together, PATIENT, process, on_stage) == expected
     assert expected.verification.nodes
 
@@ -257,7 +265,7 @@ def test_the_original_runs_before_there_is_a_result(request_of: Make) -> None:
     hidden = request.shipped.rename(request.shipped.with_name("later.onnx"))
     process = VerifyProcess()
     process.begin(request.reference)
-    outputs = request.scratch / "original-1-1.output"
+    outputs = request.reference.scratch / "original-1-1.output"
     deadline = time.monotonic() + PATIENT
     while not outputs.exists():
         assert time.monotonic() < deadline

@@ -12,6 +12,7 @@ from zeropoint.engine.graph import name_of
 from zeropoint.engine.jobs.batches import Intake, Settled
 from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.digest import result_digest
+from zeropoint.engine.jobs.verdict import judge
 from zeropoint.engine.options import DynamicOptions, QatOptions
 from zeropoint.engine.plan import Parameters, PlannedModel
 from zeropoint.engine.prepare import narrow_weights
@@ -27,16 +28,14 @@ from zeropoint.engine.report import (
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.samples import RetainedBatches
 from zeropoint.engine.settings import Batch, JobResult, JobSettings
+from zeropoint.engine.twins import build_twins, node_twins
 from zeropoint.engine.verify import (
     ProofRequest,
     ReferenceRequest,
     TwinModel,
     Verifier,
     VerifyRequest,
-    build_twins,
     explain,
-    judge,
-    node_twins,
 )
 
 _DIGEST_KEY = "zeropoint.digest"
@@ -164,7 +163,13 @@ class Job(ABC):
         if self._settings.saved is not None:
             self._settings.saved(files)
         with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
-            request = VerifyRequest.of(reference, files[0], twins, kernels, self._proof())
+            request = VerifyRequest(
+                reference=reference,
+                shipped=files[0],
+                twins=twins,
+                nodes=kernels,
+                proof=self._proof(),
+            )
             verified = self._verifier.verify(request, self._settings.verify_seconds)
             if twins is not None and (missing := len(planned.plan.nodes) - len(twins.nodes)):
                 verified = explain(
@@ -270,6 +275,7 @@ class Job(ABC):
             original=loaded.runnable,
             scratch=workspace,
             batches=self._retained.store(workspace),
+            inputs=loaded.input_ranges,
             threads=self._settings.threads,
             at_once=loaded.model_bytes + sample * _ACTIVATIONS_PER_INPUT <= _AT_ONCE_BYTES,
             as_written=trained,  # what ONNX Runtime makes of it is no longer what was trained

@@ -15,9 +15,11 @@ from zeropoint.engine.errors import ModelError, OptionError
 from zeropoint.engine.files import WeightFile, make_dense, split_weights, use_stored_tensors
 from zeropoint.engine.graph import NodeName, add_origins, spoken_name
 from zeropoint.engine.load.functions import check_functions
+from zeropoint.engine.load.inputs import input_ranges
 from zeropoint.engine.load.maps import leave_out_maps
+from zeropoint.engine.load.signature import read_signature
 from zeropoint.engine.report import Signature
-from zeropoint.engine.samples import read_signature
+from zeropoint.engine.samples import InputRange
 
 # For models without any operator of the default domain: the first with per-channel scales.
 _SMALLEST_USEFUL_OPSET = 13
@@ -40,6 +42,7 @@ class LoadedModel:
         model_bytes: Bytes of the user's model, external data included.
         opset: Version of the default operator set.
         signature: Inputs that must be fed, and outputs.
+        input_ranges: What those inputs may be, where some have to be made up.
         nodes: The user's nodes in their order, those of subgraphs after the node that holds them.
         tensors: Names of the inputs and of what the nodes of the main graph compute, and of what
             those of bodies do where no other tensor has the same.
@@ -56,6 +59,7 @@ class LoadedModel:
     model_bytes: int
     opset: int
     signature: Signature
+    input_ranges: tuple[InputRange, ...]
     nodes: tuple[NodeName, ...]
     tensors: frozenset[str]
     constants: frozenset[str]
@@ -121,6 +125,7 @@ def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> Load
         model_bytes=path.stat().st_size + external.size,
         opset=model.opset_imports[""],
         signature=read_signature(model.graph),
+        input_ranges=input_ranges(model.graph),
         nodes=_settle_names(model),
         tensors=_activations(model),
         constants=frozenset(name for graph in model.graphs() for name in graph.initializers),

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from zeropoint.engine.graph import body_infos, has_bodies, repeats, surface
+from zeropoint.engine.graph import repeats
+from zeropoint.engine.protobuf import body_infos, has_bodies, surface
 
 Shapes = Mapping[str, tuple[int, ...]]
 

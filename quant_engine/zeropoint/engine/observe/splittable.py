@@ -12,6 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.graph import constant, input_at, name_of, rank_of
+from zeropoint.engine.load import input_ranges
 from zeropoint.engine.observe.exposed_model import ExposedModel
 from zeropoint.engine.observe.group_session import GroupSession, Seen
 from zeropoint.engine.runtime import RuntimeRefusal
@@ -81,7 +82,9 @@ class SplitCheck:
         path, wanted = self._exposed.write(1, 0)
         try:
             session = GroupSession(path, wanted, threads=1, blocked=False)
-            samples = generate_batches(self._graph, lambda feeds: _values(session.run(feeds)), 3)
+            samples = generate_batches(
+                input_ranges(self._graph), lambda feeds: _values(session.run(feeds)), 3
+            )
             whole = _values(session.run(self._joined(samples)))
             parts = [
                 _values(session.run(self._joined(some))) for some in (samples[:2], samples[2:])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from zeropoint.engine.graph import all_nodes
+from zeropoint.engine.protobuf import all_nodes
 from zeropoint.engine.report import KernelCount
 
 # Operators of ONNX Runtime's optimized graphs that multiply integers, and what they stand for.

@@ -1,7 +1,6 @@
 """Batches: do they fit the model, which are kept, and what is made up where there are none."""
 
-from zeropoint.engine.samples.input_ranges import input_limits
-from zeropoint.engine.samples.made_up import CannotGenerate, generate_batches
+from zeropoint.engine.samples.made_up import CannotGenerate, InputRange, generate_batches
 from zeropoint.engine.samples.retained import (
     DigestedBatch,
     RetainedBatches,
@@ -12,9 +11,4 @@ from zeropoint.engine.samples.retained import (
     store_arrays,
     store_batch,
 )
-from zeropoint.engine.samples.signature import (
-    check_batch,
-    dtype_of,
-    element_type_of,
-    read_signature,
-)
+from zeropoint.engine.samples.signature import check_batch, dtype_of, element_type_of

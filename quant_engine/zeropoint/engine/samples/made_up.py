@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx import TensorProto
 
-from zeropoint.engine.graph import name_of
+from zeropoint.engine.report import TensorSpec
 from zeropoint.engine.runtime import RuntimeRefusal
-from zeropoint.engine.samples.input_ranges import InputLimits, input_limits
+from zeropoint.engine.samples.signature import dtype_of
 from zeropoint.engine.settings import Batch
 
 # Sizes for unknown axes, the most useful first: images have their own.
@@ -26,6 +26,21 @@ _MOST_ELEMENTS = 1 << 24
 _FULL_RANGE = frozenset({np.dtype(np.uint8), np.dtype(np.int8)})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputRange:
+    """What an input may be, as far as the graph tells.
+
+    Attributes:
+        spec: Its name, element type and shape, with the sizes that weights fix.
+        below: Exclusive upper end of its integers; None where nothing limits them.
+        choices: Constants that its integers are compared with, ascending.
+    """
+
+    spec: TensorSpec
+    below: int | None = None
+    choices: tuple[int, ...] = ()
+
+
 class CannotGenerate(Exception):  # noqa: N818 - an outcome
     """No inputs could be made up with which the model runs."""
 
@@ -37,7 +52,9 @@ class Runner(Protocol):
         """Return the outputs; raises RuntimeRefusal where the model does not run."""
 
 
-def generate_batches(graph: ir.Graph, run: Runner, count: int, seed: int = 0) -> tuple[Batch, ...]:
+def generate_batches(
+    ranges: Sequence[InputRange], run: Runner, count: int, seed: int = 0
+) -> tuple[Batch, ...]:
     """Make up batches with which the model runs and gives finite outputs.
 
     Sizes of unknown axes are tried until the model runs, with 1 for the batch axis: first one
@@ -46,7 +63,7 @@ def generate_batches(graph: ir.Graph, run: Runner, count: int, seed: int = 0) ->
     1, as in a mask. Floats are normal (0, 1).
 
     Args:
-        graph: The graph of the model.
+        ranges: Of the inputs that must be fed.
         run: Runs it.
         count: Number of batches, all with the same shapes.
         seed: Same seed, same batches.
@@ -54,7 +71,7 @@ def generate_batches(graph: ir.Graph, run: Runner, count: int, seed: int = 0) ->
     Raises:
         CannotGenerate: with the reason.
     """
-    inputs = [_Input.of(value) for value in graph.inputs if value.name not in graph.initializers]
+    inputs = [_Input.of(known) for known in ranges]
     refusal = "no size of the unknown axes was found that fits together"
     for shapes in itertools.islice(_shapes(inputs), _MOST_ATTEMPTS):
         try:
@@ -73,33 +90,24 @@ class _Input:
     name: str
     dtype: np.dtype[np.generic]
     shape: tuple[int | str, ...]
-    limits: InputLimits
+    known: InputRange
 
     @classmethod
-    def of(cls, value: ir.Value) -> "_Input":
-        name = name_of(value)
-        if not isinstance(value.type, ir.TensorType) or value.shape is None:
+    def of(cls, known: InputRange) -> "_Input":
+        name, element_type, shape = known.spec.name, known.spec.element_type, known.spec.shape
+        if element_type == TensorProto.UNDEFINED or shape is None:
             raise CannotGenerate(f"input {name!r} is no tensor, or its rank is not known")
-        if value.type.dtype is ir.DataType.STRING:
+        if element_type == TensorProto.STRING:
             raise CannotGenerate(f"input {name!r} takes text, which cannot be made up")
-        limits = input_limits(value)
-        fixed = {axis % len(value.shape): size for axis, size in limits.sizes.items()}
-        shape = tuple(
-            _symbol(name, axis, size, fixed.get(axis)) for axis, size in enumerate(value.shape)
-        )
-        return cls(name, value.type.dtype.numpy(), shape, limits)
+        sizes = tuple(_size(name, axis, size) for axis, size in enumerate(shape))
+        return cls(name, dtype_of(element_type), sizes, known)
 
 
-def _symbol(name: str, axis: int, size: int | ir.SymbolicDim, fixed: int | None) -> int | str:
-    if isinstance(size, int) and size >= 0:
-        return size
-    if fixed is not None:
-        return fixed
-    symbol = None if isinstance(size, int) else size.value
+def _size(name: str, axis: int, size: int | str | None) -> int | str:
     # Exporters write "?" for any axis they know nothing of: no two of these are the same.
-    if symbol is not None and any(character.isalpha() for character in symbol):
-        return symbol
-    return f"{name}#{axis}"
+    if size is None or (isinstance(size, str) and not any(map(str.isalpha, size))):
+        return f"{name}#{axis}"
+    return size
 
 
 def _shapes(inputs: Sequence[_Input]) -> Iterator[Mapping[str, int]]:
@@ -143,16 +151,16 @@ def _make(
 def _values(
     slot: _Input, shape: tuple[int, ...], random: np.random.Generator
 ) -> NDArray[np.generic]:
-    dtype, limits = slot.dtype, slot.limits
+    dtype, known = slot.dtype, slot.known
     if dtype.kind not in "iub":
         return np.asarray(random.standard_normal(shape)).astype(dtype)
     if dtype.kind == "b":
         return random.integers(0, 2, shape).astype(dtype)
     low, high = _range(dtype)
-    if limits.below is not None:
-        return random.integers(0, min(limits.below, high), shape).astype(dtype)
-    if limits.choices:
-        return random.choice(np.array(limits.choices), shape).astype(dtype)
+    if known.below is not None:
+        return random.integers(0, min(known.below, high), shape).astype(dtype)
+    if known.choices:
+        return random.choice(np.array(known.choices), shape).astype(dtype)
     if dtype in _FULL_RANGE:
         return random.integers(low, high, shape, endpoint=True).astype(dtype)
     return np.ones(shape, dtype)

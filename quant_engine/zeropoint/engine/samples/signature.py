@@ -1,28 +1,14 @@
-"""What a model takes and gives, and whether a batch fits it."""
+"""Whether a batch fits what a model takes."""
 
 from collections import Counter
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from zeropoint.engine.errors import BatchError
-from zeropoint.engine.graph import name_of
 from zeropoint.engine.report import Signature, TensorSpec
 from zeropoint.engine.settings import Batch
-
-
-def read_signature(graph: ir.Graph) -> Signature:
-    """Return what must be fed and what comes out.
-
-    Inputs that have a default value are left out: calibration runs with the default.
-    """
-    return Signature(
-        inputs=tuple(
-            _tensor_spec(value) for value in graph.inputs if value.name not in graph.initializers
-        ),
-        outputs=tuple(_tensor_spec(value) for value in graph.outputs),
-    )
 
 
 def element_type_of(dtype: np.dtype[np.generic]) -> int:
@@ -31,11 +17,11 @@ def element_type_of(dtype: np.dtype[np.generic]) -> int:
     Text of any kind (numpy `str_`, `bytes_`, `object_`) is ONNX STRING.
     """
     if dtype.kind in "USO":
-        return ir.DataType.STRING.value
+        return TensorProto.STRING
     try:
-        return ir.DataType.from_numpy(dtype).value
-    except TypeError:
-        return ir.DataType.UNDEFINED.value
+        return helper.np_dtype_to_tensor_dtype(dtype)
+    except ValueError:
+        return TensorProto.UNDEFINED
 
 
 def dtype_of(element_type: int) -> np.dtype[np.generic]:
@@ -44,7 +30,7 @@ def dtype_of(element_type: int) -> np.dtype[np.generic]:
     Raises:
         TypeError: numpy cannot hold such elements.
     """
-    return ir.DataType(element_type).numpy()
+    return np.dtype(helper.tensor_dtype_to_np_dtype(element_type))
 
 
 def check_batch(signature: Signature, batch: Batch) -> None:
@@ -135,35 +121,14 @@ def _shape_error(spec: TensorSpec, shape: tuple[int, ...], detail: str) -> Batch
     )
 
 
-def _tensor_spec(value: ir.Value) -> TensorSpec:
-    is_tensor = isinstance(value.type, ir.TensorType)
-    return TensorSpec(
-        name=name_of(value),
-        element_type=value.type.dtype.value if is_tensor and value.type else 0,
-        shape=_dimensions(value.shape),
-    )
-
-
-def _dimensions(shape: ir.Shape | None) -> tuple[int | str | None, ...] | None:
-    if shape is None:
-        return None
-    return tuple(_dimension(size) for size in shape)
-
-
-def _dimension(size: int | ir.SymbolicDim) -> int | str | None:
-    if isinstance(size, int):
-        return size if size >= 0 else None
-    return size.value or None
-
-
 def _listed(signature: Signature) -> str:
     return ", ".join(repr(spec.name) for spec in signature.inputs) or "no inputs"
 
 
 def _type_name(element_type: int) -> str:
-    if element_type == ir.DataType.UNDEFINED.value:
+    if element_type == TensorProto.UNDEFINED:
         return "a value that is no tensor and cannot be fed"
-    return ir.DataType(element_type).name.lower()
+    return TensorProto.DataType.Name(element_type).lower()
 
 
 def _shape_text(shape: tuple[int | str | None, ...] | None) -> str:

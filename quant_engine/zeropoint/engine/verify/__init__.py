@@ -1,8 +1,18 @@
 """The proof: the shipped bytes, run and compared with the user's own model."""
 
-from zeropoint.engine.verify.checks import Stage, Verified, VerifyRequest, explain, not_run, verify
+from zeropoint.engine.verify.checks import (
+    COMPARE,
+    DONE,
+    KERNELS,
+    LOAD,
+    ORIGINAL,
+    Verified,
+    VerifyRequest,
+    explain,
+    not_run,
+    verify,
+)
 from zeropoint.engine.verify.exactness import CodePair, ProofRequest, prove
-from zeropoint.engine.verify.isolation import node_twins
 from zeropoint.engine.verify.json_values import NotPlain, from_json, to_json
 from zeropoint.engine.verify.original import ReferenceRequest, run_original
 from zeropoint.engine.verify.process import (
@@ -12,6 +22,5 @@ from zeropoint.engine.verify.process import (
     verify_contained,
 )
 from zeropoint.engine.verify.similarity import DIFFERENT, OutputComparison, compare
-from zeropoint.engine.verify.twin_model import NodeTwin, TwinModel, TwinNode, build_twins, run_twins
-from zeropoint.engine.verify.verdict import judge
+from zeropoint.engine.verify.twins import TwinModel, TwinNode, run_twins
 from zeropoint.engine.verify.verifier import ContainedVerifier, InProcessVerifier, Verifier

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from zeropoint.engine.errors import VerificationError
-from zeropoint.engine.report import Exactness, NodeFigures, Verification, VerificationState
+from zeropoint.engine.report import NodeFigures, Verification, VerificationState
 from zeropoint.engine.runtime import (
     RuntimeRefusal,
     Session,
@@ -19,27 +19,21 @@ from zeropoint.engine.runtime import (
     give_back,
     weights_of_optimized,
 )
-from zeropoint.engine.samples import StoredArray, StoredBatch
+from zeropoint.engine.samples import StoredArray
 from zeropoint.engine.verify.exactness import ProofRequest, kernels_before, prove
 from zeropoint.engine.verify.original import Reference, ReferenceRequest, Runs, arrays, run_original
 from zeropoint.engine.verify.similarity import OutputComparison
-from zeropoint.engine.verify.twin_model import TwinModel, run_twins
+from zeropoint.engine.verify.twins import TwinModel, run_twins
 
 # Twins cost two to three times the plain model, and a figure settles soon.
 _TWIN_BATCHES = 2
 
-
-class Stage(StrEnum):
-    """What is being done, in this order."""
-
-    ORIGINAL = "original"
-    LOAD = "load"
-    COMPARE = "compare"
-    KERNELS = "kernels"
-    TWINS = "twins"
-    PROOF = "proof"
-    TRAINED_KERNELS = "trained_kernels"
-    DONE = "done"
+# What is being done, in this order; those of `CHECKS` come between COMPARE and DONE.
+ORIGINAL = "original"
+LOAD = "load"
+COMPARE = "compare"
+KERNELS = "kernels"
+DONE = "done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,65 +41,19 @@ class VerifyRequest:
     """What is to be verified.
 
     Attributes:
-        original: The user's model, to be opened by ONNX Runtime; None: the result is only loaded.
+        reference: What of it can be done before there is a result.
         shipped: The ONNX file of the result, external data beside it.
-        scratch: A folder for temporary files.
-        batches: Samples; without any, inputs are made up.
         twins: The model for the figures per node.
         nodes: Operator type of each Conv, ConvTranspose, MatMul and Gemm, by its name in the
             result.
-        threads: Threads to use.
-        at_once: Whether memory allows for several batches at once, and for the twins beside the
-            result. What happens before `Stage.TWINS` may then be the twins' doing.
-        as_written: Run the original without optimizations.
         proof: What is to be proved of a model trained with fake quantization.
     """
 
-    original: Path | None
+    reference: ReferenceRequest
     shipped: Path
-    scratch: Path
-    batches: tuple[StoredBatch, ...] = ()
     twins: TwinModel | None = None
     nodes: Mapping[str, str] = field(default_factory=dict)
-    threads: int = 1
-    at_once: bool = False
-    as_written: bool = False
     proof: ProofRequest | None = None
-
-    @classmethod
-    def of(
-        cls,
-        reference: ReferenceRequest,
-        shipped: Path,
-        twins: TwinModel | None,
-        nodes: Mapping[str, str],
-        proof: ProofRequest | None = None,
-    ) -> "VerifyRequest":
-        """Return the request that follows one for the original."""
-        return cls(
-            original=reference.original,
-            shipped=shipped,
-            scratch=reference.scratch,
-            batches=reference.batches,
-            twins=twins,
-            nodes=nodes,
-            threads=reference.threads,
-            at_once=reference.at_once,
-            as_written=reference.as_written,
-            proof=proof,
-        )
-
-    @property
-    def reference(self) -> ReferenceRequest:
-        """What of it can be done before there is a result."""
-        return ReferenceRequest(
-            original=self.original,
-            scratch=self.scratch,
-            batches=self.batches,
-            threads=self.threads,
-            at_once=self.at_once,
-            as_written=self.as_written,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,16 +69,16 @@ class Verified:
     float_nodes: tuple[str, ...] = ()
 
 
-Notify = Callable[[Stage, Verified], None]
+Notify = Callable[[str, Verified], None]
 """Told each stage as it begins, with what has been found until then."""
 
 
 def verify(
     request: VerifyRequest, notify: Notify | None = None, reference: Reference | None = None
 ) -> Verified:
-    """Load the result, run it, and compare it with the original.
+    """Load the result, run it, compare it with the original, and make all `CHECKS`.
 
-    At most one model is open at any time, or with `request.at_once` the result and the twins.
+    At most one model is open at any time, or with `at_once` the result and the twins.
 
     Args:
         request: What is to be verified.
@@ -145,36 +93,24 @@ def verify(
     notify = notify or (lambda _stage, _found: None)
     found = not_run("the original model was not run")
     if reference is None:
-        notify(Stage.ORIGINAL, found)
+        notify(ORIGINAL, found)
         reference = run_original(request.reference)
-    notify(Stage.LOAD, found)
-    twins = _Twins(request, reference.batches[:_TWIN_BATCHES])
-    if request.at_once:
-        twins.begin()
-    else:
-        give_back()
-    runs = Runs(request.threads, at_once=request.at_once)
-    optimized = request.scratch / "optimized.onnx"
-    session = _open_shipped(request, runs, optimized)
-    notify(Stage.COMPARE, found)
-    found = Verified(verification=_compare(session, runs, reference))
+    notify(LOAD, found)
+    case = _Case(request, reference)
+    session = case.open_shipped()
+    notify(COMPARE, found)
+    found = Verified(verification=_compare(session, case.runs, reference))
     del session
-    notify(Stage.KERNELS, found)
-    found = _with_kernels(found, request, optimized)
-    if not request.at_once:
-        give_back()
-    notify(Stage.TWINS, found)
-    found = twins.added(found)
-    if request.proof is not None:
-        notify(Stage.PROOF, found)
-        found = _proved(found, request, request.proof, reference)
-        if found.verification.exactness is not None and request.original is not None:
-            notify(Stage.TRAINED_KERNELS, found)
-            before = kernels_before(request.proof, request.original, request.scratch)
-            found = _with_exactness(
-                found, dataclasses.replace(found.verification.exactness, kernels_before=before)
-            )
-    notify(Stage.DONE, found)
+    for check in CHECKS:
+        if check.wanted(case, found):
+            notify(check.stage, found)
+            if not case.at_once:
+                give_back()
+            try:
+                found = check.run(case, found)
+            except RuntimeRefusal as refusal:
+                found = explain(found, f"{check.missing} missing: {refusal}")
+    notify(DONE, found)
     return found
 
 
@@ -192,34 +128,65 @@ def explain(found: Verified, message: str) -> Verified:
     )
 
 
-# The result
+class _Case:
+    """A result that is being verified, and what every check may use."""
+
+    def __init__(self, request: VerifyRequest, reference: Reference) -> None:
+        self.request = request
+        self.reference = reference
+        self.at_once = request.reference.at_once
+        self.threads = request.reference.threads
+        self.runs = Runs(self.threads, at_once=self.at_once)
+        self.optimized = request.reference.scratch / "optimized.onnx"
+        self._twins: Future[tuple[NodeFigures, ...]] | None = None
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether there are figures per node to be had."""
+        twins = self.request.twins
+        return twins is not None and bool(twins.nodes and self.reference.batches)
+
+    def open_shipped(self) -> Session:
+        """Open the result, and begin with the twins beside it where that is allowed.
+
+        Where only its optimized graph cannot be written, it is opened without that graph.
+        """
+        if not self.at_once:
+            give_back()
+        elif self.has_twins:
+            pool = ThreadPoolExecutor(1)
+            self._twins = pool.submit(self._figures)
+            pool.shutdown(wait=False)
+        _send_weights_nowhere(self.optimized)
+        openers = (
+            partial(self.runs.open, self.request.shipped, optimized=self.optimized),
+            partial(self.runs.open, self.request.shipped),
+        )
+        for opener in openers:
+            try:
+                return opener()
+            except RuntimeRefusal as error:
+                _discard(self.optimized)
+                refusal = error
+        raise VerificationError(
+            "RESULT_NOT_RUNNABLE",
+            f"ONNX Runtime does not load the quantized model: {refusal}",
+        ) from refusal
+
+    def node_figures(self) -> tuple[NodeFigures, ...]:
+        """Return the figures per node, computed now or beside the result."""
+        if self._twins is not None:
+            return self._twins.result()
+        return self._figures()
+
+    def _figures(self) -> tuple[NodeFigures, ...]:
+        twins = self.request.twins
+        assert twins is not None
+        batches = (batch.load() for batch in self.reference.batches[:_TWIN_BATCHES])
+        return run_twins(twins, batches, self.threads, at_once=self.at_once)
 
 
-def _open_shipped(request: VerifyRequest, runs: Runs, optimized: Path) -> Session:
-    """Open the result; where only its optimized graph cannot be written, do without that graph."""
-    _send_weights_nowhere(optimized)
-    openers = (
-        partial(runs.open, request.shipped, optimized=optimized),
-        partial(runs.open, request.shipped),
-    )
-    for opener in openers:
-        try:
-            return opener()
-        except RuntimeRefusal as error:
-            _discard(optimized)
-            refusal = error
-    raise VerificationError(
-        "RESULT_NOT_RUNNABLE",
-        f"ONNX Runtime does not load the quantized model: {refusal}",
-    ) from refusal
-
-
-def _send_weights_nowhere(optimized: Path) -> None:
-    """Have ONNX Runtime write the weights of an optimized graph, which nobody reads, to nowhere."""
-    _discard(optimized)
-    nowhere = Path(os.devnull)
-    if nowhere.is_char_device():
-        weights_of_optimized(optimized).symlink_to(nowhere)
+# The result beside the original
 
 
 def _compare(session: Session, runs: Runs, reference: Reference) -> Verification:
@@ -270,34 +237,12 @@ def _worst(comparisons: Sequence[OutputComparison]) -> float:
     return min(figures, default=math.inf)
 
 
-def _with_kernels(found: Verified, request: VerifyRequest, optimized: Path) -> Verified:
-    if not optimized.is_file():
-        return explain(found, "kernel counts are missing: the optimized graph was not written")
-    kernels = count_integer_kernels(optimized, request.nodes)
+def _send_weights_nowhere(optimized: Path) -> None:
+    """Have ONNX Runtime write the weights of an optimized graph, which nobody reads, to nowhere."""
     _discard(optimized)
-    return Verified(
-        verification=dataclasses.replace(found.verification, kernels=kernels.counts),
-        float_nodes=kernels.float_nodes,
-    )
-
-
-def _proved(
-    found: Verified, request: VerifyRequest, proof: ProofRequest, reference: Reference
-) -> Verified:
-    if request.original is None or not reference.batches:
-        return explain(found, "the codes were not compared")
-    batches = [batch.load() for batch in reference.batches]
-    try:
-        exactness = prove(proof, request.shipped, batches, request.threads)
-    except RuntimeRefusal as refusal:
-        return explain(found, f"the codes were not compared: {refusal}")
-    return _with_exactness(found, exactness)
-
-
-def _with_exactness(found: Verified, exactness: Exactness) -> Verified:
-    return dataclasses.replace(
-        found, verification=dataclasses.replace(found.verification, exactness=exactness)
-    )
+    nowhere = Path(os.devnull)
+    if nowhere.is_char_device():
+        weights_of_optimized(optimized).symlink_to(nowhere)
 
 
 def _discard(optimized: Path) -> None:
@@ -307,40 +252,80 @@ def _discard(optimized: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-class _Twins:
-    """The figures per node, computed when they are asked for, or beside something else."""
+# What is found out beyond that
 
-    def __init__(self, request: VerifyRequest, batches: Sequence[StoredBatch]) -> None:
-        self._request = request
-        self._batches = batches
-        self._begun: Future[tuple[NodeFigures, ...]] | None = None
 
-    def begin(self) -> None:
-        """Begin now, in a thread."""
-        if self._wanted:
-            pool = ThreadPoolExecutor(1)
-            self._begun = pool.submit(self._figures)
-            pool.shutdown(wait=False)
+def _kernels(case: _Case, found: Verified) -> Verified:
+    if not case.optimized.is_file():
+        raise RuntimeRefusal("the optimized graph was not written")
+    kernels = count_integer_kernels(case.optimized, case.request.nodes)
+    _discard(case.optimized)
+    verification = dataclasses.replace(found.verification, kernels=kernels.counts)
+    return Verified(verification=verification, float_nodes=kernels.float_nodes)
 
-    def added(self, found: Verified) -> Verified:
-        """Return what was found with the figures per node added."""
-        if not self._wanted:
-            return found
-        try:
-            figures = self._begun.result() if self._begun is not None else self._figures()
-        except RuntimeRefusal as refusal:
-            return explain(found, f"figures per node are missing: {refusal}")
-        return dataclasses.replace(
-            found, verification=dataclasses.replace(found.verification, nodes=figures)
-        )
 
-    @property
-    def _wanted(self) -> bool:
-        twins = self._request.twins
-        return twins is not None and bool(twins.nodes and self._batches)
+def _node_figures(case: _Case, found: Verified) -> Verified:
+    figures = case.node_figures()
+    return dataclasses.replace(
+        found, verification=dataclasses.replace(found.verification, nodes=figures)
+    )
 
-    def _figures(self) -> tuple[NodeFigures, ...]:
-        twins = self._request.twins
-        assert twins is not None
-        batches = (batch.load() for batch in self._batches)
-        return run_twins(twins, batches, self._request.threads, at_once=self._request.at_once)
+
+def _proved(case: _Case, found: Verified) -> Verified:
+    proof, request = case.request.proof, case.request
+    if proof is None or not case.reference.batches:
+        raise RuntimeRefusal("there is nothing to run on")
+    batches = [batch.load() for batch in case.reference.batches]
+    exactness = prove(proof, request.shipped, batches, case.threads)
+    return dataclasses.replace(
+        found, verification=dataclasses.replace(found.verification, exactness=exactness)
+    )
+
+
+def _trained_kernels(case: _Case, found: Verified) -> Verified:
+    proof, exactness = case.request.proof, found.verification.exactness
+    original, scratch = case.request.reference.original, case.request.reference.scratch
+    assert proof is not None
+    assert exactness is not None
+    assert original is not None
+    exactness = dataclasses.replace(
+        exactness, kernels_before=kernels_before(proof, original, scratch)
+    )
+    return dataclasses.replace(
+        found, verification=dataclasses.replace(found.verification, exactness=exactness)
+    )
+
+
+class Check(NamedTuple):
+    """What is found out of a result that loads and runs; the result stands, whatever becomes of it.
+
+    Attributes:
+        stage: What it is called while it is being made.
+        missing: What is missing where it fails, or the process with it.
+        wanted: Whether it is to be made.
+        run: Returns what was found with its own findings; raises RuntimeRefusal.
+    """
+
+    stage: str
+    missing: str
+    wanted: Callable[[_Case, Verified], bool]
+    run: Callable[[_Case, Verified], Verified]
+
+
+CHECKS = (
+    Check(KERNELS, "kernel counts are", lambda _case, _found: True, _kernels),
+    Check("twins", "figures per node are", lambda case, _found: case.has_twins, _node_figures),
+    Check(
+        "proof",
+        "differences of codes are",
+        lambda case, _found: case.request.proof is not None,
+        _proved,
+    ),
+    Check(
+        "trained kernels",
+        "kernel counts of the trained model are",
+        lambda _case, found: found.verification.exactness is not None,
+        _trained_kernels,
+    ),
+)
+"""All of them, in their order; a crash of ONNX Runtime in one costs those that follow."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from zeropoint.engine.errors import VerificationError
-from zeropoint.engine.verify.checks import Stage, Verified, VerifyRequest, not_run, verify
+from zeropoint.engine.verify.checks import DONE, ORIGINAL, Verified, VerifyRequest, not_run, verify
 from zeropoint.engine.verify.json_values import from_json, to_json
 from zeropoint.engine.verify.messages import ChildMessage, Refusal
 from zeropoint.engine.verify.original import ReferenceRequest, run_original
@@ -33,18 +33,18 @@ def main() -> NoReturn:
 
 
 def _answer(out: BinaryIO, requests: "queue.SimpleQueue[bytes]") -> None:
-    def notify(stage: Stage, found: Verified) -> None:
+    def notify(stage: str, found: Verified) -> None:
         _write(out, ChildMessage(stage=stage, found=found))
 
     early = from_json(ReferenceRequest, requests.get())
-    notify(Stage.ORIGINAL, not_run("the original model was not run"))
+    notify(ORIGINAL, not_run("the original model was not run"))
     reference = run_original(early)
     request = from_json(VerifyRequest, requests.get())
     try:
         verify(request, notify, reference)
     except VerificationError as error:
         refusal = Refusal(reason=error.reason, message=error.message, metadata=dict(error.metadata))
-        _write(out, ChildMessage(stage=Stage.DONE, refusal=refusal))
+        _write(out, ChildMessage(stage=DONE, refusal=refusal))
 
 
 def _private_output() -> BinaryIO:

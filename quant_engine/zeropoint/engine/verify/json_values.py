@@ -19,12 +19,17 @@ def to_json(value: object) -> str:
     """Return a dataclass as one line of JSON.
 
     Args:
-        value: Its fields are str, int, float, bool, None, Path, enums of str, tuples, mappings with
-            str keys, or further dataclasses.
+        value: Its fields are str, int, float, bool, None, unions of these, Path, enums of str,
+            tuples, mappings with str keys, or further dataclasses. Paths become absolute: who reads
+            them may work in another folder.
     """
     assert dataclasses.is_dataclass(value), value
     assert not isinstance(value, type), value
-    return json.dumps(dataclasses.asdict(value), default=str)
+    return json.dumps(dataclasses.asdict(value), default=_absolute)
+
+
+def _absolute(path: Path) -> str:
+    return str(path.absolute())
 
 
 def from_json(kind: type[T], text: str | bytes) -> T:
@@ -48,7 +53,7 @@ def _read(kind: Any, value: Any) -> Any:
         items = _checked(dict, value).items()
         return {key: _read(get_args(kind)[1], item) for key, item in items}
     if get_args(kind):
-        return None if value is None else _read(_present(kind), value)
+        return _one_of(get_args(kind), value)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = get_type_hints(kind)
         fields = _checked(dict, value)
@@ -58,10 +63,15 @@ def _read(kind: Any, value: Any) -> Any:
     return float(value) if kind is float else _checked(kind, value)
 
 
-def _present(kind: Any) -> Any:
-    """Return X of X | None."""
-    (present,) = (choice for choice in get_args(kind) if choice is not NoneType)
-    return present
+def _one_of(kinds: tuple[Any, ...], value: Any) -> Any:
+    """Read a value of X | None, or of a union of plain types."""
+    if value is None and NoneType in kinds:
+        return None
+    present = [kind for kind in kinds if kind is not NoneType]
+    kind = present[0] if len(present) == 1 else type(value)
+    if kind not in present:
+        raise TypeError(f"{type(value).__name__} instead of one of {present}")
+    return _read(kind, value)
 
 
 def _checked(kind: type[T], value: object) -> T:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from zeropoint.engine.verify.checks import Stage, Verified
+from zeropoint.engine.verify.checks import Verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,6 @@ class ChildMessage:
         refusal: Why the result must not be returned.
     """
 
-    stage: Stage
+    stage: str
     found: Verified | None = None
     refusal: Refusal | None = None

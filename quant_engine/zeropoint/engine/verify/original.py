@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.report import VerificationState
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 from zeropoint.engine.samples import (
     CannotGenerate,
+    InputRange,
     StoredArray,
     StoredBatch,
     generate_batches,
@@ -33,7 +33,8 @@ class ReferenceRequest:
     Attributes:
         original: The user's model, to be opened by ONNX Runtime; None: the result is only loaded.
         scratch: A folder for temporary files.
-        batches: Samples; without any, inputs are made up.
+        batches: Samples; where there are none that it runs on, inputs are made up.
+        inputs: What these may be.
         threads: Threads to use.
         at_once: Whether memory allows for as many batches at once as there are threads, which is
             faster than as many threads for one.
@@ -43,6 +44,7 @@ class ReferenceRequest:
     original: Path | None
     scratch: Path
     batches: tuple[StoredBatch, ...] = ()
+    inputs: tuple[InputRange, ...] = ()
     threads: int = 1
     at_once: bool = False
     as_written: bool = False
@@ -84,7 +86,7 @@ def run_original(request: ReferenceRequest) -> Reference:
         )
         if reference.batches:
             return reference
-    return _run_on_generated(session, runs, request.scratch, request.original)
+    return _run_on_generated(session, runs, request)
 
 
 def arrays(output: Any) -> Iterator[NDArray[np.generic]]:
@@ -136,17 +138,18 @@ class Runs:
                 yield from pool.map(run, batches[begin : begin + self._workers])
 
 
-def _run_on_generated(session: Session, runs: Runs, scratch: Path, original: Path) -> Reference:
+def _run_on_generated(session: Session, runs: Runs, request: ReferenceRequest) -> Reference:
     try:
-        made = generate_batches(ir.load(original).graph, session.run, _GENERATED_BATCHES)
+        made = generate_batches(request.inputs, session.run, _GENERATED_BATCHES)
     except CannotGenerate as reason:
         return Reference(
             state=VerificationState.NOT_RUN, message=f"there are no samples, and {reason}"
         )
     stored = [
-        store_batch(batch, scratch / f"generated-{index}.batch") for index, batch in enumerate(made)
+        store_batch(batch, request.scratch / f"generated-{index}.batch")
+        for index, batch in enumerate(made)
     ]
-    reference = _reference(session, runs, scratch, stored, VerificationState.GENERATED)
+    reference = _reference(session, runs, request.scratch, stored, VerificationState.GENERATED)
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in made[0].items())
     return dataclasses.replace(
         reference, message=f"there are no samples; inputs were made up: {shapes or 'none needed'}"

@@ -15,8 +15,18 @@ from pathlib import Path
 from typing import IO, Self
 
 from zeropoint.engine.errors import VerificationError
-from zeropoint.engine.verify.checks import Stage, Verified, VerifyRequest, explain, not_run
-from zeropoint.engine.verify.exactness import ProofRequest
+from zeropoint.engine.verify.checks import (
+    CHECKS,
+    COMPARE,
+    DONE,
+    KERNELS,
+    LOAD,
+    ORIGINAL,
+    Verified,
+    VerifyRequest,
+    explain,
+    not_run,
+)
 from zeropoint.engine.verify.json_values import NotPlain, from_json, to_json
 from zeropoint.engine.verify.messages import ChildMessage
 from zeropoint.engine.verify.original import ReferenceRequest
@@ -33,22 +43,16 @@ _ENVIRONMENT = (
 _START_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
 
-_MISSING = {
-    Stage.KERNELS: "kernel counts are",
-    Stage.TWINS: "figures per node are",
-    Stage.PROOF: "differences of codes are",
-    Stage.TRAINED_KERNELS: "kernel counts of the trained model are",
-}
-_BESIDE_TWINS = (Stage.LOAD, Stage.COMPARE, Stage.KERNELS)
+_BESIDE_TWINS = (LOAD, COMPARE, KERNELS)
 
-OnStage = Callable[[Stage], None]
+OnStage = Callable[[str], None]
 """Told each stage of a verification as it begins."""
 
 
 class _Ended(Exception):  # noqa: N818 - an outcome
     """The process ended, or was ended, before it had answered."""
 
-    def __init__(self, stage: Stage, found: Verified, how: str, *, late: bool) -> None:
+    def __init__(self, stage: str, found: Verified, how: str, *, late: bool) -> None:
         super().__init__(how)
         self.stage = stage
         self.found = found
@@ -90,10 +94,10 @@ class VerifyProcess:
         """Have it run the original, before there is a result; to be called once.
 
         Args:
-            request: `VerifyRequest.reference` of the request that will follow.
+            request: That of the request that will follow.
         """
         self._begun = request
-        self._send(_absolute_reference(request), request.scratch / "reference.json")
+        self._send(request, request.scratch / "reference.json")
 
     def answer(
         self, request: VerifyRequest, timeout: float, on_stage: OnStage | None = None
@@ -111,8 +115,8 @@ class VerifyProcess:
         if self._begun is None:
             self.begin(request.reference)
         assert self._begun == request.reference
-        self._send(_absolute(request), request.scratch / "verify.json")
-        stage, found = Stage.ORIGINAL, not_run("the original model was not run")
+        self._send(request, request.reference.scratch / "verify.json")
+        stage, found = ORIGINAL, not_run("the original model was not run")
         deadline = None
         while True:
             wait = _START_SECONDS if deadline is None else deadline - time.monotonic()
@@ -130,7 +134,7 @@ class VerifyProcess:
             stage, found = message.stage, message.found or found
             if on_stage is not None:
                 on_stage(stage)
-            if stage is Stage.DONE:
+            if stage == DONE:
                 return found
 
     def close(self) -> None:
@@ -208,16 +212,17 @@ def verify_contained(
         with process or VerifyProcess() as running:
             return running.answer(request, timeout, on_stage)
     except _Ended as ended:
-        if request.at_once and ended.stage in _BESIDE_TWINS and not ended.late:
-            apart = dataclasses.replace(request, at_once=False)
-            return verify_contained(apart, timeout, on_stage=on_stage)
-        if ended.stage is not Stage.ORIGINAL:
+        reference = request.reference
+        if reference.at_once and ended.stage in _BESIDE_TWINS and not ended.late:
+            apart = dataclasses.replace(reference, at_once=False)
+            request = dataclasses.replace(request, reference=apart)
+            return verify_contained(request, timeout, on_stage=on_stage)
+        if ended.stage != ORIGINAL:
             return _what_is_left(ended)
         how = ended.how
     try:
-        only_loading = dataclasses.replace(
-            request, original=None, batches=(), twins=None, proof=None
-        )
+        nothing = dataclasses.replace(reference, original=None, batches=())
+        only_loading = dataclasses.replace(request, reference=nothing, twins=None, proof=None)
         with VerifyProcess() as running:
             found = running.answer(only_loading, timeout, on_stage)
     except _Ended as ended:
@@ -230,12 +235,12 @@ def verify_contained(
 
 def _what_is_left(ended: _Ended) -> Verified:
     """Return what had been found when the process ended, if that is enough."""
-    if ended.stage in _MISSING:
-        missing = _MISSING[ended.stage]
-        return explain(ended.found, f"{missing} missing: computing them {ended.how}")
-    if ended.stage is Stage.COMPARE and ended.late:
+    for check in CHECKS:
+        if check.stage == ended.stage:
+            return explain(ended.found, f"{check.missing} missing: computing them {ended.how}")
+    if ended.stage == COMPARE and ended.late:
         return not_run(f"the quantized model loads, but running it {ended.how}")
-    doing = "loading" if ended.stage is not Stage.COMPARE else "running"
+    doing = "loading" if ended.stage != COMPARE else "running"
     raise VerificationError(
         "RESULT_NOT_RUNNABLE", f"{doing} the quantized model in ONNX Runtime {ended.how}."
     )
@@ -244,31 +249,6 @@ def _what_is_left(ended: _Ended) -> Verified:
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     return {**kept, "ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
-def _absolute(request: VerifyRequest) -> VerifyRequest:
-    reference = _absolute_reference(request.reference)
-    return dataclasses.replace(
-        request,
-        original=reference.original,
-        scratch=reference.scratch,
-        shipped=request.shipped.absolute(),
-        proof=_absolute_proof(request.proof),
-    )
-
-
-def _absolute_proof(request: ProofRequest | None) -> ProofRequest | None:
-    if request is None:
-        return None
-    return dataclasses.replace(request, trained=request.trained.absolute())
-
-
-def _absolute_reference(request: ReferenceRequest) -> ReferenceRequest:
-    return dataclasses.replace(
-        request,
-        original=request.original.absolute() if request.original is not None else None,
-        scratch=request.scratch.absolute(),
-    )
 
 
 def _read_lines(pipe: IO[bytes], lines: "queue.SimpleQueue[bytes]") -> None:

@@ -5,7 +5,7 @@ import onnx
 from onnx import TensorProto, helper
 from support.graphs import GraphBuilder
 
-from zeropoint.engine.graph import all_nodes, drop_unneeded
+from zeropoint.engine.protobuf import all_nodes, drop_unneeded
 
 
 def _with_branches() -> onnx.GraphProto:

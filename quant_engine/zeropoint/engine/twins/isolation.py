@@ -6,7 +6,7 @@ from zeropoint.engine.graph import Path, iterations, observable_from, paths
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.plan import NodeQuant, Parameters, QuantPlan
 from zeropoint.engine.report import ParameterSource
-from zeropoint.engine.verify.twin_model import InputKey, NodeTwin
+from zeropoint.engine.twins.twin_model import InputKey, NodeTwin
 
 # A sequence of many numbers takes time that grows with its square.
 _MOST_TURNS = 1024

@@ -5,12 +5,16 @@ Values are followed forward through operators that only move or convert them.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+
+from zeropoint.engine.load.signature import tensor_spec
+from zeropoint.engine.report import TensorSpec
+from zeropoint.engine.samples import InputRange
 
 # Operators whose first input keeps its values.
 _MOVES = ("Concat", "Expand", "Flatten", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Tile")
@@ -27,23 +31,13 @@ _INDEXED = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputLimits:
-    """What is known of one input.
-
-    Attributes:
-        below: Exclusive upper end of its integers; None where nothing limits them.
-        choices: Constants that its integers are compared with, ascending.
-        sizes: Sizes that weights fix, by axis.
-    """
-
-    below: int | None
-    choices: tuple[int, ...]
-    sizes: dict[int, int]
+def input_ranges(graph: ir.Graph) -> tuple[InputRange, ...]:
+    """Return what a graph says of each input that must be fed."""
+    inputs = (value for value in graph.inputs if value.name not in graph.initializers)
+    return tuple(map(_input_range, inputs))
 
 
-def input_limits(value: ir.Value) -> InputLimits:
-    """Return what the graph says of an input."""
+def _input_range(value: ir.Value) -> InputRange:
     rows = []
     choices: set[int] = set()
     for use in _followed(value, _KEEPS_VALUES):
@@ -51,10 +45,23 @@ def input_limits(value: ir.Value) -> InputLimits:
         if size is not None:
             rows.append(size)
         choices.update(_compared(use))
-    sizes: dict[int, int] = {}
+    return InputRange(
+        spec=_with_fixed_sizes(value, tensor_spec(value)),
+        below=min(rows, default=None),
+        choices=tuple(sorted(choices)),
+    )
+
+
+def _with_fixed_sizes(value: ir.Value, spec: TensorSpec) -> TensorSpec:
+    """Return a shape with the sizes that weights fix."""
+    if spec.shape is None:
+        return spec
+    shape = list(spec.shape)
     for use in _followed(value, _KEEPS_SHAPE):
-        sizes.update(_fixed_sizes(use))
-    return InputLimits(below=min(rows, default=None), choices=tuple(sorted(choices)), sizes=sizes)
+        for axis, size in _fixed_sizes(use):
+            if -len(shape) <= axis < len(shape) and not isinstance(spec.shape[axis], int):
+                shape[axis] = size
+    return replace(spec, shape=tuple(shape))
 
 
 class _Use(NamedTuple):

@@ -1,4 +1,4 @@
-"""Graphs as messages, where tens of thousands of nodes must be handled fast."""
+"""Walking the nodes of a graph and of its bodies, and leaving out what is not needed."""
 
 from collections.abc import Iterator
 

@@ -1,15 +1,13 @@
-"""The error that quantizing each node causes by itself.
+"""A float model with twins: figures of what each quantized node loses by itself.
 
-One float graph in which every quantized node has a twin: a copy that reads the same float tensors
+One graph in which every quantized node has a twin: a copy that reads the same float tensors
 through QuantizeLinear and DequantizeLinear. Both results are compared within the graph, so only a
 few numbers of each node leave it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -17,12 +15,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.files import INLINE_BYTES
-from zeropoint.engine.graph import drop_unneeded, graphs, surface, taken_names
+from zeropoint.engine.graph import taken_names
 from zeropoint.engine.numbers import QParams, dequantize, quantize
-from zeropoint.engine.report import NodeFigures
-from zeropoint.engine.runtime import Session
-from zeropoint.engine.settings import Batch
-from zeropoint.engine.verify.similarity import Sums
+from zeropoint.engine.protobuf import drop_unneeded, graphs, surface
+from zeropoint.engine.verify import TwinModel, TwinNode
 
 _AXIS_OPSET = 13  # of QuantizeLinear
 
@@ -47,36 +43,6 @@ class NodeTwin:
     inputs: Mapping[InputKey, QParams]
     output: QParams | None = None
     dynamic: frozenset[InputKey] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwinNode:
-    """Where the numbers of one node come out.
-
-    Attributes:
-        name: Name of the node, for the user.
-        op_type: Its operator.
-        outputs: Outputs of the model, float32 scalars: sum of squares of the float result, of the
-            twin's and of their difference, and the greatest and the least difference. For a node of
-            a body empty tensors where it did not run, and sequences where it ran in a loop.
-    """
-
-    name: str
-    op_type: str
-    outputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwinModel:
-    """A model with twins, on disk.
-
-    Attributes:
-        path: The ONNX file.
-        nodes: Its twins in graph order.
-    """
-
-    path: Path
-    nodes: tuple[TwinNode, ...]
 
 
 def build_twins(
@@ -119,65 +85,6 @@ def build_twins(
     drop_unneeded(proto.graph)
     path.write_bytes(proto.SerializeToString())
     return TwinModel(path=path, nodes=tuple(built))
-
-
-def run_twins(
-    twins: TwinModel, batches: Iterable[Batch], threads: int, *, at_once: bool = False
-) -> tuple[NodeFigures, ...]:
-    """Run a model with twins and return its figures, worst first.
-
-    Args:
-        twins: The model.
-        batches: Inputs to run it on.
-        threads: Threads to use.
-        at_once: Run as many batches at once as there are threads.
-
-    Returns:
-        One entry for each node, without those whose values are not finite, or too large to be
-        squared in float32, in every batch.
-
-    Raises:
-        RuntimeRefusal: the model does not load or run.
-    """
-    session = Session(twins.path, threads=1 if at_once else threads, as_written=True)
-    names = [name for node in twins.nodes for name in node.outputs]
-    sums: list[Sums | None] = [None] * len(twins.nodes)
-
-    def run(batch: Batch) -> list[NDArray[np.float64]]:
-        return _numbers(session.run(batch, names), len(sums))
-
-    with ThreadPoolExecutor(threads if at_once else 1) as pool:
-        found = pool.map(run, batches) if at_once else map(run, batches)
-        gathered = list(found)
-    for nodes in gathered:
-        for index, numbers in enumerate(nodes):
-            for figures_of_run in numbers[np.isfinite(numbers).all(axis=1)].tolist():
-                sums[index] = (sums[index] or Sums()) + _sums(*figures_of_run)
-    figures = [
-        NodeFigures(name=node.name, op_type=node.op_type, similarity=total.similarity)
-        for node, total in zip(twins.nodes, sums, strict=True)
-        if total is not None
-    ]
-    return tuple(sorted(figures, key=lambda node: node.similarity.sqnr_db))
-
-
-def _numbers(outputs: Sequence[Any], nodes: int) -> list[NDArray[np.float64]]:
-    """Return for each node its numbers, a row for each time that it ran: float64 [times, 5]."""
-    columns = [
-        np.concatenate([np.zeros(0), *(np.ravel(part) for part in _parts(output))])
-        for output in outputs
-    ]
-    each = len(columns) // max(1, nodes)
-    return [np.stack(columns[i * each : (i + 1) * each], axis=1) for i in range(nodes)]
-
-
-def _parts(output: Any) -> list[Any]:
-    return output if isinstance(output, list) else [output]
-
-
-def _sums(signal: float, result: float, noise: float, high: float, low: float) -> Sums:
-    cross = (signal + result - noise) / 2
-    return Sums(signal=signal, result=result, cross=cross, noise=noise, peak=max(high, -low))
 
 
 class _Additions:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from zeropoint.engine.graph.protos import subgraphs
+from zeropoint.engine.protobuf.graphs import subgraphs
 
 _Path = tuple[tuple[onnx.NodeProto, onnx.GraphProto], ...]
 

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from zeropoint.engine.errors import VerificationError
+from zeropoint.engine.jobs import judge
 from zeropoint.engine.options import DynamicOptions, StaticOptions, VerifyOptions, WeightOptions
 from zeropoint.engine.report import (
     NodeFigures,
@@ -14,7 +15,7 @@ from zeropoint.engine.report import (
     Verification,
     VerificationState,
 )
-from zeropoint.engine.verify import Verified, judge, not_run
+from zeropoint.engine.verify import Verified, not_run
 
 
 def _similarity(sqnr_db: float) -> Similarity:

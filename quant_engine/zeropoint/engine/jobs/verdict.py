@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.options import Options, QatOptions
 from zeropoint.engine.report import NodeFigures, Verification, VerificationState, Warning
-from zeropoint.engine.verify.checks import Verified
+from zeropoint.engine.verify import Verified
 
 _MOST_NODES = 3
 

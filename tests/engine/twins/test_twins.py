@@ -13,7 +13,8 @@ from support.graphs import Array, GraphBuilder, normal_batches
 from zeropoint.engine.numbers import QParams, dequantize, quantize
 from zeropoint.engine.report import NodeFigures
 from zeropoint.engine.runtime import RuntimeRefusal, Session
-from zeropoint.engine.verify import NodeTwin, TwinModel, build_twins, compare, run_twins
+from zeropoint.engine.twins import NodeTwin, build_twins
+from zeropoint.engine.verify import TwinModel, compare, run_twins
 
 ACTIVATION = QParams(np.array(0.03, np.float32), np.array(120, np.uint8))
 OUTPUT = QParams(np.array(0.05, np.float32), np.array(99, np.uint8))
