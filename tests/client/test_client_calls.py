@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from support.fake_service import RESULT, FakeServer, Script
+from support.waiting import eventually
 
 from zeropoint import v1
 from zeropoint.client import (
@@ -72,13 +73,6 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if "zeropoint" in thread.name}
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_static_job(serve: Serve, model: Path, output: Path) -> None:
     script = Script()
     told: list[Progress] = []
@@ -105,7 +99,7 @@ def test_a_static_job(serve: Serve, model: Path, output: Path) -> None:
     phases = list(dict.fromkeys(progress.phase for progress in told))
     assert phases == [Phase.UPLOAD, Phase.PREPARE, Phase.CALIBRATE, Phase.VERIFY, Phase.DOWNLOAD]
     assert told[-1] == Progress(phase=Phase.DOWNLOAD, done=len(RESULT), total=len(RESULT))
-    wait_for(lambda: script.half_closed.is_set() and not threads())
+    assert eventually(lambda: script.half_closed.is_set() and not threads())
 
 
 def test_a_dynamic_job(serve: Serve, model: Path, output: Path) -> None:
@@ -225,7 +219,7 @@ def test_failures_in_the_stream(serve: Serve, model: Path, output: Path, stage: 
         quantize_static(model, output, BATCHES, server=serve(script))
     assert caught.value.metadata == {"sqnrDb": "3"}
     assert not output.exists()
-    wait_for(lambda: not threads())
+    assert eventually(lambda: not threads())
 
 
 def test_failures_meet_an_upload_in_full_flow(serve: Serve, tmp_path: Path, output: Path) -> None:
@@ -265,15 +259,15 @@ def test_errors_of_the_reader_reach_the_caller(serve: Serve, model: Path, output
 
     with pytest.raises(LookupError, match="no such image"):
         quantize_static(model, output, reader(), server=serve(script))
-    assert script.cancelled.wait(5)
-    wait_for(lambda: not threads())
+    assert script.cancelled.wait()
+    assert eventually(lambda: not threads())
 
 
 def test_unusable_batches_are_named(serve: Serve, model: Path, output: Path) -> None:
     script = Script(inputs=("x", "mask"))
     with pytest.raises(DataError, match=r"Batch 2 is of type ndarray; .*\(x, mask\)"):
         quantize_static(model, output, [BATCHES[0], np.zeros(2)], server=serve(script))
-    assert script.cancelled.wait(5)
+    assert script.cancelled.wait()
 
 
 def test_the_reader_runs_in_the_callers_thread(serve: Serve, model: Path, output: Path) -> None:
@@ -298,7 +292,7 @@ def test_jobs_are_cancelled_by_an_event(serve: Serve, model: Path, output: Path)
     threading.Timer(0.2, cancel.set).start()
     with pytest.raises(CancelledError):
         quantize_static(model, output, BATCHES, server=serve(script), cancel=cancel)
-    assert script.cancelled.wait(5)
+    assert script.cancelled.wait()
 
 
 def test_jobs_are_cancelled_by_ctrl_c(serve: Serve, model: Path, output: Path) -> None:
@@ -308,8 +302,8 @@ def test_jobs_are_cancelled_by_ctrl_c(serve: Serve, model: Path, output: Path) -
     threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         quantize_static(model, output, BATCHES, server=serve(script))
-    assert script.cancelled.wait(5)
-    wait_for(lambda: not threads())
+    assert script.cancelled.wait()
+    assert eventually(lambda: not threads())
 
 
 def test_jobs_are_cancelled_by_the_callback(serve: Serve, model: Path, output: Path) -> None:
@@ -321,7 +315,7 @@ def test_jobs_are_cancelled_by_the_callback(serve: Serve, model: Path, output: P
 
     with pytest.raises(InterruptedError, match="enough"):
         quantize_static(model, output, BATCHES, server=serve(script), progress=stop)
-    assert script.cancelled.wait(5)
+    assert script.cancelled.wait()
 
 
 def test_jobs_end_in_time(serve: Serve, model: Path, output: Path) -> None:
@@ -339,7 +333,7 @@ def test_heartbeats_go_out_while_the_reader_is_slow(
     script = Script()
 
     def reader() -> Iterator[dict[str, Any]]:
-        wait_for(lambda: script.heartbeats >= 3)
+        assert eventually(lambda: script.heartbeats >= 3)
         yield BATCHES[0]
 
     quantize_static(model, output, reader(), server=serve(script))
@@ -352,7 +346,7 @@ def test_silent_servers_are_given_up(
     script = Script(silent_after_start=True)
     with pytest.raises(UnavailableError, match="went silent"):
         quantize_static(model, output, BATCHES, server=serve(script))
-    assert script.cancelled.wait(5)
+    assert script.cancelled.wait()
 
 
 def test_servers_that_end_early_are_found_out(serve: Serve, model: Path, output: Path) -> None:

@@ -7,12 +7,12 @@ import stat
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from support.waiting import eventually
 
 from zeropoint.client import QuantizationClient, UnavailableError, embedded
 
@@ -21,13 +21,6 @@ from zeropoint.client import QuantizationClient, UnavailableError, embedded
 def _stop() -> Iterator[None]:
     yield
     embedded.stop()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_one_server_for_all_threads() -> None:
@@ -55,7 +48,7 @@ def test_a_server_that_died_is_replaced() -> None:
         client.server_info()
         assert embedded._server is not None
         os.kill(embedded._server._process.pid, signal.SIGKILL)
-        wait_for(lambda: embedded._server is None or not embedded._server.alive)
+        assert eventually(lambda: embedded._server is None or not embedded._server.alive)
         assert client.server_info().capabilities.static_op_types
     assert embedded.endpoint() != first
     assert not Path(first.target.removeprefix("unix:")).parent.exists()
@@ -88,8 +81,8 @@ def test_it_ends_with_its_owner(number: signal.Signals | None) -> None:
     assert psutil.pid_exists(int(pid))
     if number is not None:
         owner.send_signal(number)
-    owner.communicate(timeout=15)
-    wait_for(lambda: not psutil.pid_exists(int(pid)))
+    owner.communicate()
+    assert eventually(lambda: not psutil.pid_exists(int(pid)))
     assert not Path(target.removeprefix("unix:")).parent.exists()
 
 
@@ -116,8 +109,8 @@ def test_forked_children_do_not_keep_it_alive() -> None:
     owner = subprocess.Popen([sys.executable, "-c", FORKED], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     pid = int(owner.stdout.readline())
-    owner.wait(15)
-    wait_for(lambda: not psutil.pid_exists(pid))
+    owner.wait()
+    assert eventually(lambda: not psutil.pid_exists(pid))
     owner.stdout.close()
 
 

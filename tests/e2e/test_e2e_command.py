@@ -12,7 +12,8 @@ import pytest
 from support.black_box import ZEROPOINT, command, environment, processes, remains
 from support.engine import run, sqnr_db
 from support.graphs import normal_batches, residual
-from support.servers import ServerProcess, eventually
+from support.servers import ServerProcess
+from support.waiting import eventually
 
 SAMPLES = normal_batches({"x": (8, 3, 16, 16)}, count=1)[0]["x"]
 READER = """
@@ -140,7 +141,7 @@ def test_ctrl_c_cancels_and_leaves_nothing(folder: Path, remote: ServerProcess) 
         assert client.stderr is not None
         assert client.stdout.readline() == "batch\n"
         client.send_signal(signal.SIGINT)
-        assert client.wait(30) == 130
+        assert client.wait() == 130
         assert client.stderr.read().endswith("cancelled\n")
     assert eventually(lambda: not remains(remote))
     assert not list(folder.glob("*out.onnx*"))
@@ -155,11 +156,11 @@ def test_a_server_that_is_started_by_hand(folder: Path) -> None:
         [str(ZEROPOINT), *arguments], env=environment(), stderr=subprocess.PIPE
     ) as served:
         try:
-            assert eventually(lambda: listens(address), 60)
+            assert eventually(lambda: listens(address))
             done = command(*GOOD, "--server", address, cwd=folder)
             assert done.returncode == 0, done.stderr
             served.send_signal(signal.SIGTERM)
-            assert served.wait(30) == 0
+            assert served.wait() == 0
         finally:
             served.kill()
     assert not processes(folder / "scratch")

@@ -59,7 +59,6 @@ def test_the_script_of_the_readme(tmp_path: Path, address: str) -> None:
         env=environment(ZEROPOINT_SERVER=address),
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

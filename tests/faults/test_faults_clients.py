@@ -1,6 +1,5 @@
 """Clients that vanish, do not read, or come at the same time."""
 
-import asyncio
 import subprocess
 import sys
 import threading
@@ -14,7 +13,8 @@ from support.black_box import environment
 from support.engine import run, sqnr_db
 from support.graphs import GraphBuilder, normal_batches, residual
 from support.raw_client import Call, in_loop, status_of
-from support.servers import ServerProcess, eventually
+from support.servers import ServerProcess
+from support.waiting import HUNG_SECONDS, later
 
 from zeropoint.client import QuantizationResult, quantize_static
 
@@ -93,9 +93,7 @@ async def test_a_client_that_never_reads(shared: ServerProcess, large: bytes) ->
         await call.start(files)
         await call.upload(files)
         await call.finish(0)
-        assert await asyncio.to_thread(
-            eventually, lambda: shared.events("job_ended")[-1]["outcome"] == "CLIENT_STALLED", 30
-        )
+        assert await later(lambda: shared.events("job_ended")[-1]["outcome"] == "CLIENT_STALLED")
         # What was on its way can still be read, and then how it ended.
         while await call.read() is not None:
             pass
@@ -118,7 +116,7 @@ def test_two_clients_at_once_get_each_their_own(shared: ServerProcess, tmp_path:
     """The same names, other weights and other options: nothing may be mixed up."""
     folders = [tmp_path / name for name in ("one", "two")]
     results: dict[Path, QuantizationResult] = {}
-    meeting = threading.Barrier(2, timeout=60)
+    meeting = threading.Barrier(2, timeout=HUNG_SECONDS)
 
     def meet() -> Iterator[dict[str, np.ndarray]]:
         for batch in BATCHES:

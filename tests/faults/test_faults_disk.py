@@ -9,7 +9,8 @@ import pytest
 from support.black_box import processes, real_server, remains
 from support.graphs import Array, GraphBuilder, normal_batches, residual
 from support.raw_client import Call, in_loop
-from support.servers import ServerProcess, eventually
+from support.servers import ServerProcess
+from support.waiting import eventually
 
 from zeropoint.client import LimitError, OutputError, quantize_dynamic, quantize_static
 

@@ -1,13 +1,16 @@
 """Models that are none, and models that harm the process that runs them."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
+from support.black_box import Neighbour, real_server
 from support.graphs import GraphBuilder
 from support.hostile import Feeds, dividing, harmless, hungry, image, looping
-from support.servers import ServerProcess, eventually
+from support.servers import ServerProcess
+from support.waiting import eventually
 
 from zeropoint.client import (
     ModelError,
@@ -106,7 +109,18 @@ def test_a_model_that_always_asks_for_a_terabyte(shared: ServerProcess, tmp_path
     assert "memory" in result.report.verification.message
 
 
-def test_loops_without_end(shared: ServerProcess, tmp_path: Path) -> None:
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server for loops: whatever else its limits on time end would fail on a slow machine."""
+    with (
+        real_server(tmp_path / "server", jobs=4, batch_seconds=3, finish_seconds=3) as running,
+        Neighbour(running.address) as beside,
+        beside.undisturbed(running),
+    ):
+        yield running
+
+
+def test_loops_without_end(hasty: ServerProcess, tmp_path: Path) -> None:
     """In a batch, and where the result is verified; both at once, for they take their time."""
     by_input, feeds = looping(constant=False)
     by_model, _ = looping(constant=True)
@@ -114,12 +128,12 @@ def test_loops_without_end(shared: ServerProcess, tmp_path: Path) -> None:
     def verified() -> ZeropointError:
         with pytest.raises(ZeropointError) as caught:
             quantize_dynamic(
-                by_model.save(tmp_path), tmp_path / "quantized.onnx", server=shared.address
+                by_model.save(tmp_path), tmp_path / "quantized.onnx", server=hasty.address
             )
         return caught.value
 
     with ThreadPoolExecutor(2) as pool:
-        calibrating = pool.submit(refused, shared, tmp_path / "static", by_input, feeds)
+        calibrating = pool.submit(refused, hasty, tmp_path / "static", by_input, feeds)
         verifying = pool.submit(verified)
     for error, phase in (
         (calibrating.result(), "a batch"),

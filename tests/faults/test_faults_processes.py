@@ -8,7 +8,8 @@ import psutil
 import pytest
 from support.black_box import COMPILED, Neighbour, processes, real_server
 from support.graphs import normal_batches, residual
-from support.servers import ServerProcess, eventually
+from support.servers import ServerProcess
+from support.waiting import eventually
 
 from zeropoint.client import (
     Phase,

@@ -11,7 +11,8 @@ import grpc
 import psutil
 import pytest
 from support.raw_client import Call, batch, in_loop, script
-from support.servers import ServerProcess, eventually
+from support.servers import ServerProcess, command_line
+from support.waiting import eventually, later
 
 from zeropoint import v1
 
@@ -21,9 +22,9 @@ async def gone(server: ServerProcess, job: str) -> bool:
 
     def nothing_left() -> bool:
         folders = {folder.name for folder in server.job_folders()}
-        return job not in folders and not any(job in _command(one) for one in server.workers())
+        return job not in folders and not any(job in command_line(one) for one in server.workers())
 
-    return await asyncio.to_thread(eventually, nothing_left)
+    return await later(nothing_left)
 
 
 def ended(process: psutil.Process) -> bool:
@@ -34,19 +35,11 @@ def ended(process: psutil.Process) -> bool:
         return True
 
 
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
 @pytest.mark.parametrize(
     ("deeds", "reason", "ended"),
     [
         ({"prepare": "segfault"}, "WORKER_CRASHED", "SIGSEGV"),
         ({"prepare": "hog"}, "WORKER_OUT_OF_MEMORY", None),
-        ({"finish": "loop"}, "WORKER_TIMEOUT", None),
         ({"prepare": "full"}, "SCRATCH_FULL", None),
     ],
 )
@@ -54,15 +47,25 @@ def _command(process: psutil.Process) -> str:
 async def test_a_crash_is_a_failure_of_its_own_job(
     strict: ServerProcess, deeds: dict[str, str], reason: str, ended: str | None
 ) -> None:
-    async with grpc.aio.insecure_channel(strict.address) as channel:
+    failure = await failed(strict, script(**deeds))
+    assert failure.reason == reason
+    assert ended is None or failure.metadata["ended"] == ended
+
+
+@in_loop
+async def test_a_result_that_is_never_done(hasty: ServerProcess) -> None:
+    assert (await failed(hasty, script(finish="loop"))).reason == "WORKER_TIMEOUT"
+
+
+async def failed(server: ServerProcess, model: dict[str, bytes]) -> v1.Failure:
+    """Return how a job fails that is given no batches."""
+    async with grpc.aio.insecure_channel(server.address) as channel:
         call = Call(channel)
-        await call.start(script(**deeds))
+        await call.start(model)
         await call.hear("model_status")
-        await call.upload(script(**deeds))
+        await call.upload(model)
         await call.finish(0)
-        failure = await call.failure()
-        assert failure.reason == reason
-        assert ended is None or failure.metadata["ended"] == ended
+        return await call.failure()
 
 
 @in_loop
@@ -95,7 +98,7 @@ async def test_cancelling_leaves_no_process_and_no_file(patient: ServerProcess, 
         def children() -> list[psutil.Process]:
             return [child for worker in patient.workers() for child in worker.children()]
 
-        assert await asyncio.to_thread(eventually, children)
+        assert await later(children)
         (grandchild,) = children()
         worker = grandchild.parent()
         assert worker is not None
@@ -170,7 +173,7 @@ async def test_batches_wait_in_few_places(patient: ServerProcess) -> None:
     """The server holds a handful of batches for a slow worker, not all that the credit allows."""
     async with grpc.aio.insecure_channel(patient.address) as channel:
         call = Call(channel)
-        started = await call.begin(script(observe="sleep:30"))
+        started = await call.begin(script(observe="sleep:600"))
         arrays = batch(1, rows=1 << 16)  # 1 MiB
 
         async def flood() -> None:

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from pydantic_settings import CliApp
 from support.raw_client import Call, batch, in_loop, script, status_of
-from support.servers import ServerProcess, eventually, server
+from support.servers import ServerProcess, server
+from support.waiting import eventually, later
 
 from zeropoint import v1
 from zeropoint.server.settings import Settings
@@ -49,7 +49,7 @@ async def test_health_and_reflection(patient: ServerProcess) -> None:
 
 @in_loop
 async def test_sigterm_lets_running_jobs_end_and_takes_no_more(tmp_path: Path) -> None:
-    with server(tmp_path, jobs=1, drain_seconds=20) as running:
+    with server(tmp_path, jobs=1, drain_seconds=600) as running:
         async with grpc.aio.insecure_channel(running.address) as channel:
             call, waits = Call(channel), Call(channel)
             await call.begin(script())
@@ -66,7 +66,7 @@ async def test_sigterm_lets_running_jobs_end_and_takes_no_more(tmp_path: Path) -
             await call.send_batch(1, batch(1))
             await call.finish(1)
             await call.result()
-        assert await asyncio.to_thread(running.popen.wait, 10) == 0
+        assert await later(lambda: running.popen.poll() == 0)
         assert running.job_folders() == []
         assert list(running.scratch.glob("server-*")) == []
 
@@ -80,20 +80,20 @@ async def test_jobs_that_outlast_the_grace_are_told(tmp_path: Path) -> None:
             await call.send_batch(1, batch(1))
             running.popen.send_signal(signal.SIGTERM)
             assert (await call.failure()).reason == "SERVER_SHUTTING_DOWN"
-        assert await asyncio.to_thread(running.popen.wait, 10) == 0
+        assert await later(lambda: running.popen.poll() == 0)
         assert not worker.is_running()
 
 
 @in_loop
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
-    with server(tmp_path, drain_seconds=60) as running:
+    with server(tmp_path, drain_seconds=600) as running:
         async with grpc.aio.insecure_channel(running.address) as channel:
             call = Call(channel)
             worker = running.worker_of((await call.begin(script())).job)
             running.popen.send_signal(signal.SIGTERM)
-            await asyncio.to_thread(eventually, lambda: running.events("server_draining"))
+            assert await later(lambda: running.events("server_draining"))
             running.popen.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(running.popen.wait, 5) == 128 + signal.SIGTERM
+            assert await later(lambda: running.popen.poll() == 128 + signal.SIGTERM)
         assert eventually(lambda: not worker.is_running())
         assert list(running.scratch.glob("server-*")) == []
 
@@ -109,8 +109,7 @@ async def test_a_server_that_is_killed_takes_its_workers_along(tmp_path: Path) -
             assert workers
             running.popen.kill()
             running.popen.wait()
-        _, alive = psutil.wait_procs(workers, timeout=5)
-        assert alive == []
+        assert eventually(lambda: not any(worker.is_running() for worker in workers))
         (left,) = running.scratch.glob("server-*")
     with server(tmp_path) as after:
         assert not left.exists()
@@ -123,7 +122,7 @@ def test_an_embedded_server_ends_with_its_parent(tmp_path: Path) -> None:
         assert (tmp_path / "s").stat().st_mode & 0o077 == 0
         workers = running.workers()
         assert running.stop() == 0
-        assert psutil.wait_procs(workers, timeout=5)[1] == []
+        assert eventually(lambda: not any(worker.is_running() for worker in workers))
         assert list(running.scratch.glob("server-*")) == []
 
 
@@ -132,7 +131,6 @@ def test_stdout_has_one_line_and_the_log_is_json(tmp_path: Path) -> None:
         [sys.executable, "-m", "zeropoint.server", "--embedded", "--listen", "127.0.0.1:0"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=30,
         env={"PATH": os.environ["PATH"], "ZEROPOINT_SCRATCH": str(tmp_path)},
         check=True,
     )
@@ -181,7 +179,6 @@ def test_wrong_settings_are_told(arguments: list[str], told: str) -> None:
         [sys.executable, "-m", "zeropoint.server", *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
     )
     assert ended.returncode == 2
     assert told in ended.stderr
@@ -193,7 +190,6 @@ def test_a_port_that_is_taken_is_told(patient: ServerProcess, tmp_path: Path) ->
         [sys.executable, "-m", "zeropoint.server", "--listen", patient.address],
         capture_output=True,
         text=True,
-        timeout=30,
         env={"PATH": os.environ["PATH"], "ZEROPOINT_SCRATCH": str(tmp_path)},
     )
     assert ended.returncode == 1

@@ -9,6 +9,7 @@ import grpc
 import pytest
 from support.raw_client import (
     Call,
+    EndedError,
     batch,
     check_status,
     header,
@@ -18,7 +19,8 @@ from support.raw_client import (
     script,
     status_of,
 )
-from support.servers import ServerProcess, eventually, server
+from support.servers import ServerProcess, server
+from support.waiting import eventually, later
 
 import zeropoint.engine
 from zeropoint import v1
@@ -95,11 +97,6 @@ async def incomplete(call: Call) -> None:
     await call.call.done_writing()
 
 
-async def silent(call: Call) -> None:
-    await call.begin(script())
-    await asyncio.sleep(1.5)
-
-
 async def another_batch_1(call: Call) -> None:
     await call.say(batch_header=header(1, batch(2)))
 
@@ -139,15 +136,13 @@ SCENARIOS: dict[str, Scenario] = {
         script(), lambda c: c.say(batch_header=header(1, batch(1, rows=1 << 18)))
     ),
     "CREDIT_EXCEEDED": opened(
-        script(observe="sleep:1"),
+        script(observe="sleep:600"),
         lambda c: c.send_batch(1, batch(1, rows=1 << 17)),
         lambda c: c.say(batch_header=header(2, batch(2))),
     ),
     "FINISH_MISMATCH": opened(script(), lambda c: c.finish(1)),
-    "CLIENT_IDLE": silent,
     "WORKER_CRASHED": finished(script(observe="abort")),
     "WORKER_OUT_OF_MEMORY": finished(script(observe="hog")),
-    "WORKER_TIMEOUT": finished(script(observe="loop")),
     "INTERNAL": finished(script(finish="bug")),
 }
 SCENARIOS |= {
@@ -172,6 +167,11 @@ SCENARIOS |= {
     "SQNR_TOO_LOW": finished(script(finish="raise:SQNR_TOO_LOW")),
     "RESULT_NOT_RUNNABLE": finished(script(finish="raise:RESULT_NOT_RUNNABLE")),
 }
+# Reason, and the server on which it is only a matter of time.
+TIMES: dict[tuple[str, str], Scenario] = {
+    ("CLIENT_IDLE", "impatient"): begun(lambda c: c.start(script())),
+    ("WORKER_TIMEOUT", "hasty"): finished(script(observe="loop")),
+}
 TESTS_OF_THEIR_OWN = {
     "SERVER_BUSY",
     "CLIENT_STALLED",
@@ -181,20 +181,34 @@ TESTS_OF_THEIR_OWN = {
 
 
 def test_every_reason_is_provoked() -> None:
-    assert SCENARIOS.keys() | TESTS_OF_THEIR_OWN == CATALOG.keys()
+    timed = {reason for reason, _ in TIMES}
+    assert SCENARIOS.keys() | timed | TESTS_OF_THEIR_OWN == CATALOG.keys()
 
 
 @pytest.mark.parametrize("reason", SCENARIOS)
 @in_loop
 async def test_a_reason(strict: ServerProcess, reason: str) -> None:
-    async with grpc.aio.insecure_channel(strict.address) as channel:
+    await check(strict, reason, SCENARIOS[reason])
+
+
+@pytest.mark.parametrize(("reason", "where"), TIMES)
+@in_loop
+async def test_a_reason_that_comes_with_time(
+    request: pytest.FixtureRequest, reason: str, where: str
+) -> None:
+    await check(request.getfixturevalue(where), reason, TIMES[reason, where])
+
+
+async def check(server: ServerProcess, reason: str, scenario: Scenario) -> None:
+    """Provoke a failure; check all that is told of it."""
+    async with grpc.aio.insecure_channel(server.address) as channel:
         call = Call(channel)
-        await SCENARIOS[reason](call)
+        await scenario(call)
         failure = await call.failure()
         assert failure.reason == reason
         assert await call.call.code() is CATALOG[reason].status
         assert failure.retryable == (CATALOG[reason].retry_seconds is not None)
-        assert str(strict.scratch) not in f"{failure}{await call.call.details()}"
+        assert str(server.scratch) not in f"{failure}{await call.call.details()}"
         assert failure.message
 
 
@@ -295,30 +309,43 @@ async def test_a_client_that_never_reads_is_told_apart_from_a_silent_one(
             await call.begin(script(result_bytes=64 << 20))
             await call.finish(0)
             # The result does not fit in the windows.
-            assert await asyncio.to_thread(eventually, lambda: running.events("job_ended"), 20)
+            assert await later(lambda: running.events("job_ended"))
             while await call.read() is not None:
                 pass
             code, info, _ = await status_of(call.call)
-        assert await asyncio.to_thread(eventually, lambda: len(running.job_folders()) == 1)
+        assert await later(lambda: len(running.job_folders()) == 1)
     assert (code, info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "CLIENT_STALLED")
 
 
 @in_loop
-async def test_the_queue_has_an_end_and_a_patience(strict: ServerProcess) -> None:
-    async with grpc.aio.insecure_channel(strict.address) as channel:
-        runs, waits, refused = Call(channel), Call(channel), Call(channel)
-        await runs.begin(script())
-        await waits.start(script())
-        assert (await waits.hear("progress")).phase == v1.PHASE_QUEUED
-        await refused.start(script())
-        failure = await refused.failure()
-        assert (failure.reason, failure.retryable) == ("SERVER_BUSY", True)
-        assert (await waits.failure()).reason == "SERVER_BUSY"  # after half a second
-        assert waits.all_heard("heartbeat")
-        runs.call.cancel()
-        after = Call(channel)
-        await after.begin(script())
-        after.call.cancel()
+async def test_the_queue_has_an_end_and_a_patience(tmp_path: Path) -> None:
+    with server(
+        tmp_path, jobs=1, queued_jobs=1, queue_seconds=0.5, heartbeat_seconds=0.2
+    ) as running:
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            runs, waits, refused = Call(channel), Call(channel), Call(channel)
+            await runs.begin(script())
+            await waits.start(script())
+            assert (await waits.hear("progress")).phase == v1.PHASE_QUEUED
+            await refused.start(script())
+            failure = await refused.failure()
+            assert (failure.reason, failure.retryable) == ("SERVER_BUSY", True)
+            assert (await waits.failure()).reason == "SERVER_BUSY"  # after half a second
+            assert waits.all_heard("heartbeat")
+            runs.call.cancel()
+            while not await begins(channel):  # until there is room again
+                pass
+
+
+async def begins(channel: grpc.aio.Channel) -> bool:
+    """Return whether a job can be begun."""
+    call = Call(channel)
+    try:
+        await call.begin(script())
+    except EndedError:
+        return False
+    call.call.cancel()
+    return True
 
 
 @in_loop

@@ -18,7 +18,8 @@ from support.raw_client import (
     payload,
     script,
 )
-from support.servers import ServerProcess, eventually
+from support.servers import ServerProcess
+from support.waiting import eventually
 
 from zeropoint import v1
 
@@ -278,17 +279,31 @@ async def test_server_info(patient: ServerProcess) -> None:
 
 
 @in_loop
-async def test_heartbeats_fill_the_silence_and_keep_a_client(strict: ServerProcess) -> None:
-    async with grpc.aio.insecure_channel(strict.address) as channel:
+async def test_heartbeats_fill_the_silence_and_keep_a_client(impatient: ServerProcess) -> None:
+    """For longer than two others are waited for, one after the other, who say nothing."""
+    async with grpc.aio.insecure_channel(impatient.address) as channel:
         call = Call(channel)
         await call.begin(script())
-        for _ in range(6):  # twice the idle limit
-            await call.say(heartbeat=v1.Heartbeat())
-            await asyncio.sleep(0.35)
+        enough = asyncio.Event()
+        beating = asyncio.create_task(beat(call, enough))
+        for _ in range(2):
+            silent = Call(channel)
+            await silent.start(script())
+            assert (await silent.failure()).reason == "CLIENT_IDLE"
+        while len(call.all_heard("heartbeat")) < 4:
+            await call.read()
+        enough.set()
+        await beating
         await call.send_batch(1, batch(1))
         await call.finish(1)
         await call.result()
-    assert len(call.all_heard("heartbeat")) >= 4
+
+
+async def beat(call: Call, enough: asyncio.Event) -> None:
+    """Show signs of life."""
+    while not enough.is_set():
+        await call.say(heartbeat=v1.Heartbeat())
+        await asyncio.sleep(0.05)
 
 
 def test_nothing_is_left_of_finished_jobs(patient: ServerProcess) -> None:

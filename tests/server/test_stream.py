@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import grpc
 import pytest
-from support.raw_client import in_loop
+from support.virtual_time import in_virtual_time
 
 from zeropoint import v1
 from zeropoint.server.convert import wire
@@ -64,7 +64,7 @@ class Transport:
             yield await self.incoming.get()
 
 
-@in_loop
+@in_virtual_time
 async def test_a_send_that_is_given_up_does_not_break_the_next() -> None:
     transport = Transport()
     transport.open.clear()
@@ -82,7 +82,7 @@ async def test_a_send_that_is_given_up_does_not_break_the_next() -> None:
     await transport.link.close()
 
 
-@in_loop
+@in_virtual_time
 async def test_a_client_that_does_not_read_is_stalled() -> None:
     transport = Transport(stall_seconds=0.05)
     transport.open.clear()
@@ -91,7 +91,7 @@ async def test_a_client_that_does_not_read_is_stalled() -> None:
     await transport.link.close()
 
 
-@in_loop
+@in_virtual_time
 async def test_a_client_that_vanishes_while_it_is_told_ends_the_call_as_cancelled() -> None:
     """A write fails a moment before gRPC cancels the call."""
     transport = Transport()
@@ -105,7 +105,7 @@ async def test_a_client_that_vanishes_while_it_is_told_ends_the_call_as_cancelle
     await transport.link.close()
 
 
-@in_loop
+@in_virtual_time
 async def test_a_client_that_says_nothing_is_idle_and_can_still_be_heard() -> None:
     transport = Transport(idle_seconds=0.05)
     with pytest.raises(JobError, match="CLIENT_IDLE"):
@@ -115,7 +115,7 @@ async def test_a_client_that_says_nothing_is_idle_and_can_still_be_heard() -> No
     await transport.link.close()
 
 
-@in_loop
+@in_virtual_time
 async def test_heartbeats_count_as_a_sign_of_life() -> None:
     transport = Transport(idle_seconds=0.2)
     receiving = asyncio.create_task(transport.link.receive())
@@ -127,7 +127,7 @@ async def test_heartbeats_count_as_a_sign_of_life() -> None:
     await transport.link.close()
 
 
-@in_loop
+@in_virtual_time
 async def test_heartbeats_are_sent_in_silence_only() -> None:
     transport = Transport(heartbeat_seconds=0.1)
     beating = asyncio.create_task(transport.link.keep_alive())
@@ -141,7 +141,7 @@ async def test_heartbeats_are_sent_in_silence_only() -> None:
     await transport.link.close()
 
 
-@in_loop
+@in_virtual_time
 async def test_a_phase_has_an_end_and_a_limit_of_silence() -> None:
     async def after(seconds: float) -> str:
         await asyncio.sleep(seconds)
@@ -191,7 +191,7 @@ class SlowReader:
         await asyncio.sleep(0.01)
 
 
-@in_loop
+@in_virtual_time
 async def test_a_worker_that_ends_after_its_result_has_not_crashed() -> None:
     link: Link = SlowReader()
     dialogue = Dialogue(cast("Worker", LastWords()), link, 10)

@@ -15,10 +15,9 @@ from google.protobuf.message import Message
 from support.graphs import normal_batches, residual
 from support.raw_client import header, manifest, payload
 from support.servers import ServerProcess, server
+from support.waiting import eventually
 
 from zeropoint import v1
-
-_SECONDS = 60.0
 
 COMPILED = Path(__file__).parents[2] / ".cache" / "compiled"
 """Where servers find loops that an earlier one has compiled."""
@@ -49,9 +48,7 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, **ours, **changes}
 
 
-def command(
-    *arguments: object, cwd: Path, seconds: float = _SECONDS, **changes: str
-) -> subprocess.CompletedProcess[str]:
+def command(*arguments: object, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run the `zeropoint` command to its end; `changes` are made to its environment."""
     return subprocess.run(
         [str(ZEROPOINT), *map(str, arguments)],
@@ -59,7 +56,6 @@ def command(
         env=environment(**changes),
         capture_output=True,
         text=True,
-        timeout=seconds,
         check=False,
     )
 
@@ -119,7 +115,7 @@ class Neighbour:
         self._requests: SimpleQueue[v1.QuantizeStaticRequest | None] = SimpleQueue()
         self._channel = grpc.insecure_channel(address)
         stub = v1.QuantizationServiceStub(self._channel)
-        self._call = stub.QuantizeStatic(iter(self._requests.get, None), timeout=600)
+        self._call = stub.QuantizeStatic(iter(self._requests.get, None))
         self.job: str = self._begin(residual().model().SerializeToString()).job
 
     def step(self) -> None:
@@ -148,6 +144,17 @@ class Neighbour:
             for _ in range(self._sent):
                 other.step()
             return other.finish()
+
+    @contextlib.contextmanager
+    def undisturbed(self, running: ServerProcess) -> Iterator[None]:
+        """Check that it goes on after the block, of which nothing else is left on its server."""
+        self.step()
+        said = len(running.log())
+        yield
+        self.step()
+        eventually(lambda: not remains(running, besides=self.job))
+        assert remains(running, besides=self.job) == []
+        assert "Traceback" not in running.log()[said:]
 
     def __enter__(self) -> Self:
         return self

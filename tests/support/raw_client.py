@@ -17,7 +17,6 @@ from zeropoint import v1
 
 _P = ParamSpec("_P")
 _CHUNK = 1 << 20
-_SECONDS = 30.0
 _ELEMENT_TYPES = {"<f4": 1, "|u1": 2, "<i8": 7, "|b1": 9}
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -29,8 +28,7 @@ def in_loop(test: Callable[_P, Awaitable[None]]) -> Callable[_P, None]:
     @functools.wraps(test)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
         async def main() -> None:
-            async with asyncio.timeout(60):
-                await test(*args, **kwargs)
+            await test(*args, **kwargs)
 
         asyncio.run(main())
 
@@ -158,8 +156,7 @@ class Call:
     async def read(self) -> tuple[str, Any] | None:
         """Return the next message; None at the end."""
         try:
-            async with asyncio.timeout(_SECONDS):
-                message = await self.call.read()
+            message = await self.call.read()
         except grpc.aio.AioRpcError:
             return None
         if message is grpc.aio.EOF:

@@ -6,14 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 _TESTS = Path(__file__).parents[1]
-_SECONDS = 30.0
 
 
 class ServerProcess:
@@ -62,7 +61,7 @@ class ServerProcess:
     def workers(self) -> list[psutil.Process]:
         """Return its worker processes."""
         children = psutil.Process(self.popen.pid).children()
-        return [one for one in children if "zeropoint.server.worker" in _command(one)]
+        return [one for one in children if "zeropoint.server.worker" in command_line(one)]
 
     def job_folders(self) -> list[Path]:
         """Return the folders of jobs, the spare's with them."""
@@ -70,7 +69,7 @@ class ServerProcess:
 
     def worker_of(self, job: str) -> psutil.Process:
         """Return the worker of a job."""
-        return next(one for one in self.workers() if job in _command(one))
+        return next(one for one in self.workers() if job in command_line(one))
 
     def stop(self) -> int:
         """End its stdin, wait, and return its exit status."""
@@ -79,7 +78,7 @@ class ServerProcess:
         with contextlib.suppress(BrokenPipeError):
             self.popen.stdin.close()
         try:
-            return self.popen.wait(_SECONDS)
+            return self.popen.wait()
         finally:
             self.popen.kill()
             self.popen.wait()
@@ -98,17 +97,8 @@ def server(folder: Path, **settings: Any) -> Iterator[ServerProcess]:
         running.stop()
 
 
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> bool:
-    """Return whether `condition` comes true in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def _command(process: psutil.Process) -> str:
+def command_line(process: psutil.Process) -> str:
+    """Return how a process was started; nothing where it is gone."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
