@@ -6,20 +6,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
+from support.engine import opened
 
 MODELS = Path(__file__).with_name("models")
 TABLE: dict[str, dict[str, Any]] = json.loads((MODELS / "fixtures.json").read_text())
 
 
-def right(name: str, level: ort.GraphOptimizationLevel) -> int:
-    options = ort.SessionOptions()
-    options.graph_optimization_level = level
-    options.log_severity_level = 3
-    session = ort.InferenceSession(
-        MODELS / f"{name}.onnx", options, providers=["CPUExecutionProvider"]
-    )
+def right(name: str, *, optimize: bool) -> int:
+    session = opened(MODELS / f"{name}.onnx", optimize=optimize)
     x = session.get_inputs()[0]
     digits = np.load(MODELS / "digits.npz")
     images = (digits["images"] / np.float32(16)).astype(
@@ -37,10 +32,9 @@ def test_every_model_has_a_row() -> None:
 def test_labels_as_many_as_the_table_says(name: str) -> None:
     row = TABLE[name]
     assert row["right"] >= 170
-    level = ort.GraphOptimizationLevel
-    assert abs(right(name, level.ORT_DISABLE_ALL) - row["right"]) <= 2
+    assert abs(right(name, optimize=False) - row["right"]) <= 2
     if "right_optimized" in row:
-        assert abs(right(name, level.ORT_ENABLE_ALL) - row["right_optimized"]) <= 2
+        assert abs(right(name, optimize=True) - row["right_optimized"]) <= 2
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from support.engine import Array
 from support.fake_quant import Graph
-from support.trained import Array, convert, run
-from support.trained_agreement import each_node, end_to_end, kernels, outcome
+from support.trained import convert, run
+from support.trained_agreement import each_node, end_to_end, integer_layers, outcome
 
 from zeropoint.engine import QatOptions, QuantFormat
 
@@ -36,7 +37,7 @@ def same(model: onnx.ModelProto, folder: Path, x: Array) -> onnx.ModelProto:
     assert steps == 0 == found.proof.end_to_end_steps
     assert ulps <= 4
     expected = run(model, x)
-    for one, other in zip(expected, run(found.result, x, optimized=True), strict=True):
+    for one, other in zip(expected, run(found.result, x, optimize=True), strict=True):
         if one.dtype.kind == "f":
             assert np.abs(one - other).max() <= 0.02 * np.abs(one).max()
     return found.result
@@ -199,7 +200,7 @@ def test_int32_biases_behind_a_matmul(behind: str, factor: float, folder: Path) 
         end = graph.pair(end, 0.02, np.uint8(128))
     graph.add("Identity", [end], "y")
     result = same(graph.model((3, 6)), folder, data(3, 6))
-    assert kernels(result, folder) == 1
+    assert integer_layers(result, folder) == 1
 
 
 @pytest.mark.parametrize("shape", [(4, 1), (4, 4), (1, 4), (1,), ()])
@@ -283,7 +284,7 @@ def test_completion_takes_no_pair_out_of_a_body(folder: Path) -> None:
     found = outcome(
         graph.model((4, 4), ("y", "z")), [{"x": data(4, 4)}], QatOptions(calibrate=True), folder
     )
-    assert np.isfinite(run(found.result, data(4, 4), optimized=True)[1]).all()
+    assert np.isfinite(run(found.result, data(4, 4), optimize=True)[1]).all()
 
 
 def test_completion_gives_no_input_to_what_would_be_misread(folder: Path) -> None:
@@ -293,7 +294,7 @@ def test_completion_gives_no_input_to_what_would_be_misread(folder: Path) -> Non
     graph.add("Identity", ["x_fake"], "z")
     model, x = graph.model((4, 6), ("y", "z")), data(4, 6)
     found = outcome(model, [{"x": x}], QatOptions(calibrate=True), folder)
-    (one, _), (other, _) = run(model, x), run(found.result, x, optimized=True)
+    (one, _), (other, _) = run(model, x), run(found.result, x, optimize=True)
     assert np.allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
@@ -304,7 +305,7 @@ def test_completion_quantizes_the_weight_between_two_pairs(folder: Path) -> None
     graph.pair("c", 0.08, np.uint8(128))
     graph.add("Identity", ["c_fake"], "y")
     found = outcome(graph.model(SHAPE), [{"x": data()}], QatOptions(calibrate=True), folder)
-    assert kernels(found.result, folder) == 1
+    assert integer_layers(found.result, folder) == 1
     (stored_weight,) = (t for t in found.result.graph.initializer if list(t.dims) == [4, 4, 3, 3])
     assert stored_weight.data_type == onnx.TensorProto.INT8
 
@@ -321,7 +322,7 @@ def test_completion_leaves_biases_of_rows_and_with_factors(
     graph.add("Gemm", ["h", "w", "b"], "y", transB=1, alpha=0.5)
     model, x = graph.model((4, 4)), data(4, 4)
     found = outcome(model, [{"x": x}], QatOptions(calibrate=True), folder)
-    (expected,), (got,) = run(model, x), run(found.result, x, optimized=True)
+    (expected,), (got,) = run(model, x), run(found.result, x, optimize=True)
     assert np.abs(expected - got).max() <= 0.05 * np.abs(expected).max()
 
 
@@ -332,7 +333,7 @@ def test_completion_has_one_scale_where_the_opset_knows_no_channels(folder: Path
     graph.add("Identity", [graph.pair("m", 0.05, np.uint8(128))], "y")
     model, x = graph.model((3, 6)), data(3, 6)
     found = outcome(model, [{"x": x}], QatOptions(calibrate=True), folder)
-    (expected,), (got,) = run(model, x), run(found.result, x, optimized=True)
+    (expected,), (got,) = run(model, x), run(found.result, x, optimize=True)
     assert np.abs(expected - got).max() <= 0.1 * np.abs(expected).max()
 
 

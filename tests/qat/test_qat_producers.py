@@ -1,11 +1,12 @@
 """What each producer emits is converted to the last bit. The comparison is this file's own."""
 
-from pathlib import Path
+import functools
+from collections.abc import Callable
 
 import numpy as np
 import onnx
 import pytest
-from support.trained import MODELS, convert, digits, facts, names, right, run
+from support.trained import MODELS, Converted, convert, digits, facts, names, right, run
 
 from zeropoint.engine.operators import same_qparams
 
@@ -14,9 +15,23 @@ HALF = frozenset({"pattern_float16", "pattern_float16_cast"})
 ULPS = 8
 
 
+@pytest.fixture(scope="module")
+def converted_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Converted]:
+    """Converts a model by its name, at the first call."""
+
+    @functools.cache
+    def once(name: str) -> Converted:
+        return convert(MODELS / f"{name}.onnx", tmp_path_factory.mktemp(name))
+
+    return once
+
+
+Once = Callable[[str], Converted]
+
+
 @pytest.mark.parametrize("name", names())
-def test_codes_and_outputs_are_those_of_the_trained_model(name: str, workspace: Path) -> None:
-    converted = convert(MODELS / f"{name}.onnx", workspace)
+def test_codes_and_outputs_are_those_of_the_trained_model(name: str, converted_once: Once) -> None:
+    converted = converted_once(name)
     images, _ = digits(16)
     pairs = converted.trained.codes
     trained = [pair.trained for pair in pairs]
@@ -37,8 +52,8 @@ def test_codes_and_outputs_are_those_of_the_trained_model(name: str, workspace: 
 
 
 @pytest.mark.parametrize("name", names())
-def test_what_was_learned_is_written_verbatim(name: str, workspace: Path) -> None:
-    converted = convert(MODELS / f"{name}.onnx", workspace)
+def test_what_was_learned_is_written_verbatim(name: str, converted_once: Once) -> None:
+    converted = converted_once(name)
     for pair in converted.trained.conversion.learned:
         assert np.array_equal(
             pair.trained.scale.astype(np.float32), pair.written.scale.astype(np.float32)
@@ -56,6 +71,6 @@ def test_what_was_learned_is_written_verbatim(name: str, workspace: Path) -> Non
 
 
 @pytest.mark.parametrize("name", names())
-def test_digits_are_told_as_by_the_trained_model(name: str, workspace: Path) -> None:
-    converted = convert(MODELS / f"{name}.onnx", workspace)
+def test_digits_are_told_as_by_the_trained_model(name: str, converted_once: Once) -> None:
+    converted = converted_once(name)
     assert right(converted.path) >= facts(name).get("right", 200) - 2

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.engine import Array
 from support.fake_quant import Graph
-from support.trained import Array, convert, run
+from support.trained import convert, run
 
 from zeropoint.engine.options import NodeSelection, QatOptions
 
@@ -186,10 +187,10 @@ def test_scales_of_rows_are_not_taken_for_those_of_columns(folder: Path, workspa
     source = graph.save(folder / "m.onnx", (4, 6))
     data = RANDOM.normal(size=(4, 6)).astype(np.float32)
     (expected,) = run(source, data)
-    (broken,) = run(source, data, optimized=True)
+    (broken,) = run(source, data, optimize=True)
     assert np.abs(broken - expected).max() > 0.1 * np.abs(expected).max()  # ONNX Runtime's fault
     converted = convert(source, workspace)
-    (found,) = run(converted.path, data, optimized=True)
+    (found,) = run(converted.path, data, optimize=True)
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -275,7 +276,7 @@ def test_excluded_nodes_are_not_fused_and_keep_their_values(folder: Path, worksp
     selection = NodeSelection(nodes_to_exclude=("c_node",))
     converted = convert(source, workspace, QatOptions(selection=selection))
     same(source, converted.path)
-    (one,), (other,) = run(source, images()), run(converted.path, images(), optimized=True)
+    (one,), (other,) = run(source, images()), run(converted.path, images(), optimize=True)
     assert one.shape == other.shape
     assert converted.trained.planned.plan.kept["c_node"].reason == "EXCLUDED"
     assert "Max" in ops(converted.model)

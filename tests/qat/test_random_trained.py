@@ -31,8 +31,8 @@ def check(seed: int, options: QatOptions) -> Outcome | None:
         assert one.name == other.name
     if not options.calibrate:
         agree(found, graph, rounded=options.quant_format is not QuantFormat.QDQ)
-    optimized = run(found.result, graph.feeds, [], optimized=True)
-    for name, expected in run(graph.model, graph.feeds, [], optimized=False).items():
+    optimized = run(found.result, graph.feeds, [], optimize=True)
+    for name, expected in run(graph.model, graph.feeds, []).items():
         assert optimized[name].shape == expected.shape
         assert optimized[name].dtype == expected.dtype
         assert np.isfinite(optimized[name]).all()

@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,23 +86,50 @@ def dynamic(
     return DynamicOptions(weight=weight, **options)
 
 
-def run(path: Path, feeds: Feeds, *, optimize: bool = True) -> list[Array]:
-    """Run a model once."""
+def opened(
+    model: Path | onnx.ModelProto, *, optimize: bool = True, keep: Path | None = None
+) -> ort.InferenceSession:
+    """Open a model on one thread, as ONNX Runtime optimizes it or as it is written.
+
+    Args:
+        model: The model, or its file.
+        optimize: Whether to optimize it.
+        keep: Where to write the optimized model.
+    """
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    outputs: list[Array] = session.run(None, dict(feeds))
+    if keep is not None:
+        options.optimized_model_filepath = str(keep)
+    content = model if isinstance(model, Path) else model.SerializeToString()
+    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run(
+    model: Path | onnx.ModelProto, feeds: Feeds, names: Sequence[str] = (), *, optimize: bool = True
+) -> list[Array]:
+    """Run a model once; return its outputs, or those named."""
+    session = opened(model, optimize=optimize)
+    outputs: list[Array] = session.run(list(names) or None, dict(feeds))
     return outputs
 
 
-def kernels(path: Path, folder: Path) -> Counter[str]:
+def exposing(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """Return a copy that has further tensors as outputs, behind its own."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    there = {output.name for output in copy.graph.output}
+    copy.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in there
+    )
+    return copy
+
+
+def kernels(model: Path | onnx.ModelProto, folder: Path) -> Counter[str]:
     """Count the operators of a model, bodies included, as ONNX Runtime runs it by default."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.optimized_model_filepath = str(folder / "optimized.onnx")
-    ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    opened(model, keep=folder / "optimized.onnx")
     graph = onnx.load(folder / "optimized.onnx", load_external_data=False).graph
     return Counter(node.op_type for node in all_nodes(graph))
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import helper, numpy_helper
-from support.engine import Array, Feeds
+from support.engine import Array, Feeds, exposing, run
 
 from zeropoint.engine.operators import OPERATORS
 
@@ -32,18 +31,6 @@ class Allowance:
 
     error: float
     reference: Array
-
-
-def run_proto(model: onnx.ModelProto, feeds: Feeds, names: Sequence[str] = ()) -> list[Array]:
-    """Run a model without optimizing it."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    outputs: list[Array] = session.run(list(names) or None, dict(feeds))
-    return outputs
 
 
 def allowances(
@@ -66,11 +53,11 @@ def allowances(
         if seen[0][name].dtype == np.float32
     }
     outputs = [value.name for value in model.graph.output]
-    references = dict(zip(outputs, run_proto(model, batch), strict=True))
+    references = dict(zip(outputs, run(model, batch, optimize=False), strict=True))
     error = dict.fromkeys(outputs, 0.0)
     for noise in _noises():
         noisy, feeds = _with_noise(model, batch, seen[0], steps, noise)
-        for name, array in zip(outputs, run_proto(noisy, feeds, outputs), strict=True):
+        for name, array in zip(outputs, run(noisy, feeds, outputs, optimize=False), strict=True):
             if isinstance(array, np.ndarray) and array.dtype == np.float32 and array.size:
                 off = np.abs(array.astype(np.float64) - references[name])
                 error[name] = max(error[name], float(np.nanmax(np.where(np.isfinite(off), off, 0))))
@@ -104,13 +91,10 @@ def _activations(model: onnx.ModelProto, feeds: Feeds, names: set[str]) -> dict[
     for tensor in model.graph.initializer:
         if tensor.name in names:
             values[tensor.name] = numpy_helper.to_array(tensor)
-    exposed = onnx.ModelProto()
-    exposed.CopyFrom(model)
-    known = {value.name for value in model.graph.output}
-    exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(computed - known))
     wanted = sorted(computed)
     if wanted:
-        values.update(zip(wanted, run_proto(exposed, feeds, wanted), strict=True))
+        seen = run(exposing(model, wanted), feeds, wanted, optimize=False)
+        values.update(zip(wanted, seen, strict=True))
     return {name: array for name, array in values.items() if isinstance(array, np.ndarray)}
 
 

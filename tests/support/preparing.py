@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
+from support.engine import run
 from support.graphs import Array
 
 from zeropoint.engine.load import load_model
@@ -26,10 +26,6 @@ def saved(model: onnx.ModelProto, folder: Path) -> Path:
 
 def op_types(result: PreparedModel) -> list[str]:
     return [node.op_type for node in result.model.graph]
-
-
-def run(path: Path, feeds: dict[str, Array]) -> list[Array]:
-    return list(ort.InferenceSession(path).run(None, feeds))
 
 
 def agree(source: Path, result: PreparedModel, feeds: dict[str, Array]) -> None:

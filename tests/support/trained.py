@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-from numpy.typing import NDArray
+from support.engine import Array, exposing, opened
 
 from zeropoint.engine.files import save_model
 from zeropoint.engine.options import QatOptions
@@ -17,7 +16,6 @@ from zeropoint.engine.qat import TrainedModel, plan_trained
 
 MODELS = Path(__file__).parents[1] / "qat" / "models"
 REFUSED = frozenset({"brevitas_qonnx"})
-Array = NDArray[Any]
 
 
 def names() -> list[str]:
@@ -60,24 +58,17 @@ def run(
     images: Array,
     outputs: Sequence[str] = (),
     *,
-    optimized: bool = False,
+    optimize: bool = False,
 ) -> list[Array]:
     """Return outputs, and further tensors by name; one image after the other where it must be."""
     proto = onnx.load(model) if isinstance(model, Path) else model
-    there = [output.name for output in proto.graph.output]
-    proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in outputs if n not in there)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    if not optimized:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = opened(exposing(proto, outputs), optimize=optimize)
+    wanted = [*(output.name for output in proto.graph.output), *outputs]
     (slot,) = session.get_inputs()
     kind = np.float16 if slot.type == "tensor(float16)" else np.float32
     size = slot.shape[0] if isinstance(slot.shape[0], int) else len(images)
     parts = [
-        session.run([*there, *outputs], {slot.name: images[begin : begin + size].astype(kind)})
+        session.run(wanted, {slot.name: images[begin : begin + size].astype(kind)})
         for begin in range(0, len(images), size)
     ]
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
@@ -86,4 +77,4 @@ def run(
 def right(model: Path, count: int = 200) -> int:
     """Return how many digits the model tells, as ONNX Runtime optimizes it."""
     images, labels = digits(count)
-    return int((run(model, images, optimized=True)[0].argmax(1) == labels).sum())
+    return int((run(model, images, optimize=True)[0].argmax(1) == labels).sum())

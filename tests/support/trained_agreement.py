@@ -8,22 +8,17 @@ every pair and reads there what the trained model gave.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-from numpy.typing import NDArray
 from onnx import helper
-from support.engine import Feeds, all_nodes
+from support.engine import Array, Feeds, all_nodes, exposing, kernels, opened
 from support.unverified import Unverified
 
 from zeropoint.engine import JobSettings, QatOptions, open_job
 from zeropoint.engine.jobs import Trained
 from zeropoint.engine.report import Exactness
 from zeropoint.engine.verify import CodePair, Verified, VerifyRequest, prove
-
-Array = NDArray[Any]
 
 INTEGER = frozenset(
     {"ConvInteger", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat"}
@@ -77,42 +72,30 @@ def outcome(
 
 
 def run(
-    model: onnx.ModelProto, feeds: Mapping[str, Array], names: Sequence[str], *, optimized: bool
+    model: onnx.ModelProto, feeds: Feeds, names: Sequence[str], *, optimize: bool = False
 ) -> dict[str, Array]:
     """Return the outputs of a model and further tensors, by name."""
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model)
-    there = {output.name for output in proto.graph.output}
-    proto.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in there
-    )
-    session = ort.InferenceSession(
-        proto.SerializeToString(), _options(optimized), providers=["CPUExecutionProvider"]
-    )
+    session = opened(exposing(model, names), optimize=optimize)
     wanted = [output.name for output in session.get_outputs()]
     return dict(zip(wanted, session.run(wanted, dict(feeds)), strict=True))
 
 
-def kernels(model: onnx.ModelProto, folder: Path) -> int:
+def integer_layers(model: onnx.ModelProto, folder: Path) -> int:
     """Count the integer layers of what ONNX Runtime makes of a model."""
-    options = _options(optimized=True)
-    options.optimized_model_filepath = str(folder / "optimized.onnx")
-    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    graph = onnx.load(folder / "optimized.onnx").graph
-    return sum(node.op_type in INTEGER for node in all_nodes(graph))
+    return sum(count for op_type, count in kernels(model, folder).items() if op_type in INTEGER)
 
 
 def end_to_end(found: Outcome, feeds: Mapping[str, Array]) -> tuple[int, float]:
     """Return the greatest difference of codes, and of float outputs in ULPs of the largest."""
-    known = run(found.trained, feeds, [p.trained for p in found.codes], optimized=False)
-    got = run(found.result, feeds, [p.written for p in found.codes], optimized=False)
+    known = run(found.trained, feeds, [p.trained for p in found.codes])
+    got = run(found.result, feeds, [p.written for p in found.codes])
     steps = _steps(found.codes, known, got)
     return max(steps.values(), default=0), _ulps(found.trained, known, got)
 
 
 def each_node(found: Outcome, feeds: Mapping[str, Array]) -> dict[str, int]:
     """Return the greatest difference of each tensor's codes, computed from equal codes."""
-    known = run(found.trained, feeds, [p.trained for p in found.codes], optimized=False)
+    known = run(found.trained, feeds, [p.trained for p in found.codes])
     cut, given = onnx.ModelProto(), dict(feeds)
     cut.CopyFrom(found.result)
     by_name = {pair.written: pair for pair in found.codes}
@@ -125,7 +108,7 @@ def each_node(found: Outcome, feeds: Mapping[str, Array]) -> dict[str, int]:
         cut.graph.input.append(helper.make_tensor_value_info(f"given/{name}", kind, None))
         codes = known[pair.trained].astype(np.int64) + pair.shift
         given[f"given/{name}"] = codes.astype(helper.tensor_dtype_to_np_dtype(kind))
-    got = run(cut, given, list(by_name), optimized=False)
+    got = run(cut, given, list(by_name))
     return _steps(found.codes, known, got)
 
 
@@ -152,12 +135,3 @@ def _ulps(model: onnx.ModelProto, known: Mapping[str, Array], got: Mapping[str, 
         apart = float(np.abs(one - other).max())
         worst = max(worst, apart / float(np.spacing(np.abs(one).max())) if apart else 0.0)
     return worst
-
-
-def _options(optimized: bool) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    if not optimized:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return options

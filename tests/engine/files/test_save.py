@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 from support import models
-from support.graphs import Array, GraphBuilder, residual
+from support.engine import run
+from support.graphs import GraphBuilder, residual
 
 from zeropoint.engine.files import save_model
 from zeropoint.engine.load import load_model
@@ -22,10 +22,6 @@ def loaded(path: Path, workspace: Path) -> ir.Model:
     return load_model(path, workspace).model
 
 
-def run(path: Path, **feeds: Array) -> list[Array]:
-    return list(ort.InferenceSession(path).run(None, feeds))
-
-
 @pytest.mark.parametrize("limit", [0, 1 << 30])
 def test_one_file_or_two(limit: int, tmp_path: Path) -> None:
     source = residual().save(tmp_path)
@@ -35,7 +31,7 @@ def test_one_file_or_two(limit: int, tmp_path: Path) -> None:
     assert [file.name for file in files] == names
     assert sorted(file.name for file in files[0].parent.iterdir()) == names
     onnx.checker.check_model(files[0], full_check=True)
-    assert np.array_equal(run(files[0], x=X)[0], run(source, x=X)[0])
+    assert np.array_equal(run(files[0], {"x": X})[0], run(source, {"x": X})[0])
 
 
 def test_the_same_model_gives_the_same_bytes_and_is_not_changed(tmp_path: Path) -> None:
@@ -63,7 +59,7 @@ def test_weights_in_memory_and_in_attributes_are_written_too(tmp_path: Path) -> 
     value.const_value = ir.Tensor(np.full(300, 3.0, np.float32), name="w")
     for limit in (0, 1 << 30):
         files = save_model(model, tmp_path / f"{limit}" / "m.onnx", inline_limit=limit)
-        k, y = run(files[0], x=np.ones(300, np.float32))
+        k, y = run(files[0], {"x": np.ones(300, np.float32)})
         assert set(k) == {2.0}
         assert set(y) == {4.0}
     assert isinstance(value.const_value, ir.Tensor)
@@ -88,7 +84,7 @@ def test_packed_integers_keep_their_packing(tmp_path: Path) -> None:
         [], node.outputs, nodes=[node], initializers=[w], opset_imports={"": 21}, name="g"
     )
     (path,) = save_model(ir.Model(graph, ir_version=10), tmp_path / "m.onnx")
-    (y,) = run(path)
+    (y,) = run(path, {})
     assert np.array_equal(y, values)
 
 
@@ -99,4 +95,4 @@ def test_without_large_tensors_there_is_one_file(tmp_path: Path) -> None:
     b.output("y")
     model = loaded(b.save(tmp_path), tmp_path / "workspace")
     (path,) = save_model(model, tmp_path / "m.onnx")
-    assert run(path, x=np.array([-1, 1], np.float32))[0].tolist() == [0, 1]
+    assert run(path, {"x": np.array([-1, 1], np.float32)})[0].tolist() == [0, 1]

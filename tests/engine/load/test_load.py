@@ -6,19 +6,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from support import models
+from support.engine import run
 from support.graphs import Array, GraphBuilder, residual
 from support.loading import refused, saved_with_external_data
 
 from zeropoint.engine.load import load_model, reload_graph
-
-
-def run(path: Path, **feeds: Array) -> list[Array]:
-    return list(ort.InferenceSession(path).run(None, feeds))
-
 
 # --- what is taken over -----------------------------------------------------------------------
 
@@ -27,7 +22,7 @@ def test_real_model_runs_the_same_from_its_parts(workspace: Path) -> None:
     source = models.classifier()
     loaded = load_model(source, workspace)
     x = np.random.default_rng(0).random((2, 3, 48, 192), dtype=np.float32)
-    assert np.array_equal(run(source, x=x)[0], run(loaded.runnable, x=x)[0])
+    assert np.array_equal(run(source, {"x": x})[0], run(loaded.runnable, {"x": x})[0])
     assert loaded.runnable.stat().st_size < 0.25 * source.stat().st_size
     assert loaded.sha256 == hashlib.sha256(source.read_bytes()).digest()
     assert loaded.model_bytes == source.stat().st_size
@@ -40,7 +35,7 @@ def test_external_data_are_taken_and_left(folder: Path, workspace: Path) -> None
     path = saved_with_external_data(folder, "sub/weights.bin")
     before = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.rglob("*.*")}
     x = np.random.default_rng(0).random((2, 3, 16, 16), dtype=np.float32)
-    expected = run(path, x=x)[0]
+    expected = run(path, {"x": x})[0]
     loaded = load_model(path, workspace)
     assert {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in before} == before
     tensors = residual().initializers
@@ -48,7 +43,7 @@ def test_external_data_are_taken_and_left(folder: Path, workspace: Path) -> None
     assert loaded.model_bytes == path.stat().st_size + sizes
     for file in before:
         file.unlink()
-    assert np.array_equal(run(loaded.runnable, x=x)[0], expected)
+    assert np.array_equal(run(loaded.runnable, {"x": x})[0], expected)
 
 
 def test_inline_and_external_weights_side_by_side(folder: Path, workspace: Path) -> None:
@@ -79,7 +74,7 @@ def test_packed_float_data_move_as_well(folder: Path, workspace: Path) -> None:
     tensors = {name: v.const_value for name, v in loaded.model.graph.initializers.items()}
     assert isinstance(tensors["c"], ir.ExternalTensor)
     assert np.array_equal(tensors["c"].numpy(), array)
-    assert run(loaded.runnable, x=array)[0][-1] == 1998
+    assert run(loaded.runnable, {"x": array})[0][-1] == 1998
 
 
 def everything() -> onnx.ModelProto:
@@ -248,7 +243,7 @@ def test_sparse_tensors_become_dense(kind: str, place: str, folder: Path, worksp
     onnx.save(model, path)
     loaded = load_model(path, workspace)
     onnx.save(ir.to_proto(loaded.model), workspace / "again.onnx")
-    result = run(workspace / "again.onnx", x=np.zeros((2, 3), np.float32))[0]
+    result = run(workspace / "again.onnx", {"x": np.zeros((2, 3), np.float32)})[0]
     assert result.tolist() == [[0, 1.5, 0], [0, 0, -2]]
 
 

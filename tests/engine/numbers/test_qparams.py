@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from onnxruntime.quantization import quant_utils
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from support.engine import run
 
 from zeropoint.engine.errors import CalibrationError, ModelError
 from zeropoint.engine.numbers import (
@@ -213,8 +213,7 @@ def run_operator(op_type: str, array: NDArray[np.generic], qparams: QParams) -> 
     model = onnx.helper.make_model(
         graph, ir_version=10, opset_imports=[onnx.helper.make_opsetid("", 19)]
     )
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found: NDArray[np.generic] = session.run(None, {"x": array})[0]
+    [found] = run(model, {"x": array})
     return found
 
 

@@ -8,22 +8,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from support.graphs import Array, GraphBuilder
+from support.engine import run
+from support.graphs import GraphBuilder
 
 from zeropoint.engine.files import WeightFile
 from zeropoint.engine.graph import add_origins, origins
 from zeropoint.engine.prepare import fuse_affine
 
 CHANNELS = 6
-
-
-def run(model: onnx.ModelProto, feeds: dict[str, Array]) -> list[Array]:
-    return list(ort.InferenceSession(model.SerializeToString()).run(None, feeds))
 
 
 def fused(model: onnx.ModelProto) -> ir.Model:
