@@ -47,7 +47,7 @@ class CompletedJob(Trained, StreamedJob):
         return replace(
             found,
             tensors={**found.tensors, **learned.tensors},
-            weights={**found.weights, **learned.weights},
+            constants={**found.constants, **learned.constants},
             ranges={**found.ranges, **learned.ranges},
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.options import Options, canonical
-from zeropoint.engine.plan import Parameters, QuantPlan
+from zeropoint.engine.plan import ConstantInput, Parameters, QuantPlan
 
 
 def result_digest(
@@ -22,9 +22,9 @@ def result_digest(
         "nodes": {
             name: {
                 "output": node.output,
-                "weight": _qparams(parameters.weights.get(name)),
-                "bias": _qparams(parameters.biases.get(name)),
-                "stored": [_qparams(parameters.stored[name, where.index]) for where in node.stored],
+                "weight": _constant(node.weight, parameters),
+                "bias": _constant(node.bias, parameters),
+                "stored": [_constant(where, parameters) for where in node.stored],
             }
             for name, node in plan.nodes.items()
         },
@@ -36,6 +36,10 @@ def result_digest(
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).digest()
+
+
+def _constant(where: ConstantInput | None, parameters: Parameters) -> dict[str, Any]:
+    return {} if where is None else _qparams(parameters.constants.get(where.key))
 
 
 def _qparams(qparams: QParams | None) -> dict[str, Any]:

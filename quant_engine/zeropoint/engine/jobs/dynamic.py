@@ -4,7 +4,7 @@ from concurrent.futures import Future
 
 from zeropoint.engine.jobs.job import Job
 from zeropoint.engine.options import DynamicOptions
-from zeropoint.engine.plan import Parameters, derive_stored, derive_weights
+from zeropoint.engine.plan import Parameters, derive_constants
 from zeropoint.engine.rewrite import rewrite_dynamic
 from zeropoint.engine.settings import Batch
 
@@ -24,12 +24,8 @@ class DynamicJob(Job):
     def _parameters(self) -> Parameters:
         planned = self._planned
         assert isinstance(planned.options, DynamicOptions)
-        options = planned.options.weight
-        weights = derive_weights(planned.graph, planned.plan, options)
-        stored = derive_stored(planned.graph, planned.plan, options)
-        return Parameters(
-            tensors={}, weights=weights, biases={}, stored=stored, ranges={}, warnings=()
-        )
+        constants = derive_constants(planned.graph, planned.plan, planned.options.weight)
+        return Parameters(tensors={}, constants=constants, ranges={}, warnings=())
 
     def _rewrite(self, parameters: Parameters) -> None:
         planned = self._planned

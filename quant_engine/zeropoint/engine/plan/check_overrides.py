@@ -1,7 +1,7 @@
 """Overrides of single tensors, held against the model and its plan before any data is taken."""
 
 import difflib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -10,7 +10,7 @@ from zeropoint.engine.errors import OptionError
 from zeropoint.engine.graph import constant, name_of
 from zeropoint.engine.operators import OpRule, rule_of
 from zeropoint.engine.options import PostTrainingOptions, StaticOptions
-from zeropoint.engine.plan.quant_plan import ConstantInput, NodeQuant, QuantPlan, TensorQuant
+from zeropoint.engine.plan.quant_plan import ConstantInput, ConstantRole, QuantPlan, TensorQuant
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
 
@@ -49,23 +49,21 @@ class _Check:
         self._plan = plan
         self._options = options
         self._nodes = {name_of(node): node for node in graph.all_nodes()}
-        self._weights = self._by_value(lambda quant: (quant.weight,))
-        self._stored = self._by_value(lambda quant: quant.stored)
-        self._biases = self._by_value(lambda quant: (quant.bias,))
+        self._constants = self._by_value()
         values = (value for node in self._nodes.values() for value in (*node.inputs, *node.outputs))
         self._values = {name_of(value): value for value in values if value is not None}
 
     def one(self, override: TensorQuantOverride, known: Collection[str]) -> None:
         """Check one override."""
         name = override.tensor_name
-        constants = self._weights.get(name) or self._stored.get(name)
+        read = self._constants.get(name, [])
         tensor = self._plan.tensors.get(name)
-        if constants is not None:
+        if constants := [c for c in read if c.where.role is not ConstantRole.BIAS]:
             for found in constants:
                 self._constant(override, found)
         elif tensor is not None:
             self._tensor(override, tensor)
-        elif name in self._biases:
+        elif read:
             raise override.error("it is a bias, whose scale follows from input and weight")
         elif name in known or name in self._values:
             raise override.error(
@@ -82,7 +80,7 @@ class _Check:
         for quant in self._plan.nodes.values():
             if quant.weight is None or not quant.tensors:
                 continue
-            tensor = self._root(self._plan.tensors[quant.tensors[0]])
+            tensor = self._plan.root(self._plan.tensors[quant.tensors[0]])
             activation = self._options.of(tensor.override).activation_type
             weight = self._options.weight.of(quant.weight.override).quant_type
             blamed = quant.weight.override or tensor.override
@@ -98,7 +96,7 @@ class _Check:
         if tensor.source is ParameterSource.DYNAMIC:
             raise override.error("it is quantized as the model runs, with the range of each run")
         if tensor.source is ParameterSource.INHERITED:
-            root = self._root(tensor).name
+            root = self._plan.root(tensor).name
             raise override.error(f"it has the parameters of {root!r}; override that one")
         if tensor.override is None:
             raise override.error("the model quantizes it already, and its parameters are kept")
@@ -138,23 +136,16 @@ class _Check:
                 f"{array.shape[axis]}"
             )
 
-    def _by_value(
-        self, of: Callable[[NodeQuant], tuple[ConstantInput | None, ...]]
-    ) -> Mapping[str, list[_Constant]]:
+    def _by_value(self) -> Mapping[str, list[_Constant]]:
         """Return planned constants by name."""
         found: dict[str, list[_Constant]] = {}
         for quant in self._plan.nodes.values():
-            for where in of(quant):
-                value = self._nodes[where.node].inputs[where.index] if where is not None else None
-                if where is not None and value is not None:
-                    node = self._nodes[where.node]
+            for where in quant.constants:
+                node = self._nodes[where.node]
+                value = node.inputs[where.index]
+                if value is not None:
                     found.setdefault(name_of(value), []).append(_Constant(node, where))
         return found
-
-    def _root(self, tensor: TensorQuant) -> TensorQuant:
-        while tensor.source is ParameterSource.INHERITED:
-            tensor = self._plan.tensors[tensor.inherited_from]
-        return tensor
 
     def _instead(self, name: str) -> str:
         """Say where the values of a tensor are quantized, if that is right behind it."""

@@ -1,6 +1,6 @@
 """A plan in the user's own terms: every node of the user's model, every quantized tensor."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,16 @@ from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import Kept
 from zeropoint.engine.options import Options, QatOptions, StaticOptions
 from zeropoint.engine.plan.parameters import Parameters
-from zeropoint.engine.plan.quant_plan import ConstantInput, QuantPlan, TensorQuant
+from zeropoint.engine.plan.quant_plan import ConstantInput, ConstantRole, NodeQuant, QuantPlan
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.report import NodePlan, NodeState, ParameterSource, PlanReport, TensorPlan
 
 _INT32 = int(ir.DataType.INT32)
+_NAMES = {
+    ConstantRole.WEIGHT: ("weight",),
+    ConstantRole.STORED: ("weight", "recurrence"),
+    ConstantRole.BIAS: ("bias",),
+}
 
 
 def describe_plan(
@@ -76,38 +81,19 @@ def _tensors(
     plan: QuantPlan, options: Options, parameters: Parameters | None
 ) -> tuple[TensorPlan, ...]:
     entries = [_activation(name, plan, options, parameters) for name in plan.tensors]
-    for name, node in plan.nodes.items():
-        if node.weight is not None:
-            entries.append(
-                _constant_tensor(
-                    f"{name}:weight",
-                    node.weight,
-                    ParameterSource.WEIGHT,
-                    options,
-                    parameters.weights.get(name) if parameters else None,
-                )
-            )
-        entries.extend(
-            _constant_tensor(
-                f"{name}:{('weight', 'recurrence')[number]}",
-                where,
-                ParameterSource.WEIGHT,
-                options,
-                parameters.stored.get((name, where.index)) if parameters else None,
-            )
-            for number, where in enumerate(node.stored)
-        )
-        if node.bias is not None and not node.bias.stays_float:
-            entries.append(
-                _constant_tensor(
-                    f"{name}:bias",
-                    node.bias,
-                    ParameterSource.BIAS,
-                    options,
-                    parameters.biases.get(name) if parameters else None,
-                )
-            )
+    for node in plan.nodes.values():
+        entries += _constants(node, options, parameters)
     return tuple(entries)
+
+
+def _constants(
+    node: NodeQuant, options: Options, parameters: Parameters | None
+) -> Iterator[TensorPlan]:
+    for role, names in _NAMES.items():
+        for name, where in zip(names, node.of_role(role), strict=False):
+            if not where.stays_float:
+                qparams = parameters.constants.get(where.key) if parameters else None
+                yield _constant_tensor(f"{node.node}:{name}", where, options, qparams)
 
 
 def _activation(
@@ -116,9 +102,7 @@ def _activation(
     tensor = plan.tensors[name]
     found = parameters.ranges.get(name) if parameters else None
     qparams = parameters.tensors.get(name) if parameters else None
-    static = (
-        options.of(_root(tensor, plan).override) if isinstance(options, StaticOptions) else None
-    )
+    static = options.of(plan.root(tensor).override) if isinstance(options, StaticOptions) else None
     signed = static is not None and static.activation_type.signed
     static_symmetric = static is not None and static.activations_symmetric
     calibrated = tensor.source is ParameterSource.CALIBRATED
@@ -139,21 +123,14 @@ def _activation(
     )
 
 
-def _root(tensor: TensorQuant, plan: QuantPlan) -> TensorQuant:
-    """Return the tensor that has the parameters of this one."""
-    while tensor.source is ParameterSource.INHERITED:
-        tensor = plan.tensors[tensor.inherited_from]
-    return tensor
-
-
 def _constant_tensor(
     name: str,
     where: ConstantInput,
-    source: ParameterSource,
     options: Options,
     qparams: QParams | None,
 ) -> TensorPlan:
-    bias = source is ParameterSource.BIAS
+    bias = where.role is ConstantRole.BIAS
+    source = ParameterSource.BIAS if bias else ParameterSource.WEIGHT
     if isinstance(options, QatOptions):
         source, symmetric, integers = ParameterSource.LEARNED, _is_symmetric(qparams), 0
     else:

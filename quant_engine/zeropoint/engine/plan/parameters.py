@@ -19,7 +19,13 @@ from zeropoint.engine.numbers import (
 from zeropoint.engine.numbers.ranges import Range, choose_range
 from zeropoint.engine.options import StaticOptions, WeightOptions
 from zeropoint.engine.plan.already_quantized import existing_parameters, existing_range
-from zeropoint.engine.plan.quant_plan import ConstantInput, QuantPlan, TensorQuant
+from zeropoint.engine.plan.quant_plan import (
+    ConstantInput,
+    ConstantRole,
+    InputKey,
+    QuantPlan,
+    TensorQuant,
+)
 from zeropoint.engine.report import ParameterSource, Warning
 from zeropoint.sketch import Sketch
 
@@ -30,17 +36,13 @@ class Parameters:
 
     Attributes:
         tensors: Of activation tensors, by tensor name.
-        weights: Of weights, by node name.
-        biases: Of int32 biases, by node name.
-        stored: Of constants that are stored as integers, by node name and input.
+        constants: Of constants, by the node that reads them and the input.
         ranges: The ranges behind `tensors`.
         warnings: What the user should know about them.
     """
 
     tensors: Mapping[str, QParams]
-    weights: Mapping[str, QParams]
-    biases: Mapping[str, QParams]
-    stored: Mapping[tuple[str, int], QParams]
+    constants: Mapping[InputKey, QParams]
     ranges: Mapping[str, Range]
     warnings: tuple[Warning, ...]
 
@@ -82,50 +84,30 @@ def derive_parameters(
             restricted=own.activation_restricted_asymmetric,
             minimum_real_range=own.minimum_real_range,
         )
-    weights, biases, grown = _constants(graph, plan, tensors, options.weight)
-    warnings = _warnings(grown)
+    constants = derive_constants(graph, plan, options.weight)
+    grown = _add_biases(graph, plan, tensors, constants)
     return Parameters(
-        tensors=tensors,
-        weights=weights,
-        biases=biases,
-        stored=derive_stored(graph, plan, options.weight),
-        ranges=ranges,
-        warnings=warnings,
+        tensors=tensors, constants=constants, ranges=ranges, warnings=_warnings(grown)
     )
 
 
-def derive_weights(graph: ir.Graph, plan: QuantPlan, options: WeightOptions) -> dict[str, QParams]:
-    """Return scale and zero point of each weight in a plan, by node name."""
-    nodes = {node.name: node for node in graph.all_nodes()}
-    return {
-        name: _weight_qparams(nodes, quant.weight, options, name)
-        for name, quant in plan.nodes.items()
-        if quant.weight is not None
-    }
-
-
-def derive_stored(
+def derive_constants(
     graph: ir.Graph, plan: QuantPlan, options: WeightOptions
-) -> dict[tuple[str, int], QParams]:
-    """Return scale and zero point of each stored constant, by node name and input."""
+) -> dict[InputKey, QParams]:
+    """Return scale and zero point of each weight and stored constant in a plan."""
     nodes = {node.name: node for node in graph.all_nodes()}
     return {
-        (name, where.index): _weight_qparams(nodes, where, options, name)
-        for name, quant in plan.nodes.items()
-        for where in quant.stored
+        where.key: weight_qparams(
+            read_constant(nodes, where),
+            options.of(where.override),
+            where.axis,
+            name=where.node,
+            override=where.override,
+        )
+        for quant in plan.nodes.values()
+        for where in quant.constants
+        if where.role is not ConstantRole.BIAS
     }
-
-
-def _weight_qparams(
-    nodes: Mapping[str | None, ir.Node], where: ConstantInput, options: WeightOptions, name: str
-) -> QParams:
-    return weight_qparams(
-        read_constant(nodes, where),
-        options.of(where.override),
-        where.axis,
-        name=name,
-        override=where.override,
-    )
 
 
 def _whole_range(qparams: QParams) -> Range:
@@ -152,30 +134,31 @@ def _range(
     return replace(found, low=low, high=high)
 
 
-def _constants(
+def _add_biases(
     graph: ir.Graph,
     plan: QuantPlan,
     tensors: Mapping[str, QParams],
-    options: WeightOptions,
-) -> tuple[dict[str, QParams], dict[str, QParams], list[str]]:
-    """Return parameters of weights and biases, and the nodes whose weight scale had to grow."""
+    constants: dict[InputKey, QParams],
+) -> list[str]:
+    """Add parameters of biases, and grow weight scales for them.
+
+    Returns:
+        The nodes whose one weight scale had to grow. With scales of their own only channels that
+        hardly matter beside their bias grow.
+    """
     nodes = {node.name: node for node in graph.all_nodes()}
-    weights = derive_weights(graph, plan, options)
-    biases: dict[str, QParams] = {}
     grown: list[str] = []
     for name, quant in plan.nodes.items():
-        if quant.bias is None:
+        if quant.bias is None or quant.weight is None:
             continue
-        activation = tensors[quant.tensors[0]]
+        activation, weight = tensors[quant.tensors[0]], constants[quant.weight.key]
         bias = read_constant(nodes, quant.bias).reshape(-1)
-        fitted = grow_weight_for_bias(activation, weights[name], bias)
-        if fitted is not weights[name] and fitted.axis is None:
-            # With scales of their own only channels that hardly matter beside their bias grow.
+        fitted = constants[quant.weight.key] = grow_weight_for_bias(activation, weight, bias)
+        if fitted is not weight and fitted.axis is None:
             grown.append(name)
-        weights[name] = fitted
         if not quant.bias.stays_float:
-            biases[name] = bias_qparams(activation, fitted)
-    return weights, biases, grown
+            constants[quant.bias.key] = bias_qparams(activation, fitted)
+    return grown
 
 
 def read_constant(nodes: Mapping[str | None, ir.Node], where: ConstantInput) -> NDArray[np.float32]:

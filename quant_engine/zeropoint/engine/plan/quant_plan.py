@@ -1,7 +1,8 @@
 """Model and options -> what will be done with each node and tensor. A plan is plain data."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from types import MappingProxyType
 
 import onnx_ir as ir
@@ -17,12 +18,29 @@ from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.tensor_override import TensorQuantOverride
 
+InputKey = tuple[str, int]
+"""Name of a node and index of one of its inputs."""
+
+
+class ConstantRole(StrEnum):
+    """What becomes of a constant.
+
+    A WEIGHT is multiplied by an integer kernel. A BIAS becomes int32 with the product of the scales
+    of input and weight, or is left to runtimes. What is STORED as integers is computed with as
+    floats, or by operators that take codes of their own kind.
+    """
+
+    WEIGHT = "weight"
+    STORED = "stored"
+    BIAS = "bias"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConstantInput:
-    """A constant input of a node: a weight, or a bias.
+    """A constant input of a node.
 
     Attributes:
+        role: What becomes of it.
         node: Node that reads it; for the bias of a MatMul, the Add behind it.
         index: Which input of that node.
         axis: Axis of per-channel scales; None for one scale.
@@ -33,12 +51,18 @@ class ConstantInput:
             is then still large enough for it.
     """
 
+    role: ConstantRole
     node: str
     index: int
     axis: int | None = None
     rows: bool = False
     override: TensorQuantOverride | None = None
     stays_float: bool = False
+
+    @property
+    def key(self) -> InputKey:
+        """Where it is read."""
+        return self.node, self.index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +73,7 @@ class NodeQuant:
         node: Name in the prepared model.
         inputs: Indices of the inputs that are read through Q/DQ with a tensor's parameters.
         tensors: Names of these tensors, in the same order.
-        weight: The weight, where there is one.
-        bias: The constant bias, where there is one: it becomes int32, or is left to runtimes.
-        stored: Constants that are stored as integers and computed with as floats.
+        constants: Its weight, what it has stored, and its bias, in this order.
         output: The tensor at which the output is quantized; None where it stays float. Behind
             a clamp where one follows.
         clamp: Name of the Relu or Clip between the node and `output`.
@@ -60,11 +82,33 @@ class NodeQuant:
     node: str
     inputs: tuple[int, ...]
     tensors: tuple[str, ...]
-    weight: ConstantInput | None = None
-    bias: ConstantInput | None = None
-    stored: tuple[ConstantInput, ...] = ()
+    constants: tuple[ConstantInput, ...] = ()
     output: str | None = None
     clamp: str | None = None
+
+    @property
+    def weight(self) -> ConstantInput | None:
+        """The weight of an integer kernel, where there is one."""
+        return next(iter(self.of_role(ConstantRole.WEIGHT)), None)
+
+    @property
+    def bias(self) -> ConstantInput | None:
+        """The constant bias, where there is one."""
+        return next(iter(self.of_role(ConstantRole.BIAS)), None)
+
+    @property
+    def stored(self) -> tuple[ConstantInput, ...]:
+        """What is stored as integers."""
+        return self.of_role(ConstantRole.STORED)
+
+    def of_role(self, role: ConstantRole) -> tuple[ConstantInput, ...]:
+        """Return its constants of one role."""
+        return tuple(where for where in self.constants if where.role is role)
+
+    def without_bias(self) -> "NodeQuant":
+        """Return the same with its bias left alone."""
+        kept = (where for where in self.constants if where.role is not ConstantRole.BIAS)
+        return replace(self, constants=tuple(kept))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +161,12 @@ class QuantPlan:
             for tensor in self.tensors.values()
             if tensor.source is ParameterSource.CALIBRATED
         )
+
+    def root(self, tensor: TensorQuant) -> TensorQuant:
+        """Return the tensor that one has its parameters from: itself, unless it inherits them."""
+        while tensor.source is ParameterSource.INHERITED:
+            tensor = self.tensors[tensor.inherited_from]
+        return tensor
 
 
 def make_plan(
@@ -171,14 +221,12 @@ def make_dynamic_plan(
         name = name_of(node)
         weight = constant_weight(node, rule, overrides, per_channel=options.weight.per_channel)
         stored = stored_constants(node, rule, overrides, per_channel=options.weight.per_channel)
-        if not rule.dynamic_data:
-            nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), stored=stored)
-            continue
-        inputs = (0, 1) if node.op_type == "MatMul" and weight is None else (0,)
+        inputs: tuple[int, ...] = ()
+        if rule.dynamic_data:
+            inputs = (0, 1) if node.op_type == "MatMul" and not weight else (0,)
         read = tuple(name_of(node.inputs[index]) for index in inputs)
-        nodes[name] = NodeQuant(
-            node=name, inputs=inputs, tensors=read, weight=weight, stored=stored
-        )
+        constants = (*weight, *stored)
+        nodes[name] = NodeQuant(node=name, inputs=inputs, tensors=read, constants=constants)
         for tensor in read:
             tensors[tensor] = TensorQuant(name=tensor, source=ParameterSource.DYNAMIC)
     return QuantPlan(
@@ -201,16 +249,23 @@ def overrides_by_name(options: PostTrainingOptions) -> Overrides:
 
 def constant_weight(
     node: ir.Node, rule: OpRule, overrides: Overrides, *, per_channel: bool
-) -> ConstantInput | None:
-    """Return the weight of a node and its axis; None where the node has no constant one."""
+) -> tuple[ConstantInput, ...]:
+    """Return the weight of a node, with its axis, where the node has a constant one."""
     value = node.inputs[rule.weight] if rule.weight is not None else None
     if rule.weight is None or value is None or constant(value) is None:
-        return None
+        return ()
     axis, override = None, overrides.get(name_of(value))
     wanted = per_channel if override is None else override.axis is not None
     if wanted and rule.weight_axis is not None and value.shape is not None:
         axis = rule.weight_axis(node, len(value.shape))
-    return ConstantInput(node=name_of(node), index=rule.weight, axis=axis, override=override)
+    where = ConstantInput(
+        role=ConstantRole.WEIGHT,
+        node=name_of(node),
+        index=rule.weight,
+        axis=axis,
+        override=override,
+    )
+    return (where,)
 
 
 def stored_constants(
@@ -227,6 +282,7 @@ def stored_constants(
         axes = rule.stored_axes(node, array.shape, per_channel=wanted)
         found.append(
             ConstantInput(
+                role=ConstantRole.STORED,
                 node=name_of(node),
                 index=index,
                 axis=axes[0] if axes else None,
@@ -286,7 +342,7 @@ class _Planner:
         inputs = tuple(
             index
             for index in rule.activation_inputs(node)
-            if weight is None or index != weight.index
+            if not any(index == where.index for where in weight)
         )
         tensors = tuple(self._read(node.inputs[index]) for index in inputs)
         output, clamp = self._output(node, rule)
@@ -294,20 +350,31 @@ class _Planner:
             node=name,
             inputs=inputs,
             tensors=tensors,
-            weight=weight,
-            bias=self._bias(node, rule, weight),
-            stored=stored_constants(node, rule, self._overrides, per_channel=per_channel),
+            constants=(
+                *weight,
+                *stored_constants(node, rule, self._overrides, per_channel=per_channel),
+                *(bias for where in weight for bias in self._bias(node, rule, where)),
+            ),
             output=output,
             clamp=clamp,
         )
 
     def _bias(
-        self, node: ir.Node, rule: OpRule, weight: ConstantInput | None
-    ) -> ConstantInput | None:
-        if weight is None:
-            return None
-        axis = None if weight.axis is None else 0
-        stays_float = not self._options.qdq.quantize_bias
+        self, node: ir.Node, rule: OpRule, weight: ConstantInput
+    ) -> tuple[ConstantInput, ...]:
+        found = self._bias_input(node, rule)
+        if found is None:
+            return ()
+        where = ConstantInput(
+            role=ConstantRole.BIAS,
+            node=name_of(found[0]),
+            index=found[1],
+            axis=None if weight.axis is None else 0,
+            stays_float=not self._options.qdq.quantize_bias,
+        )
+        return (where,)
+
+    def _bias_input(self, node: ir.Node, rule: OpRule) -> tuple[ir.Node, int] | None:
         if rule.bias is not None:
             bias = node.inputs[rule.bias] if len(node.inputs) > rule.bias else None
             if bias is None:
@@ -315,17 +382,11 @@ class _Planner:
             array = constant(bias)
             if rule.role is Role.FLOAT and (array is None or array.ndim > 1):
                 return None
-            return ConstantInput(
-                node=name_of(node), index=rule.bias, axis=axis, stays_float=stays_float
-            )
+            return node, rule.bias
         found = bias_add(node) if node.op_type == "MatMul" else None
-        if found is None:
-            return None
-        if found[0] in self._candidates.rules:
+        if found is not None and found[0] in self._candidates.rules:
             self._absorbed[name_of(found[0])] = name_of(node)
-        return ConstantInput(
-            node=name_of(found[0]), index=found[1], axis=axis, stays_float=stays_float
-        )
+        return found
 
     def _read(self, value: ir.Value | None) -> str:
         name = name_of(value)

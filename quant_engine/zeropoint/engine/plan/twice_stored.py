@@ -21,10 +21,9 @@ def twice_stored(
         For each such weight the nodes that read it as floats.
     """
     taken = {
-        (nodes[entry.node], entry.index)
+        (nodes[where.node], where.index)
         for quant in plan.nodes.values()
-        for entry in (quant.weight, quant.bias, *quant.stored)
-        if entry is not None
+        for where in quant.constants
     }
     taken |= {(nodes[quant.node], index) for quant in plan.nodes.values() for index in quant.inputs}
     found: dict[ir.Value, tuple[ir.Node, ...]] = {}

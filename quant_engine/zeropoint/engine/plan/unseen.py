@@ -13,7 +13,7 @@ from zeropoint.engine.graph import name_of, paths
 from zeropoint.engine.operators import MASK, MASKED, Kept, Role, rule_of
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan.planned_model import PlannedModel
-from zeropoint.engine.plan.quant_plan import NodeQuant, QuantPlan, TensorQuant, make_plan
+from zeropoint.engine.plan.quant_plan import NodeQuant, QuantPlan, make_plan
 from zeropoint.engine.report import ParameterSource
 from zeropoint.sketch import Sketch
 
@@ -84,7 +84,7 @@ def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, 
         if quant is None or rule is None or rule.role not in (Role.JOIN, Role.FLOAT):
             continue
         for name in quant.tensors:
-            sketch = sketches.get(_root(name, planned.plan).name)
+            sketch = sketches.get(planned.plan.root(planned.plan.tensors[name]).name)
             if sketch is not None and _is_mask(sketch, scores=node.op_type == "Softmax"):
                 refused[quant.node] = Kept(
                     MASKED, f"{name} masks: it holds infinities or numbers that stand for them"
@@ -100,19 +100,11 @@ def _is_mask(sketch: Sketch, *, scores: bool) -> bool:
     return low is not None and high is not None and low <= -MASK and (scores or high <= 0)
 
 
-def _root(name: str, plan: QuantPlan) -> TensorQuant:
-    """Return the tensor that one has its parameters of."""
-    tensor = plan.tensors[name]
-    while tensor.source is ParameterSource.INHERITED:
-        tensor = plan.tensors[tensor.inherited_from]
-    return tensor
-
-
 def _missing(quant: NodeQuant, plan: QuantPlan, seen: set[str]) -> str | None:
     """Return a tensor of a node whose range is needed and not known."""
     output: tuple[str, ...] = () if quant.output is None else (quant.output,)
     for name in (*quant.tensors, *output):
-        tensor = _root(name, plan)
+        tensor = plan.root(plan.tensors[name])
         if tensor.source is ParameterSource.CALIBRATED and tensor.name not in seen:
             return name
     return None

@@ -18,6 +18,7 @@ from zeropoint.engine.options import QatOptions, StaticOptions, WeightOptions
 from zeropoint.engine.plan import (
     Bodies,
     ConstantInput,
+    ConstantRole,
     NodeQuant,
     PlannedModel,
     QuantPlan,
@@ -74,7 +75,7 @@ def plan_completion(
     nodes = {}
     for name, quant in plan.nodes.items():
         if name not in lost:
-            kept = replace(quant, bias=None) if name in uneven else quant
+            kept = quant.without_bias() if name in uneven else quant
             nodes[name] = kept if channels else _without_channels(kept)
     tensors = dict(plan.tensors)
     for node, index, value in _open_inputs(graph, planned.plan):
@@ -88,8 +89,10 @@ def plan_completion(
     for node, axis in _open_weights(graph):
         name = name_of(node)
         if name not in nodes and name not in planned.plan.nodes:
-            weight = ConstantInput(node=name, index=1, axis=axis if channels else None)
-            nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), weight=weight)
+            weight = ConstantInput(
+                role=ConstantRole.WEIGHT, node=name, index=1, axis=axis if channels else None
+            )
+            nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), constants=(weight,))
     return replace(planned, plan=replace(plan, nodes=nodes, tensors=tensors), bodies=bodies)
 
 
@@ -145,9 +148,11 @@ def _share_pairs(graph: ir.Graph, lost: frozenset[str]) -> None:
 
 def _without_channels(quant: NodeQuant) -> NodeQuant:
     """Return a node's plan with one scale for its weight and bias: old opsets have no other."""
-    weight = replace(quant.weight, axis=None) if quant.weight is not None else None
-    bias = replace(quant.bias, axis=None) if quant.bias is not None else None
-    return replace(quant, weight=weight, bias=bias)
+    constants = (
+        where if where.role is ConstantRole.STORED else replace(where, axis=None)
+        for where in quant.constants
+    )
+    return replace(quant, constants=tuple(constants))
 
 
 def _has_uneven_bias(node: ir.Node) -> bool:

@@ -17,6 +17,8 @@ from zeropoint.engine.options import NodeSelection, QatOptions
 from zeropoint.engine.plan import (
     Bodies,
     ConstantInput,
+    ConstantRole,
+    InputKey,
     NodeQuant,
     Parameters,
     PlannedModel,
@@ -217,7 +219,7 @@ def _describe(
         tensors[name] = TensorQuant(name=name, source=ParameterSource.LEARNED, everywhere=True)
         qparams[name] = pair.qparams
     nodes: dict[str, NodeQuant] = {}
-    weights: dict[str, QParams] = {}
+    weights: dict[InputKey, QParams] = {}
     left: dict[str, Kept] = {}
     absorbed = {}
     for node in graph.all_nodes():
@@ -230,13 +232,11 @@ def _describe(
             nodes[name] = _node(node, tensor_of)
             weight = nodes[name].weight
             if weight is not None and (found := _weight_of(node, weight.index)) is not None:
-                weights[name] = found
+                weights[weight.key] = found
     ranges = {name: Range(*_range(known)) for name, known in qparams.items()}
     return (
         QuantPlan(nodes=nodes, tensors=tensors, absorbed=absorbed, kept=left, weight_only={}),
-        Parameters(
-            tensors=qparams, weights=weights, biases={}, stored={}, ranges=ranges, warnings=()
-        ),
+        Parameters(tensors=qparams, constants=weights, ranges=ranges, warnings=()),
     )
 
 
@@ -292,14 +292,17 @@ def _node(node: ir.Node, pairs: Mapping[ir.Value, str]) -> NodeQuant:
         for index, value in enumerate(node.inputs[:2])
         if value is not None and is_stored(value)
     ]
-    weight = None
+    weight: tuple[ConstantInput, ...] = ()
     if stored and (qparams := _weight_of(node, stored[0])) is not None:
-        weight = ConstantInput(node=name_of(node), index=stored[0], axis=qparams.axis)
+        where = ConstantInput(
+            role=ConstantRole.WEIGHT, node=name_of(node), index=stored[0], axis=qparams.axis
+        )
+        weight = (where,)
     return NodeQuant(
         node=name_of(node),
         inputs=tuple(index for index, _ in read),
         tensors=tuple(name for _, name in read),
-        weight=weight,
+        constants=weight,
     )
 
 

@@ -50,8 +50,8 @@ def rewrite_dynamic(
 class _Rewriter:
     def __init__(self, edit: GraphEditor, parameters: Parameters) -> None:
         self._edit = edit
-        self._qparams = parameters.weights
-        self._stored = StoredConstants(edit, parameters.stored)
+        self._qparams = parameters.constants
+        self._stored = StoredConstants(edit, parameters.constants)
         self._activations: dict[tuple[ir.Value, ir.Graph], tuple[ir.Value, ...]] = {}
         self._weights: dict[tuple[ir.Value, bool, bytes], tuple[ir.Value, ir.Value]] = {}
 
@@ -89,7 +89,7 @@ class _Rewriter:
         for attribute in node.attributes.values():
             integer.attributes.add(attribute)
         shape = (-1, *(1,) * (array_of(node.inputs[1]).ndim - 2))
-        weight_scale = self._qparams[quant.node].scale
+        weight_scale = self._weight_scale(quant)
         if weight_scale.ndim:
             weight_scale = weight_scale.reshape(shape)
         self._rescale(chain, scale, weight_scale)
@@ -137,7 +137,7 @@ class _Rewriter:
         weight, weight_zero = self._weight(node, quant, transposed=transposed)
         chain.add("MatMulInteger", codes, weight, zero_point, weight_zero)
         alpha = node.attributes.get_float("alpha", 1.0) if node.op_type == "Gemm" else 1.0
-        self._rescale(chain, scale, self._qparams[quant.node].scale * np.float32(alpha))
+        self._rescale(chain, scale, self._weight_scale(quant) * np.float32(alpha))
 
     def _rescale(self, chain: "Chain", scale: ir.Value, weight_scale: NDArray[np.generic]) -> None:
         chain.add("Cast", chain.value, attributes={"to": int(ir.DataType.FLOAT)})
@@ -168,7 +168,7 @@ class _Rewriter:
         """
         assert quant.weight is not None
         value = value_at(node, quant.weight.index)
-        qparams = self._qparams[quant.node]
+        qparams = self._qparams[quant.weight.key]
         key = (value, transposed, qparams.scale.tobytes())
         if key not in self._weights:
             codes: NDArray[np.generic] = quantize(array_of(value), qparams)
@@ -183,6 +183,10 @@ class _Rewriter:
                 self._edit.constant(f"{value.name}_zero_point", zero_point),
             )
         return self._weights[key]
+
+    def _weight_scale(self, quant: NodeQuant) -> NDArray[np.floating]:
+        assert quant.weight is not None
+        return self._qparams[quant.weight.key].scale
 
     def _constant(self, name: str, array: NDArray[np.generic] | np.generic) -> ir.Value:
         return self._edit.constant(name, np.asarray(array))

@@ -94,7 +94,7 @@ class _Rewriter:
             node = self._nodes[quant.node]
             for index, name in zip(quant.inputs, quant.tensors, strict=True):
                 self._readers[name].append((node, index))
-        self._stored = StoredConstants(edit, parameters.stored)
+        self._stored = StoredConstants(edit, parameters.constants)
         self._weights: dict[tuple[ir.Value, ir.Graph], ir.Value] = {}
         self._limited: dict[tuple[ir.Value, bytes], ir.Value] = {}
         self._pairs: list[ir.Node] = []
@@ -196,7 +196,7 @@ class _Rewriter:
             return
         node = self._nodes[quant.node]
         value = value_at(node, quant.weight.index)
-        qparams = self._parameters.weights[quant.node]
+        qparams = self._parameters.constants[quant.weight.key]
         # A tied weight stays one tensor wherever its parameters are the same.
         name, stored, graph = name_of(value), self._store_weight(value, qparams), graph_of(node)
         if (stored, graph) not in self._weights:
@@ -223,7 +223,7 @@ class _Rewriter:
             return
         node = self._nodes[quant.bias.node]
         value = value_at(node, quant.bias.index)
-        qparams = self._parameters.biases[quant.node]
+        qparams = self._parameters.constants[quant.bias.key]
         stored = self._store(name_of(value), array_of(value).reshape(-1), qparams)
         loaded = self._load(name_of(value), stored, qparams, graph_of(node))
         node.replace_input_with(quant.bias.index, loaded)

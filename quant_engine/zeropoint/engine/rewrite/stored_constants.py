@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.graph import GraphEditor, array_of, graph_of, name_of, value_at
 from zeropoint.engine.numbers import QParams, quantize
-from zeropoint.engine.plan import ConstantInput, NodeQuant
+from zeropoint.engine.plan import ConstantInput, InputKey, NodeQuant
 
 _Key = tuple[ir.Value, str, bytes, bytes]
 """A constant, with the type, scales and zero points of its codes."""
@@ -27,12 +27,12 @@ _Key = tuple[ir.Value, str, bytes, bytes]
 class StoredConstants:
     """Rewrites nodes whose constants are stored as integers, in place."""
 
-    def __init__(self, edit: GraphEditor, qparams: Mapping[tuple[str, int], QParams]) -> None:
+    def __init__(self, edit: GraphEditor, qparams: Mapping[InputKey, QParams]) -> None:
         """Start with nothing stored.
 
         Args:
             edit: Adds to the model.
-            qparams: Parameters of each stored constant, by node name and input.
+            qparams: Parameters of each constant.
         """
         self._edit = edit
         self._qparams = qparams
@@ -58,7 +58,7 @@ class StoredConstants:
         parameters: list[ir.Value] = []
         for where in quant.stored:
             value, shape = _read(node, where)
-            qparams = self._qparams[quant.node, where.index]
+            qparams = self._qparams[where.key]
             axes = shape[:2] if where.rows else shape[:1]
             weights.append(self.store(value, qparams, rows=where.rows, transposed=True))
             for kind, array in (("scale", qparams.scale), ("zero_point", qparams.zero_point)):
@@ -90,7 +90,7 @@ class StoredConstants:
         """
         (where,) = quant.stored
         value, _ = _read(node, where)
-        qparams = self._qparams[quant.node, where.index]
+        qparams = self._qparams[where.key]
         codes, scale, zero_point = activation
         name = name_of(value)
         weight_scale = self._edit.constant(f"{name}_scale", qparams.scale)
@@ -109,7 +109,7 @@ class StoredConstants:
 
     def _gather(self, node: ir.Node, where: ConstantInput) -> None:
         value, _ = _read(node, where)
-        qparams = self._qparams[name_of(node), where.index]
+        qparams = self._qparams[where.key]
         name, result = name_of(value), node.outputs[0]
         reads = tuple(result.uses())
         node.replace_input_with(where.index, self.store(value, qparams))
@@ -160,7 +160,7 @@ class StoredConstants:
     def _load(self, node: ir.Node, where: ConstantInput) -> ir.Value:
         """Return a stored constant as floats, computed in the main graph."""
         value, shape = _read(node, where)
-        qparams = self._qparams[name_of(node), where.index]
+        qparams = self._qparams[where.key]
         key = _key(value, qparams)
         if key not in self._loaded:
             name = name_of(value)

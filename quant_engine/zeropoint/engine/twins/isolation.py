@@ -48,15 +48,11 @@ def _twin(node: ir.Node, quant: NodeQuant, plan: QuantPlan, parameters: Paramete
             dynamic.add((quant.node, index))
         else:
             inputs[quant.node, index] = parameters.tensors[name]
-    if quant.weight is not None:
-        inputs[quant.node, quant.weight.index] = parameters.weights[quant.node]
-    for where in quant.stored:
-        inputs[quant.node, where.index] = parameters.stored[quant.node, where.index]
-    if quant.bias is not None:
-        if not quant.bias.stays_float:
-            inputs[quant.bias.node, quant.bias.index] = parameters.biases[quant.node]
-        if quant.bias.node != quant.node:
-            chain.append(quant.bias.node)
+    for where in quant.constants:
+        if not where.stays_float:
+            inputs[where.key] = parameters.constants[where.key]
+        if where.node != quant.node:
+            chain.append(where.node)
     if quant.clamp is not None:
         chain.append(quant.clamp)
     output = parameters.tensors[quant.output] if quant.output is not None else None
