@@ -1,13 +1,15 @@
-"""Adding nodes and constants to a graph under names that collide with none of the user's."""
+"""Changing a graph, under names that collide with none of the user's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.files import WeightFile
-from zeropoint.engine.graph.values import name_of
+from zeropoint.engine.graph.bodies import bodies_of
+from zeropoint.engine.graph.node_origins import add_origins, origins
+from zeropoint.engine.graph.values import graph_of, name_of
 from zeropoint.engine.numbers import QParams
 
 _CONTRIB = "com.microsoft"
@@ -15,7 +17,7 @@ _QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
 class GraphEditor:
-    """Adds to one model, in place: to its main graph, and to bodies inside of that.
+    """Changes one model, in place: its main graph, and bodies inside of that.
 
     All graphs of a model can read the constants of the main graph.
     """
@@ -32,6 +34,7 @@ class GraphEditor:
                 them at any opset.
         """
         self.graph = graph
+        self.pairs: list[tuple[ir.Node, ir.Node]] = []
         self._weights = weights
         self._qdq_domain = _CONTRIB if contrib_qdq else ""
         if contrib_qdq:
@@ -40,6 +43,8 @@ class GraphEditor:
         self._parameters: dict[tuple[int, ir.Graph], tuple[ir.Value, ir.Value]] = {}
         # Keeps the keys of `_parameters` alive, so that no id is given twice.
         self._seen: list[QParams] = []
+
+    # New nodes and constants
 
     def unique(self, wanted: str) -> str:
         """Return `wanted`, with a number behind it where that name is taken; it is then taken."""
@@ -56,7 +61,8 @@ class GraphEditor:
         name: str,
         *,
         outputs: int = 1,
-        attributes: Mapping[str, int | Sequence[int]] | None = None,
+        like: ir.Value | None = None,
+        attributes: Mapping[str, int | Sequence[int] | None] | None = None,
         contrib: bool = False,
     ) -> ir.Node:
         """Return a new node named after `name` and its operator; it is not inserted yet.
@@ -66,7 +72,8 @@ class GraphEditor:
             inputs: What it reads.
             name: What its name begins with.
             outputs: How many there are.
-            attributes: Its attributes.
+            like: Has the type and shape of the first output.
+            attributes: Its attributes; those that are None are left out.
             contrib: Take the operator from com.microsoft.
         """
         base = f"{name}_{op_type}"
@@ -84,7 +91,29 @@ class GraphEditor:
         )
         for output in node.outputs:
             output.name = self.unique(f"{base}_Output")
+        if like is not None:
+            node.outputs[0].type, node.outputs[0].shape = like.type, like.shape
         return node
+
+    def pair(
+        self,
+        value: ir.Value,
+        parameters: Sequence[ir.Value | None],
+        codes: ir.TypeProtocol | None,
+    ) -> tuple[ir.Node, ir.Node]:
+        """Return a new QuantizeLinear of a value and its DequantizeLinear; not inserted yet.
+
+        Args:
+            value: A float tensor.
+            parameters: Scale and zero point.
+            codes: The type of what lies between.
+        """
+        name = name_of(value)
+        quantize = self.node("QuantizeLinear", (value, *parameters), name, like=value)
+        quantize.outputs[0].type = codes
+        read = (quantize.outputs[0], *parameters)
+        self.pairs.append((quantize, self.node("DequantizeLinear", read, name, like=value)))
+        return self.pairs[-1]
 
     def constant(
         self, name: str, array: NDArray[np.generic], graph: ir.Graph | None = None
@@ -117,6 +146,8 @@ class GraphEditor:
             )
         return self._parameters[key]
 
+    # Where they go
+
     def insert_first(self, graph: ir.Graph, *nodes: ir.Node) -> None:
         """Insert nodes that read only inputs, initializers and values of outer graphs."""
         graph.insert_before(graph[0], nodes)
@@ -129,10 +160,55 @@ class GraphEditor:
         else:
             graph.insert_after(producer, nodes)
 
+    def put_behind(
+        self, value: ir.Value, *nodes: ir.Node, readers: Iterable[tuple[ir.Node, int]] | None = None
+    ) -> ir.Value:
+        """Insert nodes behind `value`, in its graph, and let readers read what they give.
+
+        Args:
+            value: What the first of the nodes reads.
+            nodes: New nodes; the first output of the last one is read instead of `value`.
+            readers: Who does; None: all others that read it, and those who run the graph, if it is
+                one of its outputs.
+
+        Returns:
+            What is read instead.
+        """
+        result = nodes[-1].outputs[0]
+        self.insert_behind(value, graph_of(value), *nodes)
+        if readers is None:
+            readers = [use for use in value.uses() if use.node not in nodes]
+            self.take_output(value, result)
+        for node, index in readers:
+            node.replace_input_with(index, result)
+        return result
+
+    def replace(self, node: ir.Node, *new: ir.Node) -> None:
+        """Put nodes in the place of one; they stand for the same nodes of the user's.
+
+        Args:
+            node: The node to remove.
+            new: New nodes; those that are in its graph already stay where they are. The last one
+                has its outputs.
+        """
+        graph = graph_of(node)
+        graph.insert_before(node, [each for each in new if each.graph is None])
+        for old, output in zip(node.outputs, new[-1].outputs, strict=True):
+            output.type, output.shape = old.type, old.shape
+            output.name = output.name if old.name else ""
+            self.take_output(old, output)
+            old.replace_all_uses_with(output)
+        for each in new:
+            add_origins(each, origins(node))
+        graph.remove(node, safe=True)
+
     def take_output(self, value: ir.Value, replacement: ir.Value) -> None:
-        """Where `value` is an output of its graph, make `replacement` that output, by its name."""
+        """Where `value` is an output of its graph, make `replacement` that output, by its name.
+
+        Inputs that are outputs as well stay that.
+        """
         graph = value.graph
-        if graph is None or not value.is_graph_output():
+        if graph is None or not value.is_graph_output() or value.is_graph_input():
             return
         for index, output in enumerate(graph.outputs):
             if output is value:
@@ -155,17 +231,7 @@ def taken_names(graph: ir.Graph) -> set[str]:
         names.update(value.name for value in node.outputs if value.name)
         if node.name:
             names.add(node.name)
-        for inner in _subgraphs(node):
+        for inner in bodies_of(node):
             names.update(value.name for value in inner.inputs if value.name)
             names.update(inner.initializers)
     return names
-
-
-def _subgraphs(node: ir.Node) -> list[ir.Graph]:
-    graphs: list[ir.Graph] = []
-    for attribute in node.attributes.values():
-        if attribute.type is ir.AttributeType.GRAPH:
-            graphs.append(attribute.as_graph())
-        elif attribute.type is ir.AttributeType.GRAPHS:
-            graphs.extend(attribute.as_graphs())
-    return graphs

@@ -93,11 +93,7 @@ def _widen_attributes(node: ir.Node) -> None:
 
 
 def _cast_input(value: ir.Value, edit: GraphEditor) -> None:
-    uses = tuple(value.uses())
-    cast = _cast(value, _FLOAT, name_of(value), edit)
-    edit.insert_first(edit.graph, cast)
-    for node, index in uses:
-        node.replace_input_with(index, cast.outputs[0])
+    edit.put_behind(value, _cast(value, _FLOAT, name_of(value), edit))
 
 
 def _cast_output(value: ir.Value, edit: GraphEditor) -> None:

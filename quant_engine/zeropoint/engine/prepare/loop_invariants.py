@@ -6,7 +6,7 @@ they are constants in the body, and are stored once.
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import add_origins, origins, remove_unused
+from zeropoint.engine.graph import add_origins, graph_of, origins, remove_unused
 
 _FIRST_STATE = 2  # behind the trip count and the condition; of outputs of the body, behind one
 
@@ -59,12 +59,7 @@ def _rebuild(node: ir.Node, free: set[int]) -> None:
     kept = [value for index, value in enumerate(node.outputs) if index not in free]
     attributes = list(node.attributes.values())
     new = ir.Node("", "Loop", inputs, attributes, num_outputs=len(kept), name=node.name)
-    graph = node.graph
-    assert isinstance(graph, ir.Graph), node.name
-    graph.insert_before(node, new)
-    for old, value in zip(kept, new.outputs, strict=True):
-        value.type, value.shape = old.type, old.shape
-        old.name, value.name = None, old.name
-        old.replace_all_uses_with(value, replace_graph_outputs=True)
     add_origins(new, origins(node))
-    graph.remove(node, safe=True)
+    ir.convenience.replace_nodes_and_values(
+        graph_of(node), node, (node,), (new,), kept, new.outputs
+    )

@@ -70,21 +70,13 @@ def _as_row(array: NDArray[np.generic] | None, columns: int | None) -> NDArray[n
 
 
 def _split_bias(node: ir.Node, bias: ir.Value, beta: np.float32, edit: GraphEditor) -> None:
-    output = node.outputs[0]
-    uses = tuple(output.uses())
+    output, name, added = node.outputs[0], name_of(node), []
     node.replace_input_with(2, None)
-    name = name_of(node)
-    added = []
     if beta != 1.0:
         factor = edit.constant(f"{name}_beta", np.array(beta))
         added.append(edit.node("Mul", (bias, factor), f"{name}_bias"))
         bias = added[0].outputs[0]
-    total = edit.node("Add", (output, bias), name)
-    result = total.outputs[0]
-    result.type, result.shape = output.type, output.shape
-    for user, index in uses:
-        user.replace_input_with(index, result)
-    edit.take_output(output, result)
-    node.append((*added, total))
-    for new in (*added, total):
+    added.append(edit.node("Add", (output, bias), name, like=output))
+    edit.put_behind(output, *added)
+    for new in added:
         add_origins(new, origins(node))

@@ -18,6 +18,7 @@ from zeropoint.engine.graph import (
     GraphEditor,
     add_origins,
     constant,
+    graph_of,
     input_at,
     merge_output,
     name_of,
@@ -138,12 +139,10 @@ def _set_weight(editor: GraphEditor, node: ir.Node, weight: _Stored) -> None:
     codes = value_at(weight.dequantize, 0)
     if weight.codes is not constant(codes):
         codes = editor.constant(name, weight.codes)
-    attributes = {} if weight.qparams.axis is None else {"axis": weight.qparams.axis}
-    parameters = editor.parameters(name, weight.qparams)
-    new = editor.node("DequantizeLinear", (codes, *parameters), name, attributes=attributes)
-    new.outputs[0].type, new.outputs[0].shape = old.type, old.shape
-    assert isinstance(node.graph, ir.Graph)
-    node.graph.insert_before(node, new)
+    read = (codes, *editor.parameters(name, weight.qparams))
+    attributes = {"axis": weight.qparams.axis}
+    new = editor.node("DequantizeLinear", read, name, like=old, attributes=attributes)
+    graph_of(node).insert_before(node, new)
     add_origins(new, origins(weight.dequantize))
     node.replace_input_with(1, new.outputs[0])
 

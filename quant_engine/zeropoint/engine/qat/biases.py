@@ -94,18 +94,16 @@ def quantize_biases(editor: GraphEditor) -> tuple[str, ...]:
         if np.abs(flat / wanted.scale).max(initial=0.0) > np.iinfo(np.int32).max:
             continue
         name = name_of(value_at(reader, index))
-        attributes = {} if wanted.axis is None else {"axis": wanted.axis}
         codes = editor.constant(f"{name}_quantized", quantize(flat, wanted))
         node = editor.node(
             "DequantizeLinear",
             (codes, *editor.parameters(name, wanted)),
             name,
-            attributes=attributes,
+            attributes={"axis": wanted.axis},
         )
         node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
         node.outputs[0].shape = codes.shape
-        assert isinstance(reader.graph, ir.Graph)
-        reader.graph.insert_before(reader, node)
+        graph_of(reader).insert_before(reader, node)
         reader.replace_input_with(index, node.outputs[0])
         done.append(name_of(layer))
     return tuple(done)
@@ -230,39 +228,18 @@ def _split_gemm(editor: GraphEditor, node: ir.Node) -> None:
     stored = value_at(node, 1)
     if node.attributes.get_int("transB", 0):
         stored = _transposed(editor, weight)
-    matmul = editor.node("MatMul", (node.inputs[0], stored), name_of(node))
+    matmul = editor.node("MatMul", (node.inputs[0], stored), name_of(node), like=node.outputs[0])
     minus = editor.constant(f"{node.name}_minus_bias", -array_of(node.inputs[2]))
     sub = editor.node("Sub", (matmul.outputs[0], minus), name_of(node))
-    output, new = node.outputs[0], sub.outputs[0]
-    for value in (matmul.outputs[0], new):
-        value.type, value.shape = output.type, output.shape
-    graph = node.graph
-    assert isinstance(graph, ir.Graph)
-    graph.insert_before(node, (matmul, sub))
-    for reader, index in tuple(output.uses()):
-        reader.replace_input_with(index, new)
-    editor.take_output(output, new)
-    for made in (matmul, sub):
-        add_origins(made, origins(node))
-    name, node.name = node.name, None
-    graph.remove(node, safe=True)
-    matmul.name = name
+    editor.replace(node, matmul, sub)
+    node.name, matmul.name = None, node.name
 
 
 def _subtract(editor: GraphEditor, add: ir.Node, index: int) -> None:
     """Write the Add of a bias as Sub of the negated one."""
     minus = editor.constant(f"{add.name}_minus_bias", -array_of(add.inputs[index]))
     sub = editor.node("Sub", (add.inputs[1 - index], minus), name_of(add))
-    output, new = add.outputs[0], sub.outputs[0]
-    new.type, new.shape = output.type, output.shape
-    graph = add.graph
-    assert isinstance(graph, ir.Graph)
-    graph.insert_before(add, sub)
-    for reader, position in tuple(output.uses()):
-        reader.replace_input_with(position, new)
-    editor.take_output(output, new)
-    add_origins(sub, origins(add))
-    graph.remove(add, safe=True)
+    editor.replace(add, sub)
 
 
 def _transposed(editor: GraphEditor, weight: ir.Node) -> ir.Value:
@@ -270,16 +247,15 @@ def _transposed(editor: GraphEditor, weight: ir.Node) -> ir.Value:
     assert codes is not None
     assert qparams is not None
     name = name_of(value_at(weight, 0))
-    attributes = {} if qparams.axis is None else {"axis": 1 - qparams.axis}
+    axis = None if qparams.axis is None else 1 - qparams.axis
     new = editor.node(
         "DequantizeLinear",
         (editor.constant(f"{name}_transposed", np.ascontiguousarray(codes.T)), *weight.inputs[1:]),
         name,
-        attributes=attributes,
+        attributes={"axis": axis},
     )
     new.domain = weight.domain
     new.outputs[0].type = weight.outputs[0].type
-    assert isinstance(weight.graph, ir.Graph)
-    weight.graph.insert_after(weight, new)
+    graph_of(weight).insert_after(weight, new)
     add_origins(new, origins(weight))
     return new.outputs[0]

@@ -49,12 +49,8 @@ def insert_clip(
         editor.constant(f"{codes.name}_{end}", np.array(value, qparams.dtype))
         for end, value in zip(("lowest", "highest"), limits, strict=True)
     )
-    clip = editor.node("Clip", (codes, *ends), name_of(codes))
-    clip.outputs[0].type, clip.outputs[0].shape = codes.type, codes.shape
-    producer = codes.producer()
-    assert producer is not None
-    assert isinstance(producer.graph, ir.Graph)
-    producer.graph.insert_after(producer, clip)
+    clip = editor.node("Clip", (codes, *ends), name_of(codes), like=codes)
+    editor.put_behind(codes, clip, readers=())
     return clip
 
 

@@ -7,7 +7,7 @@ put before it, too: rounding is monotone, and doing it twice is the same as once
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, constant, name_of
+from zeropoint.engine.graph import GraphEditor, constant
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import FakeQuant, fake_quants
 
@@ -159,21 +159,8 @@ def _is_only_for(value: ir.Value) -> bool:
 
 def insert_pair(editor: GraphEditor, value: ir.Value, like: FakeQuant) -> FakeQuant:
     """Insert a pair behind a tensor, with the parameters of another; all readers read it."""
-    name = name_of(value)
-    uses = tuple(value.uses())
-    parameters = like.quantize.inputs[1:]
-    quantize = editor.node("QuantizeLinear", (value, *parameters), name)
-    dequantize = editor.node(
-        "DequantizeLinear", (quantize.outputs[0], *like.dequantize.inputs[1:]), name
-    )
+    codes = ir.TensorType(ir.DataType.from_numpy(like.qparams.dtype))
+    quantize, dequantize = editor.pair(value, like.quantize.inputs[1:], codes)
     quantize.domain = dequantize.domain = like.quantize.domain
-    codes, result = quantize.outputs[0], dequantize.outputs[0]
-    codes.type = ir.TensorType(ir.DataType.from_numpy(like.qparams.dtype))
-    codes.shape, result.shape, result.type = value.shape, value.shape, value.type
-    producer = value.producer()
-    assert producer is not None
-    assert isinstance(producer.graph, ir.Graph)
-    producer.graph.insert_after(producer, (quantize, dequantize))
-    for node, index in uses:
-        node.replace_input_with(index, result)
+    editor.put_behind(value, quantize, dequantize)
     return FakeQuant(quantize, (), dequantize, QParams(like.qparams.scale, like.qparams.zero_point))

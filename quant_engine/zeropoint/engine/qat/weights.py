@@ -108,23 +108,18 @@ def _push(editor: GraphEditor, dequantize: ir.Node, mover: ir.Node) -> ir.Node |
     axis = _axis_behind(dequantize, mover)
     if axis is None:
         return None
-    graph = mover.graph
-    assert isinstance(graph, ir.Graph)
     mover.replace_input_with(0, value_at(dequantize, 0))
     codes = value_at(dequantize, 0)
     new = editor.node(
         "DequantizeLinear",
         (output, *dequantize.inputs[1:]),
         name_of(output),
-        attributes={} if axis == _NO_AXIS else {"axis": axis},
+        like=output,
+        attributes={"axis": None if axis == _NO_AXIS else axis},
     )
     new.domain = dequantize.domain
-    new.outputs[0].type, new.outputs[0].shape = output.type, output.shape
     output.type = codes.type
-    readers = [(node, index) for node, index in output.uses() if node is not new]
-    for node, index in readers:
-        node.replace_input_with(index, new.outputs[0])
-    graph.insert_after(mover, new)
+    editor.put_behind(output, new)
     add_origins(new, origins(dequantize))
     return new
 

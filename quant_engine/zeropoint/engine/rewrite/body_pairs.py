@@ -8,7 +8,7 @@ and that changes no value: they lie on the grid of its parameters.
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, constant, input_at, name_of
+from zeropoint.engine.graph import GraphEditor, constant, input_at, value_at
 
 # What the transformer looks through.
 _MOVERS = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
@@ -27,7 +27,8 @@ def pair_crossings(edit: GraphEditor) -> None:
             value, source = node.outputs[0], moved[data]
             moved[value] = source
             if any(use.node.graph is not node.graph for use in value.uses()):
-                moved[_paired(edit, value, source)] = source
+                pair = edit.pair(value, source.inputs[1:], value_at(source, 0).type)
+                moved[edit.put_behind(value, *pair)] = source
 
 
 def _is_whole(node: ir.Node) -> bool:
@@ -39,22 +40,3 @@ def _is_whole(node: ir.Node) -> bool:
 def _reads_own(node: ir.Node, data: ir.Value, moved: dict[ir.Value, ir.Node]) -> bool:
     """Whether a node reads what a DequantizeLinear of its own graph gives, moved or as it is."""
     return data in moved and moved[data].graph is node.graph
-
-
-def _paired(edit: GraphEditor, value: ir.Value, source: ir.Node) -> ir.Value:
-    """Let all that read `value` read it through the parameters of `source`."""
-    name = name_of(value)
-    uses = tuple(value.uses())
-    quantize = edit.node("QuantizeLinear", (value, *source.inputs[1:]), name)
-    codes, stored = quantize.outputs[0], source.inputs[0]
-    assert isinstance(value.graph, ir.Graph), name
-    assert stored is not None, name
-    codes.type, codes.shape = stored.type, value.shape
-    dequantize = edit.node("DequantizeLinear", (codes, *source.inputs[1:]), name)
-    result = dequantize.outputs[0]
-    result.type, result.shape = value.type, value.shape
-    edit.insert_behind(value, value.graph, quantize, dequantize)
-    for node, index in uses:
-        node.replace_input_with(index, result)
-    edit.take_output(value, result)
-    return result

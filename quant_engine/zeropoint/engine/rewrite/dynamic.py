@@ -200,7 +200,12 @@ class Chain:
         self._node = node
         self.graph = graph_of(node)
         self.name = name_of(node)
-        self.value: ir.Value | None = None
+        self._new: list[ir.Node] = []
+
+    @property
+    def value(self) -> ir.Value:
+        """What the chain gives so far."""
+        return self._new[-1].outputs[0]
 
     def add(
         self,
@@ -211,7 +216,7 @@ class Chain:
         """Append a node to the chain."""
         node = self._edit.node(op_type, inputs, self.name, attributes=attributes)
         self.graph.insert_before(self._node, node)
-        self.value = node.outputs[0]
+        self._new.append(node)
         return node
 
     def side(
@@ -227,10 +232,4 @@ class Chain:
 
     def replace(self) -> None:
         """Put the chain in the place of the node."""
-        old, new = self._node.outputs[0], self.value
-        assert new is not None
-        new.type, new.shape = old.type, old.shape
-        for node, index in tuple(old.uses()):
-            node.replace_input_with(index, new)
-        self._edit.take_output(old, new)
-        self.graph.remove(self._node, safe=True)
+        self._edit.replace(self._node, *self._new)

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, constant, name_of, rank_of
+from zeropoint.engine.graph import GraphEditor, constant, graph_of, name_of, rank_of
 from zeropoint.engine.operators import Role, rule_of
 from zeropoint.engine.plan import NodeQuant
 
+_LOWEST = np.array(-np.inf, np.float32)
 _OWN_PAIRS = (Role.COMPUTE, Role.SHARE, Role.STORED)  # fused with a DequantizeLinear, or move it
 
 
@@ -30,13 +31,15 @@ def keep_together(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> None
     for node in tuple(edit.graph.all_nodes()):
         if node.op_type != "DequantizeLinear" or constant(node.inputs[0]) is not None:
             continue
+        value = node.outputs[0]
         uses = [
             (reader, index)
-            for reader, index in node.outputs[0].uses()
+            for reader, index in value.uses()
             if reader.graph is node.graph and reader.name not in quantized and _stays_float(reader)
         ]
         if len(uses) > 1:
-            _insert(edit, node.outputs[0], uses, "Clip")
+            same = edit.node("Clip", (value,), name_of(value), like=value)
+            edit.put_behind(value, same, readers=uses)
 
 
 def split_products(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> None:
@@ -58,8 +61,8 @@ def split_products(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> Non
         if rank_of(value) not in (2, None):
             continue
         if [reader.op_type for reader, _index in uses] == ["Add"] and not value.is_graph_output():
-            lowest = edit.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
-            _insert(edit, value, uses, "Max", lowest)
+            lowest = edit.constant(f"{node.name}_lowest", _LOWEST)
+            edit.put_behind(value, edit.node("Max", (value, lowest), name_of(value), like=value))
 
 
 def split_skip_normalizations(edit: GraphEditor) -> None:
@@ -75,7 +78,7 @@ def split_skip_normalizations(edit: GraphEditor) -> None:
         uses = tuple(value.uses())
         alone = not value.is_graph_output() and all(use.node.graph is node.graph for use in uses)
         if alone and _normalizes([use.node.op_type for use in uses]):
-            _insert(edit, value, uses, "Clip")
+            edit.put_behind(value, edit.node("Clip", (value,), name_of(value), like=value))
 
 
 def hold_apart(edit: GraphEditor, node: ir.Node, index: int) -> None:
@@ -86,30 +89,10 @@ def hold_apart(edit: GraphEditor, node: ir.Node, index: int) -> None:
     value = node.inputs[index]
     if value is None or value.dtype is not ir.DataType.FLOAT:
         return
-    lowest = edit.constant(f"{node.name}_lowest", np.array(-np.inf, np.float32))
-    same = edit.node("Max", (value, lowest), name_of(node))
-    same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
-    assert isinstance(node.graph, ir.Graph), node.name
-    node.graph.insert_before(node, same)
+    lowest = edit.constant(f"{node.name}_lowest", _LOWEST)
+    same = edit.node("Max", (value, lowest), name_of(node), like=value)
+    graph_of(node).insert_before(node, same)
     node.replace_input_with(index, same.outputs[0])
-
-
-def _insert(
-    edit: GraphEditor,
-    value: ir.Value,
-    uses: Sequence[tuple[ir.Node, int]],
-    op_type: str,
-    *operands: ir.Value,
-) -> None:
-    """Let some of the readers of `value` read it through an operator."""
-    producer = value.producer()
-    assert producer is not None, value
-    assert isinstance(producer.graph, ir.Graph), value
-    same = edit.node(op_type, (value, *operands), name_of(value))
-    same.outputs[0].type, same.outputs[0].shape = value.type, value.shape
-    edit.insert_behind(value, producer.graph, same)
-    for node, index in uses:
-        node.replace_input_with(index, same.outputs[0])
 
 
 def _stays_float(node: ir.Node) -> bool:

@@ -97,7 +97,6 @@ class _Rewriter:
         self._stored = StoredConstants(edit, parameters.constants)
         self._weights: dict[tuple[ir.Value, ir.Graph], ir.Value] = {}
         self._limited: dict[tuple[ir.Value, bytes], ir.Value] = {}
-        self._pairs: list[ir.Node] = []
 
     def run(self) -> None:
         for quant in self._plan.nodes.values():
@@ -112,7 +111,7 @@ class _Rewriter:
             self._stored.rewrite(self._nodes[quant.node], quant)
         self._guard_float_nodes()
         if self._form.dedicated_pair:
-            dedicate_pairs(self._edit, self._pairs)
+            dedicate_pairs(self._edit)
         pair_crossings(self._edit)
         keep_together(self._edit, self._plan.nodes)
         split_products(self._edit, self._plan.nodes)
@@ -157,24 +156,13 @@ class _Rewriter:
             graph: The graph to insert them in: that of `value`, or one inside of it.
             everywhere: Whether all that read `value` shall read the result instead.
         """
-        name = name_of(value)
-        uses = tuple(value.uses()) if everywhere else ()
         # ONNX Runtime turns int8 pairs into uint8 only where their constants are in their graph.
-        parameters = self._edit.parameters(name, qparams, graph)
-        quantize_node = self._edit.node("QuantizeLinear", (value, *parameters), name)
-        codes = quantize_node.outputs[0]
-        codes.type = ir.TensorType(ir.DataType.from_numpy(qparams.zero_point.dtype))
-        codes.shape = value.shape
-        dequantize_node = self._edit.node("DequantizeLinear", (codes, *parameters), name)
-        result = dequantize_node.outputs[0]
-        result.type, result.shape = value.type, value.shape
-        self._edit.insert_behind(value, graph, quantize_node, dequantize_node)
-        self._pairs.append(dequantize_node)
-        for node, index in uses:
-            node.replace_input_with(index, result)
+        parameters = self._edit.parameters(name_of(value), qparams, graph)
+        pair = self._edit.pair(value, parameters, parameters[1].type)
         if everywhere:
-            self._edit.take_output(value, result)
-        return result
+            return self._edit.put_behind(value, *pair)
+        self._edit.insert_behind(value, graph, *pair)
+        return pair[-1].outputs[0]
 
     def _keep_clamp(self, quant: NodeQuant) -> None:
         """Quantize in front of a clamp, too, where the quantized range does not imply it.

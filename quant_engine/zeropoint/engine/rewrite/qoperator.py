@@ -140,17 +140,11 @@ def _mover(editor: GraphEditor, node: ir.Node) -> bool:
         return False
     if not same_qparams(data.qparams, result.qparams):
         return False
-    moved, codes = node.outputs[0], result.quantize.outputs[0]
     node.replace_input_with(0, data.codes)
-    moved.type = codes.type
-    for reader, index in tuple(codes.uses()):
-        reader.replace_input_with(index, moved)
-    name = codes.name
-    if codes.is_graph_output():
-        editor.take_output(codes, moved)
-    else:
-        codes.name, moved.name = None, name
-    graph_of(node).remove(result.quantize, safe=True)
+    old = (result.quantize,)
+    ir.convenience.replace_nodes_and_values(
+        graph_of(node), node, old, (), result.quantize.outputs, node.outputs[:1]
+    )
     return True
 
 
@@ -182,20 +176,11 @@ def _replace(
     new = editor.node(op_type, inputs, name_of(node), contrib=contrib)
     for attribute in node.attributes.values():
         new.attributes.add(attribute)
-    codes, given = result.quantize.outputs[0], new.outputs[0]
-    given.type, given.shape = codes.type, codes.shape
-    graph = graph_of(node)
-    graph.insert_before(node, new)
     add_origins(new, (n for part in (node, *result.between) for n in origins(part)))
-    for reader, index in tuple(codes.uses()):
-        reader.replace_input_with(index, given)
-    name = codes.name
-    if codes.is_graph_output():
-        editor.take_output(codes, given)
-    else:
-        codes.name, given.name = None, name
-    for old in (result.quantize, *reversed(result.between), node):
-        graph.remove(old, safe=True)
+    old = (node, *result.between, result.quantize)
+    ir.convenience.replace_nodes_and_values(
+        graph_of(node), node, old, (new,), result.quantize.outputs, new.outputs
+    )
 
 
 def _has_bias(node: ir.Node) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.graph import GraphEditor, array_of, graph_of, name_of, value_at
+from zeropoint.engine.graph import GraphEditor, array_of, name_of, value_at
 from zeropoint.engine.numbers import QParams, quantize
 from zeropoint.engine.plan import ConstantInput, InputKey, NodeQuant
 
@@ -76,7 +76,7 @@ class StoredConstants:
         for attribute in node.attributes.values():
             if attribute.name != "layout":
                 new.attributes.add(attribute)
-        self._take_place(node, new)
+        self._edit.replace(node, new)
 
     def rewrite_attention(
         self, node: ir.Node, quant: NodeQuant, activation: tuple[ir.Value, ...]
@@ -105,26 +105,21 @@ class StoredConstants:
         )
         for attribute in node.attributes.values():
             new.attributes.add(attribute)
-        self._take_place(node, new)
+        self._edit.replace(node, new)
 
     def _gather(self, node: ir.Node, where: ConstantInput) -> None:
         value, _ = _read(node, where)
         qparams = self._qparams[where.key]
         name, result = name_of(value), node.outputs[0]
-        reads = tuple(result.uses())
         node.replace_input_with(where.index, self.store(value, qparams))
         if qparams.axis is None:
             inputs = (result, *self._edit.parameters(name, qparams))
             new = [self._edit.node("DequantizeLinear", inputs, name_of(node))]
         else:
             new = self._scale(node, value, where, qparams)
-        graph_of(node).insert_after(node, new)
-        last = new[-1].outputs[0]
+        last = self._edit.put_behind(result, *new)
         last.type, last.shape = value.type, result.shape
         result.type = ir.TensorType(ir.DataType.from_numpy(qparams.dtype))
-        for reader, index in reads:
-            reader.replace_input_with(index, last)
-        self._edit.take_output(result, last)
 
     def _scale(
         self, node: ir.Node, table: ir.Value, where: ConstantInput, qparams: QParams
@@ -144,19 +139,6 @@ class StoredConstants:
         floats = self._as_floats(node.outputs[0], qparams, base)
         return [*picked, *floats, self._edit.node("Mul", (floats[-1].outputs[0], scale), base)]
 
-    def _take_place(self, node: ir.Node, new: ir.Node) -> None:
-        graph = graph_of(node)
-        graph.insert_before(node, new)
-        for old, output in zip(node.outputs, new.outputs, strict=True):
-            if not old.name:
-                output.name = ""
-                continue
-            output.type, output.shape = old.type, old.shape
-            for reader, index in tuple(old.uses()):
-                reader.replace_input_with(index, output)
-            self._edit.take_output(old, output)
-        graph.remove(node, safe=True)
-
     def _load(self, node: ir.Node, where: ConstantInput) -> ir.Value:
         """Return a stored constant as floats, computed in the main graph."""
         value, shape = _read(node, where)
@@ -167,10 +149,9 @@ class StoredConstants:
             scale = self._edit.constant(f"{name}_scale", _along(qparams.scale, where, shape))
             codes = self.store(value, qparams, rows=where.rows)
             new = [*self._as_floats(codes, qparams, name)]
-            new.append(self._edit.node("Mul", (new[-1].outputs[0], scale), name))
+            new.append(self._edit.node("Mul", (new[-1].outputs[0], scale), name, like=value))
             self._edit.insert_first(self._edit.graph, *new)
-            result = self._loaded[key] = new[-1].outputs[0]
-            result.type, result.shape = value.type, value.shape
+            self._loaded[key] = new[-1].outputs[0]
         return self._loaded[key]
 
     def _as_floats(self, codes: ir.Value, qparams: QParams, name: str) -> list[ir.Node]:
