@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from zeropoint.engine.errors import OptionError
-from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride, check_names
+from zeropoint.engine.number_types import QuantType
+from zeropoint.engine.tensor_override import TensorQuantOverride, check_names
 
 
 class QuantFormat(StrEnum):

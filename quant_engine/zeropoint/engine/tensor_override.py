@@ -1,31 +1,14 @@
 """What the user wants of one tensor, whatever the other options say."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
 from zeropoint.engine.errors import OptionError
+from zeropoint.engine.number_types import QuantType
 
 _SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-class QuantType(StrEnum):
-    """Integer type of quantized values."""
-
-    QINT8 = "QInt8"
-    QUINT8 = "QUInt8"
-
-    @property
-    def signed(self) -> bool:
-        """Whether negative codes exist."""
-        return self is QuantType.QINT8
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """Smallest and greatest code, both inclusive."""
-        return (-128, 127) if self.signed else (0, 255)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,10 @@ from support.distributions import NAMED, VALUES, Values, named, sketch_of
 from support.engine import Array, Feeds, quantize, run, sqnr_db, static
 
 from zeropoint.engine import ParameterSource
+from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.numbers import activation_qparams, dequantize
 from zeropoint.engine.numbers.ranges import Range, choose_range
 from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
-from zeropoint.engine.tensor_override import QuantType
 
 INT8 = WeightOptions(quant_type=QuantType.QINT8)
 OPTIONS = st.builds(

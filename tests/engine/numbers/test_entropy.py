@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import HistogramCollector
 from support.distributions import NAMED, Values, named, sketch_of
 
+from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.numbers import activation_grids
 from zeropoint.engine.numbers.ranges import Range, choose_range
 from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
-from zeropoint.engine.tensor_override import QuantType
 from zeropoint.sketch import Sketch
 
 INT8 = WeightOptions(quant_type=QuantType.QINT8)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.distributions import NAMED, VALUES, Values, named, sketch_of
 
+from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.numbers import (
     CodeGrids,
     activation_grids,
@@ -18,7 +19,6 @@ from zeropoint.engine.numbers.ranges import Range, choose_range
 from zeropoint.engine.numbers.ranges.search import least
 from zeropoint.engine.numbers.ranges.statistics import Statistics
 from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
-from zeropoint.engine.tensor_override import QuantType
 
 INT8 = WeightOptions(quant_type=QuantType.QINT8)
 OPTIONS = st.builds(

@@ -15,6 +15,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from support.engine import run
 
 from zeropoint.engine.errors import CalibrationError, ModelError
+from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.numbers import (
     QParams,
     activation_grids,
@@ -26,7 +27,6 @@ from zeropoint.engine.numbers import (
     weight_qparams,
 )
 from zeropoint.engine.options import WeightOptions
-from zeropoint.engine.tensor_override import QuantType
 
 QUANT_TYPES = st.sampled_from(list(QuantType))
 ONNX_TYPE = {

@@ -3,7 +3,6 @@
 from zeropoint.engine.numbers.codes import dequantize, quantize, unsigned_codes
 from zeropoint.engine.numbers.qparams import (
     CodeGrids,
-    CodeLimits,
     QParams,
     activation_grids,
     activation_qparams,

@@ -15,24 +15,16 @@ where that tool is wrong:
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import DTypeLike, NDArray
 
 from zeropoint.engine.errors import CalibrationError, ModelError
+from zeropoint.engine.number_types import INT32, CodeLimits, QuantType, number_type
 from zeropoint.engine.options import WeightOptions
-from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
+from zeropoint.engine.tensor_override import TensorQuantOverride
 
 _BIAS_HEADROOM = 1.0001  # the rounding of a float32 scale must not undo the growth
-
-
-class CodeLimits(NamedTuple):
-    """Smallest and greatest code in use, both inclusive."""
-
-    low: int
-    high: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,17 +49,19 @@ class QParams:
         return self.zero_point.dtype
 
     @property
+    def signed(self) -> bool:
+        """Whether negative codes exist."""
+        return number_type(self.dtype).signed
+
+    @property
     def element_type(self) -> int:
         """Type of the codes as a number of onnx.TensorProto.DataType."""
-        return int(ir.DataType.from_numpy(self.dtype))
+        return number_type(self.dtype).element_type
 
     @property
     def code_limits(self) -> CodeLimits:
         """Codes in use, with the type's own limits filled in."""
-        if self.limits is not None:
-            return self.limits
-        info = np.iinfo(self.dtype)
-        return CodeLimits(int(info.min), int(info.max))
+        return number_type(self.dtype).limits if self.limits is None else self.limits
 
 
 def activation_qparams(
@@ -100,7 +94,7 @@ def activation_qparams(
     scale, zero_point = _activation_parameters(
         low, high, quant_type, symmetric, restricted, minimum_real_range, scale_type
     )
-    return QParams(scale, zero_point.astype(_code_dtype(quant_type)))
+    return QParams(scale, zero_point.astype(quant_type.number.dtype))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,9 +154,9 @@ def activation_grids(
     scale, zero_point = _activation_parameters(
         low, high, quant_type, symmetric, restricted, minimum_real_range, scale_type
     )
-    codes = np.iinfo(_code_dtype(quant_type))
+    low_code, high_code = quant_type.number.limits
     zero = zero_point.astype(np.int64)
-    return CodeGrids(scale.astype(np.float64), int(codes.min) - zero, int(codes.max) - zero)
+    return CodeGrids(scale.astype(np.float64), low_code - zero, high_code - zero)
 
 
 def _activation_parameters(
@@ -185,11 +179,11 @@ def _activation_parameters(
             low=float(np.min(low)),
             high=float(np.max(high)),
         )
-    limits = _nominal_limits(quant_type, symmetric=symmetric, reduce_range=False)
+    limits = quant_type.number.spread(symmetric=symmetric)
     bottom, top = np.asarray(np.minimum(ends[0], 0)), np.asarray(np.maximum(ends[1], 0))
     top = _widened(bottom, top, minimum_real_range)
     if restricted:
-        return _restricted_scale_and_zero_point(bottom, top)
+        return _restricted_scale_and_zero_point(bottom, top, limits)
     return _scale_and_zero_point(bottom, top, limits, symmetric)
 
 
@@ -231,14 +225,13 @@ def weight_qparams(
             tensor=name,
         )
     symmetric = options.is_symmetric
-    limits = _nominal_limits(
-        options.quant_type, symmetric=symmetric, reduce_range=options.reduce_range
-    )
+    number = options.quant_type.number
+    limits = number.spread(symmetric=symmetric, reduce_range=options.reduce_range)
     top = _widened(bottom, top, options.minimum_real_range)
     scale, zero_point = _scale_and_zero_point(bottom, top, limits, symmetric)
     return QParams(
         scale,
-        zero_point.astype(_code_dtype(options.quant_type)),
+        zero_point.astype(number.dtype),
         axis,
         limits if options.reduce_range else None,
     )
@@ -260,7 +253,7 @@ def given_qparams(
     """
     shape = () if axis is None else (-1,)
     scale = np.array(override.scale, scale_type).reshape(shape)
-    zero_point = np.array(override.zero_point, _code_dtype(quant_type)).reshape(shape)
+    zero_point = np.array(override.zero_point, quant_type.number.dtype).reshape(shape)
     return QParams(scale, zero_point, axis)
 
 
@@ -281,7 +274,7 @@ def bias_qparams(input: QParams, weight: QParams) -> QParams:  # noqa: A002 - th
     scale = np.asarray(input.scale * weight.scale)
     scale = np.where(scale == 0, np.ones_like(scale), scale)
     axis = None if weight.axis is None else 0
-    return QParams(scale, np.zeros(scale.shape, dtype=np.int32), axis)
+    return QParams(scale, np.zeros(scale.shape, dtype=INT32.dtype), axis)
 
 
 def grow_weight_for_bias(
@@ -309,7 +302,7 @@ def grow_weight_for_bias(
         magnitude = magnitude.max(initial=0.0).astype(np.float64)
     else:  # stays float32, as in 1.32, to have its last bit
         magnitude = np.broadcast_to(magnitude.reshape(-1), weight.scale.shape)
-    smallest = _BIAS_HEADROOM * magnitude / np.float64(np.iinfo(np.int32).max)
+    smallest = _BIAS_HEADROOM * magnitude / np.float64(INT32.limits.high)
     scale = weight.scale.astype(np.float64)
     candidate = float(input.scale) * scale
     small = candidate < smallest
@@ -317,19 +310,6 @@ def grow_weight_for_bias(
         return weight
     grown = np.where(small, scale * (smallest / candidate), scale)
     return dataclasses.replace(weight, scale=_not_below(grown, weight.scale.dtype))
-
-
-def _code_dtype(quant_type: QuantType) -> np.dtype[np.integer]:
-    return np.dtype(np.int8 if quant_type.signed else np.uint8)
-
-
-def _nominal_limits(quant_type: QuantType, *, symmetric: bool, reduce_range: bool) -> CodeLimits:
-    """Return the codes over which a range is spread."""
-    if reduce_range:
-        return CodeLimits(-64, 64) if quant_type.signed else CodeLimits(0, 127)
-    if quant_type.signed:
-        return CodeLimits(-127 if symmetric else -128, 127)
-    return CodeLimits(0, 255)
 
 
 def _widened(
@@ -340,17 +320,18 @@ def _widened(
 
 
 def _restricted_scale_and_zero_point(
-    bottom: NDArray[np.floating], top: NDArray[np.floating]
+    bottom: NDArray[np.floating], top: NDArray[np.floating], limits: CodeLimits
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Spread ranges over uint8 codes with the zero point 0, or 128 where there are negative values.
+    """Spread ranges over unsigned codes: the zero point is 0, or the middle for negative values.
 
     The formula is `snap_zero_point_to_uint8` of onnxruntime.quantization 1.32.
     """
     low, high = bottom.astype(np.float64), top.astype(np.float64)
-    positive = low >= 0
-    scale = np.where(positive, high / 255, np.maximum(-low / 128, high / 127))
+    positive, middle = low >= 0, (limits.high + 1) // 2
+    two_sided = np.maximum(-low / middle, high / (limits.high - middle))
+    scale = np.where(positive, high / limits.high, two_sided)
     scale = np.where(scale < np.finfo(bottom.dtype).tiny, 1.0, scale)
-    return scale.astype(bottom.dtype), np.where(positive, 0.0, 128.0)
+    return scale.astype(bottom.dtype), np.where(positive, 0.0, float(middle))
 
 
 def _scale_and_zero_point(

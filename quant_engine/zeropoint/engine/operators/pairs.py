@@ -6,14 +6,14 @@ x -> QuantizeLinear -> (Clip | Min | Max | Cast | a change of shape)* -> Dequant
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.graph import constant, input_at, rank_of, value_at
-from zeropoint.engine.numbers import CodeLimits, QParams
+from zeropoint.engine.number_types import INT8, CodeLimits, NumberType, known_number_type
+from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators.table import rule_of
 
 SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
@@ -27,13 +27,6 @@ MOVERS = frozenset(
 
 _BOUNDS = frozenset({"Clip", "Max", "Min"})
 _BETWEEN = SHAPES | _BOUNDS | {"Cast"}
-_CODES: dict[ir.DataType, np.dtype[Any]] = {
-    ir.DataType.INT8: np.dtype(np.int8),
-    ir.DataType.UINT8: np.dtype(np.uint8),
-    ir.DataType.INT16: np.dtype(np.int16),
-    ir.DataType.UINT16: np.dtype(np.uint16),
-    ir.DataType.INT32: np.dtype(np.int32),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,11 +173,10 @@ def _limits(qparams: QParams, between: tuple[ir.Node, ...]) -> CodeLimits | None
             kind = ir.DataType(node.attributes.get_int("to", 0))
             wide = kind in (ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE)
             if not wide:
-                target = _CODES.get(kind)
+                target = _number(kind)
                 if target is None:
                     return None
-                info = np.iinfo(target)
-                if low < info.min or high > info.max:
+                if low < target.limits.low or high > target.limits.high:
                     return None  # it wraps around
         elif node.op_type in _BOUNDS:
             bounds = _code_bounds(node)
@@ -230,14 +222,19 @@ def _zero_point(node: ir.Node, scale: NDArray[np.generic]) -> NDArray[np.integer
     value = input_at(node, 2)
     if value is not None:
         array = constant(value)
-        if array is None or array.dtype not in _CODES.values() or array.size != scale.size:
-            return None
-        return array
+        known = value.dtype is not None and _number(value.dtype) is not None
+        return array if known and array is not None and array.size == scale.size else None
     kind = ir.DataType(node.attributes.get_int("output_dtype", 0))
     if node.op_type == "DequantizeLinear":
         data = node.inputs[0]
         kind = (data.dtype if data is not None else None) or ir.DataType.UINT8
     if kind is ir.DataType.UNDEFINED:
         kind = ir.DataType.UINT8
-    dtype = _CODES.get(kind)
-    return None if dtype is None else np.zeros(scale.shape, dtype)
+    number = _number(kind)
+    return None if number is None else np.zeros(scale.shape, number.dtype)
+
+
+def _number(kind: ir.DataType) -> NumberType | None:
+    """Return the row of a type of codes that numpy computes with."""
+    number = known_number_type(kind)
+    return number if number is not None and number.bits >= INT8.bits else None

@@ -4,6 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant, input_at, producer_of
+from zeropoint.engine.number_types import INT8, known_number_type, number_type, quant_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import Kept, OpRule, Role
 
@@ -17,7 +18,6 @@ _END = ("BnB4", "BlockQuantized", "Integer", "IntegerToFloat", "NBits")
 _MOVERS = frozenset(
     {"Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 )
-_STORED = frozenset({ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4})
 
 
 def already_quantized(node: ir.Node, rule: OpRule | None, *, dynamic: bool) -> Kept | None:
@@ -69,16 +69,16 @@ def existing_parameters(value: ir.Value | None) -> QParams | None:
     scale, zero_point = constant(node.inputs[1]), constant(node.inputs[2])
     if scale is None or zero_point is None or scale.size != 1 or scale.dtype != np.float32:
         return None
-    if zero_point.dtype not in (np.int8, np.uint8):
+    if quant_type(zero_point.dtype) is None:
         return None
     return QParams(scale.reshape(()), zero_point.reshape(()), None)
 
 
 def existing_range(qparams: QParams) -> tuple[float, float]:
     """Return the least and the greatest value that a tensor with these parameters can have."""
-    limits, zero_point = np.iinfo(qparams.dtype), int(qparams.zero_point)
-    scale = float(qparams.scale)
-    return scale * (limits.min - zero_point), scale * (limits.max - zero_point)
+    low, high = number_type(qparams.dtype).limits
+    scale, zero_point = float(qparams.scale), int(qparams.zero_point)
+    return scale * (low - zero_point), scale * (high - zero_point)
 
 
 def _may_serve(node: ir.Node, rule: OpRule, value: ir.Value, read: list[ir.Value]) -> bool:
@@ -116,8 +116,14 @@ def _is_stored(value: ir.Value | None) -> bool:
         node.op_type in ("Cast", "DequantizeLinear")
         and source is not None
         and constant(source) is not None
-        and source.dtype in _STORED
+        and _is_code(source.dtype)
     )
+
+
+def _is_code(dtype: ir.DataType | None) -> bool:
+    """Whether a weight may be stored in a type; what is wider is more often something else."""
+    number = known_number_type(dtype)
+    return number is not None and number.bits <= INT8.bits
 
 
 def _behind_movers(value: ir.Value | None) -> ir.Node | None:

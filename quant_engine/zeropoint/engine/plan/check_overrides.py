@@ -8,11 +8,12 @@ import onnx_ir as ir
 
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.graph import constant, name_of
+from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.operators import OpRule, rule_of
 from zeropoint.engine.options import PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.quant_plan import ConstantInput, ConstantRole, QuantPlan, TensorQuant
 from zeropoint.engine.report import ParameterSource
-from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
+from zeropoint.engine.tensor_override import TensorQuantOverride
 
 
 def check_overrides(
@@ -176,7 +177,7 @@ def _channels(node: ir.Node, rule: OpRule, shape: tuple[int, ...]) -> int | None
 
 
 def _check_codes(override: TensorQuantOverride, quant_type: QuantType) -> None:
-    low, high = quant_type.limits
+    low, high = quant_type.number.limits
     for zero_point in override.zero_point:
         if not low <= zero_point <= high:
             raise override.error(f"zero_point {zero_point} is no code of {quant_type}")

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.load import LoadedModel
+from zeropoint.engine.number_types import INT32, QuantType
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import Kept
 from zeropoint.engine.options import Options, QatOptions, StaticOptions
@@ -17,7 +17,6 @@ from zeropoint.engine.plan.quant_plan import ConstantInput, ConstantRole, NodeQu
 from zeropoint.engine.prepare import PreparedModel
 from zeropoint.engine.report import NodePlan, NodeState, ParameterSource, PlanReport, TensorPlan
 
-_INT32 = int(ir.DataType.INT32)
 _NAMES = {
     ConstantRole.WEIGHT: ("weight",),
     ConstantRole.STORED: ("weight", "recurrence"),
@@ -103,13 +102,13 @@ def _activation(
     found = parameters.ranges.get(name) if parameters else None
     qparams = parameters.tensors.get(name) if parameters else None
     static = options.of(plan.root(tensor).override) if isinstance(options, StaticOptions) else None
-    signed = static is not None and static.activation_type.signed
+    kind = static.activation_type if static is not None else QuantType.QUINT8
     static_symmetric = static is not None and static.activations_symmetric
     calibrated = tensor.source is ParameterSource.CALIBRATED
     learned = tensor.source is ParameterSource.LEARNED
     return TensorPlan(
         name=name,
-        element_type=qparams.element_type if qparams else _eight_bits(signed),
+        element_type=qparams.element_type if qparams else kind.number.element_type,
         axis=qparams.axis if qparams else None,
         symmetric=_is_symmetric(qparams) if learned else static_symmetric,
         source=tensor.source,
@@ -132,14 +131,15 @@ def _constant_tensor(
     bias = where.role is ConstantRole.BIAS
     source = ParameterSource.BIAS if bias else ParameterSource.WEIGHT
     if isinstance(options, QatOptions):
-        source, symmetric, integers = ParameterSource.LEARNED, _is_symmetric(qparams), 0
+        source, symmetric = ParameterSource.LEARNED, _is_symmetric(qparams)
+        integers = INT32.element_type if bias else 0
     else:
         weight = options.weight.of(where.override)
         symmetric = bias or weight.is_symmetric
-        integers = _eight_bits(weight.quant_type.signed)
+        integers = (INT32 if bias else weight.quant_type.number).element_type
     return TensorPlan(
         name=name,
-        element_type=qparams.element_type if qparams else (_INT32 if bias else integers),
+        element_type=qparams.element_type if qparams else integers,
         axis=where.axis,
         symmetric=symmetric,
         source=source,
@@ -148,12 +148,8 @@ def _constant_tensor(
     )
 
 
-def _eight_bits(signed: bool) -> int:
-    return int(ir.DataType.INT8 if signed else ir.DataType.UINT8)
-
-
 def _is_symmetric(qparams: QParams | None) -> bool:
-    return qparams is not None and not qparams.zero_point.any() and qparams.dtype.kind == "i"
+    return qparams is not None and not qparams.zero_point.any() and qparams.signed
 
 
 def _single(figures: NDArray[np.generic]) -> Any:

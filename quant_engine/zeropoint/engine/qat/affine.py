@@ -25,6 +25,7 @@ from zeropoint.engine.graph import (
     origins,
     value_at,
 )
+from zeropoint.engine.number_types import number_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import read_qparams
 from zeropoint.engine.prepare import Affine, affine_followers
@@ -120,7 +121,7 @@ def _scaled(stored: _Stored, affine: Affine, opset: int) -> _Stored | None:
         return None
     codes = stored.codes
     if (factor < 0).any():
-        lowest = np.iinfo(codes.dtype).min
+        lowest = number_type(codes.dtype).limits.low
         if qparams.zero_point.any() or lowest == 0 or (codes == lowest).any():
             return None
         sign = np.where(factor < 0, -1, 1).astype(codes.dtype)

@@ -27,6 +27,7 @@ from zeropoint.engine.graph import (
     producer_of,
     value_at,
 )
+from zeropoint.engine.number_types import INT32
 from zeropoint.engine.numbers import QParams, bias_qparams, dequantize, quantize
 from zeropoint.engine.operators import fits_channels, read_qparams
 
@@ -43,7 +44,7 @@ def release_biases(editor: GraphEditor) -> None:
         wanted = _wanted(layer)
         if codes is None or qparams is None:
             continue
-        if wanted is not None and codes.dtype == np.int32 and _equal(wanted, qparams):
+        if wanted is not None and codes.dtype == INT32.dtype and _equal(wanted, qparams):
             continue
         floats = dequantize(codes, qparams)
         name = name_of(value_at(reader, index))
@@ -91,7 +92,7 @@ def quantize_biases(editor: GraphEditor) -> tuple[str, ...]:
             continue  # a Gemm's, one for each row
         if wanted.axis is not None and flat.size != wanted.scale.size:
             continue
-        if np.abs(flat / wanted.scale).max(initial=0.0) > np.iinfo(np.int32).max:
+        if np.abs(flat / wanted.scale).max(initial=0.0) > INT32.limits.high:
             continue
         name = name_of(value_at(reader, index))
         codes = editor.constant(f"{name}_quantized", quantize(flat, wanted))

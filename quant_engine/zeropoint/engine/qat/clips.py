@@ -6,7 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import GraphEditor, add_origins, graph_of, name_of, origins
-from zeropoint.engine.numbers import CodeLimits, QParams
+from zeropoint.engine.number_types import CodeLimits, number_type
+from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import SHAPES, FakeQuant, fake_quants
 from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
 
@@ -65,9 +66,9 @@ def _never_reached(bounds: Bounds, pair: FakeQuant, limits: CodeLimits) -> bool:
     if not pair.single:
         return False
     ends = pair.qparams
-    info = np.iinfo(ends.dtype)
-    lowest = max(code_of(bounds.low, ends), info.min)
-    highest = min(code_of(bounds.high, ends), info.max)
+    low, high = number_type(ends.dtype).limits
+    lowest = max(code_of(bounds.low, ends), low)
+    highest = min(code_of(bounds.high, ends), high)
     return lowest >= limits.low and highest <= limits.high
 
 

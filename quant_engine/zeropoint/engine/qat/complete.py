@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant, input_at, name_of
+from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.operators import FakeQuant, fake_quants, is_stored, rule_of
 from zeropoint.engine.options import QatOptions, StaticOptions, WeightOptions
 from zeropoint.engine.plan import (
@@ -28,7 +29,6 @@ from zeropoint.engine.plan import (
 from zeropoint.engine.qat.convert import misread
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.settings import OBSERVE_BYTES
-from zeropoint.engine.tensor_override import QuantType
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _JOINS = frozenset({"Add", "Concat"})

@@ -19,17 +19,17 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import GraphEditor, name_of, producer_of
-from zeropoint.engine.numbers import CodeLimits, QParams
+from zeropoint.engine.number_types import INT8, UINT8, CodeLimits
+from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import FakeQuant, fake_quants
 from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
 from zeropoint.engine.qat.clips import code_of, insert_clip
 
 _INTEGER_CLIP = 12  # opset
 _OUTPUT_TYPE = 21  # opset
-_OFFSET = 128
+_OFFSET = -INT8.limits.low
 _CLAMPS = frozenset({"Clip", "Relu"})
 _FUSED = frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"})
-_OPEN = CodeLimits(0, 255)
 
 
 def retype_activations(editor: GraphEditor, opset: int, *, uniform: bool = False) -> int:
@@ -44,8 +44,8 @@ def retype_activations(editor: GraphEditor, opset: int, *, uniform: bool = False
         How many were changed; 0 where none needs it, or not all can be.
     """
     found = fake_quants(editor.graph)
-    pairs = [pair for pair in found if pair.qparams.dtype == np.int8]
-    mixed = any(pair.qparams.dtype == np.uint8 for pair in found)
+    pairs = [pair for pair in found if pair.qparams.dtype == INT8.dtype]
+    mixed = any(pair.qparams.dtype == UINT8.dtype for pair in found)
     bounds = tensor_bounds(editor.graph, tuple(pairs))
     if opset < _INTEGER_CLIP or not any(
         opset >= _OUTPUT_TYPE
@@ -104,16 +104,16 @@ def _retype(
     aside = zero == 0 and code_of(bounds.low, qparams) >= 0
     shift = 0 if aside else _OFFSET
     limits = CodeLimits(max(low, 0) if aside else low + shift, high + shift)
-    new = QParams(qparams.scale, np.array(zero + shift, np.uint8))
+    new = QParams(qparams.scale, np.array(zero + shift, UINT8.dtype))
     if pair.quantize not in changed:
         changed[pair.quantize] = (editor.parameters(name_of(pair.source), new)[1],)
         _set_zero_point(pair.quantize, changed[pair.quantize][0])
         pair.quantize.attributes.pop("output_dtype", None)
     _set_zero_point(pair.dequantize, changed[pair.quantize][0])
     codes = pair.quantize.outputs[0]
-    codes.type = ir.TensorType(ir.DataType.UINT8)
+    codes.type = ir.TensorType(ir.DataType(UINT8.element_type))
     standing = codes
-    if (limits != _OPEN and code_of(bounds.high, new) > limits.high) or limits.low > 0:
+    if (limits != UINT8.limits and code_of(bounds.high, new) > limits.high) or limits.low > 0:
         standing = insert_clip(editor, codes, limits, new).outputs[0]
     pair.dequantize.replace_input_with(0, standing)
     for node in reversed(pair.between):

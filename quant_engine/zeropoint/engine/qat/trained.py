@@ -10,6 +10,7 @@ import onnx_ir as ir
 from zeropoint.engine.errors import ModelError, OptionError
 from zeropoint.engine.graph import constant, input_at, name_of, producer_of, value_at
 from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
+from zeropoint.engine.number_types import quant_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.numbers.ranges import Range
 from zeropoint.engine.operators import MOVERS, Kept, fake_quants, is_stored, read_qparams
@@ -32,7 +33,6 @@ from zeropoint.engine.prepare import PreparedModel, prepare_trained
 from zeropoint.engine.qat.convert import Conversion, convert_trained
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.runtime import collector_paused
-from zeropoint.engine.tensor_override import QuantType
 from zeropoint.engine.verify import CodePair
 
 COMPUTE = frozenset(
@@ -40,7 +40,6 @@ COMPUTE = frozenset(
     | {"LSTM", "MatMul", "Mul"}
 )
 _CONVERSIONS = frozenset({"DequantizeLinear", "QuantizeLinear"})
-_WEIGHTS = {np.dtype(np.int8): QuantType.QINT8, np.dtype(np.uint8): QuantType.QUINT8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +132,7 @@ def stored_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, QParams]]:
         if node.op_type != "DequantizeLinear":
             continue
         codes, qparams = constant(node.inputs[0]), read_qparams(node)
-        if codes is not None and qparams is not None and codes.dtype in _WEIGHTS:
+        if codes is not None and qparams is not None and quant_type(codes.dtype) is not None:
             yield node, qparams
 
 
@@ -155,13 +154,13 @@ def _require_learned(graph: ir.Graph) -> None:
 def _check_types(graph: ir.Graph, options: QatOptions) -> None:
     """Refuse options that say otherwise than what was learned."""
     for pair in fake_quants(graph):
-        kind = _WEIGHTS.get(pair.qparams.dtype)
+        kind = quant_type(pair.qparams.dtype)
         if options.activation_type not in (None, kind):
             raise _contradiction(
                 "activation_type", options.activation_type, pair.source, pair.qparams.dtype
             )
     for node, qparams in stored_weights(graph):
-        kind, codes = _WEIGHTS[qparams.dtype], value_at(node, 0)
+        kind, codes = quant_type(qparams.dtype), value_at(node, 0)
         if options.weight_type not in (None, kind):
             raise _contradiction("weight_type", options.weight_type, codes, qparams.dtype)
         is_matrix = codes.shape is not None and len(codes.shape) > 1

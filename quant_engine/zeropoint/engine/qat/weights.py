@@ -22,10 +22,11 @@ from zeropoint.engine.graph import (
     origins,
     value_at,
 )
+from zeropoint.engine.number_types import INT4, INT8, UINT4, UINT8
 from zeropoint.engine.operators import SHAPES, read_qparams
 
 _LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_NIBBLES = {ir.DataType.INT4: np.int8, ir.DataType.UINT4: np.uint8}
+_WIDENED = {INT4.element_type: INT8, UINT4.element_type: UINT8}
 
 
 def settle_parameters(editor: GraphEditor) -> None:
@@ -64,13 +65,13 @@ def _add_zero_point(editor: GraphEditor, node: ir.Node) -> None:
 
 def _widen_nibbles(editor: GraphEditor, node: ir.Node) -> None:
     codes = node.inputs[0]
-    if codes is None or codes.dtype not in _NIBBLES or node.op_type != "DequantizeLinear":
+    if codes is None or codes.dtype not in _WIDENED or node.op_type != "DequantizeLinear":
         return
     readers = {reader.op_type for reader, _ in node.outputs[0].uses()}
     array, zeros = constant(codes), constant(node.inputs[2])
     if array is None or zeros is None or not readers <= _LAYERS | SHAPES:
         return
-    wide = _NIBBLES[codes.dtype]
+    wide = _WIDENED[codes.dtype].dtype
     node.replace_input_with(0, editor.constant(f"{codes.name}_wide", array.astype(wide)))
     name = name_of(value_at(node, 1))
     node.replace_input_with(2, editor.constant(f"{name}_zero_point", zeros.astype(wide)))

@@ -20,6 +20,7 @@ from zeropoint.engine.graph import (
     producer_of,
     value_at,
 )
+from zeropoint.engine.number_types import number_type
 from zeropoint.engine.numbers import QParams, dequantize, quantize
 from zeropoint.engine.operators import average_pool_refused, clamp_bounds
 from zeropoint.engine.options import QdqOptions
@@ -68,10 +69,10 @@ def rewrite_qdq(
 def clamp_implied(clamp: ir.Node, qparams: QParams) -> bool:
     """Whether every value of a quantized range is within the bounds of a Relu or Clip."""
     low, high = clamp_bounds(clamp)
-    limits = np.iinfo(qparams.zero_point.dtype)
+    limits = number_type(qparams.dtype).limits
     zero_point, scale = int(qparams.zero_point), np.float32(qparams.scale)
-    lowest = scale * np.float32(limits.min - zero_point)
-    highest = scale * np.float32(limits.max - zero_point)
+    lowest = scale * np.float32(limits.low - zero_point)
+    highest = scale * np.float32(limits.high - zero_point)
     return bool(low <= lowest and highest <= high)
 
 

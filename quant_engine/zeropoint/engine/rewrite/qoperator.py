@@ -22,11 +22,10 @@ from zeropoint.engine.graph import (
     rank_of,
     remove_unused,
 )
+from zeropoint.engine.number_types import INT32
 from zeropoint.engine.numbers import QParams, bias_qparams, quantize
 from zeropoint.engine.operators import MOVERS, same_qparams
 from zeropoint.engine.rewrite.units import Operand, Output, operand, output, weight_operand
-
-_INT32 = np.iinfo(np.int32)
 
 
 def lower_qoperator(editor: GraphEditor) -> tuple[str, ...]:
@@ -201,7 +200,7 @@ def _bias(
     stored = operand(node, 2)
     if stored is not None:
         same = np.array_equal(stored.qparams.scale.reshape(-1), wanted.scale.reshape(-1))
-        return stored.codes if same and stored.qparams.dtype == np.int32 else None
+        return stored.codes if same and stored.qparams.dtype == INT32.dtype else None
     array = constant(value)
     if array is None or not weight.stored:
         return None
@@ -212,7 +211,7 @@ def _bias(
         return None  # a Gemm's, one for each row
     if wanted.axis is not None and flat.size != wanted.scale.size:
         return None
-    if np.abs(flat / wanted.scale).max(initial=0.0) > _INT32.max:
+    if np.abs(flat / wanted.scale).max(initial=0.0) > INT32.limits.high:
         return None
     codes = quantize(flat, wanted)
     kept = codes * np.where(data.qparams.scale * weight.qparams.scale > 0, wanted.scale, 0.0)
@@ -236,5 +235,5 @@ def _one_type(*qparams: QParams) -> bool:
 
 def _is_multiplied(data: Operand, weight: Operand, result: Output) -> bool:
     """Whether ONNX Runtime has a kernel for these types: none for int8 by uint8."""
-    given = data.qparams.dtype
-    return given == result.qparams.dtype and (given == np.uint8 or weight.qparams.dtype == np.int8)
+    one_type = data.qparams.dtype == result.qparams.dtype
+    return one_type and (weight.qparams.signed or not data.qparams.signed)

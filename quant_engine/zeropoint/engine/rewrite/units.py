@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant, input_at, producer_of, rank_of, value_at
+from zeropoint.engine.number_types import INT8, INT32, UINT8, number_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import fits_channels, read_qparams
 from zeropoint.engine.rewrite.qdq import clamp_implied
@@ -111,4 +112,5 @@ def output(node: ir.Node) -> Output | None:
 
 def _is_taken(qparams: QParams) -> bool:
     """Whether integer operators take codes of this type; int32 is that of biases."""
-    return qparams.scale.dtype == np.float32 and qparams.dtype in (np.int8, np.uint8, np.int32)
+    taken = number_type(qparams.dtype) in (INT8, UINT8, INT32)
+    return taken and qparams.scale.dtype == np.float32

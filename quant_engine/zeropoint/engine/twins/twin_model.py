@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.files import INLINE_BYTES
 from zeropoint.engine.graph import taken_names
+from zeropoint.engine.number_types import INT32
 from zeropoint.engine.numbers import QParams, dequantize, quantize
 from zeropoint.engine.protobuf import drop_unneeded, graphs, surface
 from zeropoint.engine.verify import TwinModel, TwinNode
@@ -183,7 +184,7 @@ class _Branch:
         if key not in twin.inputs:
             return name
         qparams = twin.inputs[key]
-        computed_here = qparams.dtype == np.int32 or (
+        computed_here = qparams.dtype == INT32.dtype or (
             qparams.axis is not None and not self.add.knows_axis
         )
         value = node.inputs[index]
@@ -208,7 +209,7 @@ class _Branch:
 
         So it must be where QuantizeLinear cannot do it: int32, and channels before opset 13.
         """
-        flat = array.reshape(-1) if qparams.dtype == np.int32 else array  # biases are one row
+        flat = array.reshape(-1) if qparams.dtype == INT32.dtype else array  # biases are one row
         if _is_matrix(array.shape, qparams):
             flat = array.reshape(-1, array.shape[-1])
         rounded = dequantize(quantize(flat, qparams), qparams)
@@ -261,4 +262,4 @@ def _first(node: ir.Node) -> int:
 
 
 def _is_matrix(shape: Sequence[int], qparams: QParams) -> bool:
-    return qparams.axis == 0 and qparams.scale.size > shape[0] and qparams.dtype != np.int32
+    return qparams.axis == 0 and qparams.scale.size > shape[0] and qparams.dtype != INT32.dtype

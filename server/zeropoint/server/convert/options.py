@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from zeropoint import v1
 from zeropoint.engine.errors import OptionError
+from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.options import (
     CalibrationMethod,
     DynamicOptions,
@@ -19,7 +20,7 @@ from zeropoint.engine.options import (
     VerifyOptions,
     WeightOptions,
 )
-from zeropoint.engine.tensor_override import QuantType, TensorQuantOverride
+from zeropoint.engine.tensor_override import TensorQuantOverride
 
 _Member = TypeVar("_Member", bound=StrEnum)
 
