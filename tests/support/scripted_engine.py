@@ -25,7 +25,6 @@ from typing import Any, Self
 import numpy as np
 
 from zeropoint.engine.errors import BatchError, EngineError
-from zeropoint.engine.jobs import Settled
 from zeropoint.engine.options import Options
 from zeropoint.engine.progress import Convergence, Phase, Progress
 from zeropoint.engine.report import (
@@ -39,7 +38,7 @@ from zeropoint.engine.report import (
     VerificationState,
     Versions,
 )
-from zeropoint.engine.settings import Batch, JobResult, JobSettings
+from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 
 SIGNATURE = Signature(
     inputs=(TensorSpec(name="x", element_type=1, shape=("N", 4)),),

@@ -12,6 +12,11 @@ from zeropoint.engine.report import Report
 
 Batch = Mapping[str, NDArray[np.generic]]
 
+Settled = Callable[[BaseException | None], None]
+"""Told that a batch is counted, or why not; called in any thread, for one batch at a time.
+
+For a BatchError the job goes on without the batch; any other one ends the job.
+"""
 
 OBSERVE_BYTES = 512 << 20
 """Budget for the activations held at once while observing, where no other is given."""

@@ -1,6 +1,5 @@
 """One model, batches as they come, one result."""
 
-from zeropoint.engine.jobs.batches import Settled
 from zeropoint.engine.jobs.in_order import InOrder
 from zeropoint.engine.jobs.job import Job, versions
 from zeropoint.engine.jobs.opening import inspect_model, open_job, warm

@@ -10,16 +10,10 @@ from zeropoint.engine.jobs.in_order import InOrder
 from zeropoint.engine.progress import Convergence, Phase, Progress
 from zeropoint.engine.report import Signature
 from zeropoint.engine.samples import RetainedBatches, check_batch
-from zeropoint.engine.settings import Batch
+from zeropoint.engine.settings import Batch, Settled
 
 Start = Callable[[Batch, int], "Future[None]"]
 """Begins to count a batch that fits the signature, given with its number."""
-
-Settled = Callable[[BaseException | None], None]
-"""Told that a batch is counted, or why not; called in any thread, for one batch at a time.
-
-For a BatchError the job goes on without the batch; any other one ends the job.
-"""
 
 
 class Intake:

@@ -9,7 +9,7 @@ from typing import Self
 from zeropoint.engine.errors import BatchError
 from zeropoint.engine.files import save_model
 from zeropoint.engine.graph import name_of
-from zeropoint.engine.jobs.batches import Intake, Settled
+from zeropoint.engine.jobs.batches import Intake
 from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.digest import result_digest
 from zeropoint.engine.jobs.verdict import judge
@@ -27,7 +27,7 @@ from zeropoint.engine.report import (
 )
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.samples import RetainedBatches
-from zeropoint.engine.settings import Batch, JobResult, JobSettings
+from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.engine.twins import build_twins, node_twins
 from zeropoint.engine.verify import (
     ProofRequest,

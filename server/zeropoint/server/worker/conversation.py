@@ -11,11 +11,10 @@ from google.protobuf.message import Message
 
 from zeropoint import v1
 from zeropoint.engine.errors import BatchError
-from zeropoint.engine.jobs import Settled
 from zeropoint.engine.options import Options
 from zeropoint.engine.progress import Phase, Progress
 from zeropoint.engine.report import Inspection, PlanReport, Signature, Versions
-from zeropoint.engine.settings import Batch, JobResult, JobSettings
+from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.server.convert import options as options_of
 from zeropoint.server.convert import report, tensors
 from zeropoint.server.storage import JobFolder
