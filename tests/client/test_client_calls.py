@@ -342,7 +342,7 @@ def test_heartbeats_go_out_while_the_reader_is_slow(
 def test_silent_servers_are_given_up(
     serve: Serve, model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "Link", functools.partial(link.Link, silence_seconds=0.3))
+    monkeypatch.setattr(client, "Link", functools.partial(link.Link, silence_seconds=1.0))
     script = Script(silent_after_start=True)
     with pytest.raises(UnavailableError, match="went silent"):
         quantize_static(model, output, BATCHES, server=serve(script))

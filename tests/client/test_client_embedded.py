@@ -98,20 +98,20 @@ _, status = os.waitpid(child, 0)
 assert os.waitstatus_to_exitcode(status) == 0
 assert embedded.endpoint() == first
 if os.fork() == 0:
-    import time
-    time.sleep(30)  # outlives its parent, but holds no end of the pipe
+    sys.stdin.read()  # outlives its parent, but holds no end of the server's pipe
     os._exit(0)
 print(pid, flush=True)
 """
 
 
 def test_forked_children_do_not_keep_it_alive() -> None:
-    owner = subprocess.Popen([sys.executable, "-c", FORKED], stdout=subprocess.PIPE, text=True)
-    assert owner.stdout is not None
-    pid = int(owner.stdout.readline())
-    owner.wait()
-    assert eventually(lambda: not psutil.pid_exists(pid))
-    owner.stdout.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        owner.wait()
+        assert eventually(lambda: not psutil.pid_exists(pid))
 
 
 def test_other_processes_start_their_own() -> None:

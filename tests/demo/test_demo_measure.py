@@ -45,7 +45,7 @@ def test_a_line_that_one_pipeline_misses_is_a_difference(reader: Reader) -> None
 def test_latencies_are_of_the_order_of_one_run(reader: Reader) -> None:
     value = np.zeros((1, 3, 48, 320), np.float32)
     latency = compare_latency(reader.recognizer, reader.recognizer, value)
-    assert 0.1 < latency.float_ms < 5000
+    assert latency.float_ms > 0
     assert 0.2 < latency.quantized_ms / latency.float_ms < 5
 
 

@@ -32,7 +32,6 @@ def branch(name: str, nodes: Sequence[onnx.NodeProto], output: str) -> onnx.Grap
 # Weights that are quantized already
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("between", ["Transpose", "Reshape", "Split"])
 @pytest.mark.parametrize("forced", [False, True])
 def test_weights_read_through_dequantizelinear_are_no_endless_loop(

@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 from support.graphs import GraphBuilder
+from support.waiting import eventually
 
 from zeropoint.engine.runtime import collector_paused
 
@@ -29,13 +30,15 @@ def test_the_collector_comes_back_whatever_happens() -> None:
     assert gc.isenabled()
 
 
-def _wide(folder: Path) -> Path:
+def _wide(folder: Path, layers: int) -> Path:
     """Square MatMuls with Relu between them."""
     b = GraphBuilder()
     value = b.input("x", [1, WIDTH])
     random = np.random.default_rng(0)
-    for index in range(LAYERS):
-        weight = random.standard_normal((WIDTH, WIDTH), np.float32) / np.float32(WIDTH**0.5)
+    for index in range(layers):
+        weight = random.random((WIDTH, WIDTH), np.float32)
+        weight -= np.float32(0.5)
+        weight *= np.float32((12 / WIDTH) ** 0.5)
         value = b.node("MatMul", [value, b.constant(f"w{index}", weight)], f"m{index}")
         value = b.node("Relu", [value], f"r{index}")
     b.output(value)
@@ -60,9 +63,10 @@ print(opened, resident().rss - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how glibc keeps memory is what is looked at")
 def test_what_a_session_took_goes_back(tmp_path: Path) -> None:
-    output = subprocess.check_output([sys.executable, "-c", _SESSION, str(_wide(tmp_path))])
+    path = _wide(tmp_path, layers=1)
+    output = subprocess.check_output([sys.executable, "-c", _SESSION, str(path)])
     opened, left = map(int, output.split())
-    assert opened > LAYERS * WIDTH * WIDTH * 4
+    assert opened > WIDTH * WIDTH * 4
     assert left < opened / 4
 
 
@@ -84,7 +88,7 @@ assert len(report.verification.nodes) == 3, report.verification
 
 
 def test_a_job_takes_little_more_than_the_weights(tmp_path: Path) -> None:
-    model, workspace = _wide(tmp_path), tmp_path / "job"
+    model, workspace = _wide(tmp_path, LAYERS), tmp_path / "job"
     workspace.mkdir()
     with subprocess.Popen(
         [sys.executable, "-c", _JOB, str(model), str(workspace)],
@@ -94,7 +98,7 @@ def test_a_job_takes_little_more_than_the_weights(tmp_path: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(2)  # the verifying process imports
+        assert eventually(lambda: _waits(process.pid))  # the verifying process, too
         idle = _resident(process.pid)
         process.stdin.write(b"\n")
         process.stdin.flush()
@@ -108,10 +112,23 @@ def test_a_job_takes_little_more_than_the_weights(tmp_path: Path) -> None:
     assert peak - idle < 1.1 * weights + 1.5 * weights / LAYERS + 64 * MIB
 
 
+def _tree(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def _waits(pid: int) -> bool:
+    """Whether a process and its child have nothing to do."""
+    for _ in range(20):
+        states = [each.status() for each in _tree(pid)]
+        if states != [psutil.STATUS_SLEEPING] * 2:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def _resident(pid: int) -> int:
     try:
-        process = psutil.Process(pid)
-        tree = [process, *process.children(recursive=True)]
-        return sum(each.memory_info().rss for each in tree)
+        return sum(each.memory_info().rss for each in _tree(pid))
     except psutil.NoSuchProcess:
         return 0

