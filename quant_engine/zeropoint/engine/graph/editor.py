@@ -1,6 +1,6 @@
 """Changing a graph, under names that collide with none of the user's."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from zeropoint.engine.files import WeightFile
 from zeropoint.engine.graph.bodies import bodies_of
 from zeropoint.engine.graph.node_origins import add_origins, origins
-from zeropoint.engine.graph.values import graph_of, name_of
-from zeropoint.engine.numbers import QParams
+from zeropoint.engine.graph.values import array_of, graph_of, name_of
+from zeropoint.engine.numbers import QParams, quantize
 
 _CONTRIB = "com.microsoft"
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
@@ -34,12 +34,14 @@ class GraphEditor:
                 them at any opset.
         """
         self.graph = graph
+        # QuantizeLinear and DequantizeLinear of each pair that was added.
         self.pairs: list[tuple[ir.Node, ir.Node]] = []
         self._weights = weights
         self._qdq_domain = _CONTRIB if contrib_qdq else ""
         if contrib_qdq:
             graph.opset_imports.setdefault(self._qdq_domain, 1)
         self._taken = taken_names(graph)
+        self._codes: dict[tuple[Hashable, ...], ir.Value] = {}
         self._parameters: dict[tuple[int, ir.Graph], tuple[ir.Value, ir.Value]] = {}
         # Keeps the keys of `_parameters` alive, so that no id is given twice.
         self._seen: list[QParams] = []
@@ -109,10 +111,10 @@ class GraphEditor:
             codes: The type of what lies between.
         """
         name = name_of(value)
-        quantize = self.node("QuantizeLinear", (value, *parameters), name, like=value)
-        quantize.outputs[0].type = codes
-        read = (quantize.outputs[0], *parameters)
-        self.pairs.append((quantize, self.node("DequantizeLinear", read, name, like=value)))
+        first = self.node("QuantizeLinear", (value, *parameters), name, like=value)
+        first.outputs[0].type = codes
+        read = (first.outputs[0], *parameters)
+        self.pairs.append((first, self.node("DequantizeLinear", read, name, like=value)))
         return self.pairs[-1]
 
     def constant(
@@ -145,6 +147,34 @@ class GraphEditor:
                 self.constant(f"{name}_zero_point", qparams.zero_point, graph),
             )
         return self._parameters[key]
+
+    def codes(
+        self, value: ir.Value, qparams: QParams, *, rows: bool = False, transposed: bool = False
+    ) -> ir.Value:
+        """Return the codes of a constant, stored once for all that read it with the same ones.
+
+        Args:
+            value: The constant.
+            qparams: Its parameters.
+            rows: Whether they are those of a matrix: all axes but the last as one.
+            transposed: Whether to exchange the last two of three axes.
+        """
+        key = (value, qparams.content, transposed)
+        if key not in self._codes:
+            array = array_of(value)
+            matrix = array.reshape(-1, array.shape[-1]) if rows else array
+            codes = quantize(matrix, qparams).reshape(array.shape)
+            if transposed:
+                codes = np.ascontiguousarray(codes.transpose(0, 2, 1))
+            self._codes[key] = self.constant(f"{value.name}_quantized", codes)
+        return self._codes[key]
+
+    def dequantizer(self, name: str, codes: ir.Value, qparams: QParams) -> ir.Node:
+        """Return a new DequantizeLinear of codes, with its parameters; not inserted yet."""
+        read, attributes = (codes, *self.parameters(name, qparams)), {"axis": qparams.axis}
+        node = self.node("DequantizeLinear", read, name, like=codes, attributes=attributes)
+        node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        return node
 
     # Where they go
 

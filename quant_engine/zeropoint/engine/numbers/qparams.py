@@ -59,6 +59,11 @@ class QParams:
         return number_type(self.dtype).element_type
 
     @property
+    def content(self) -> tuple[str, bytes, bytes]:
+        """What is the same for tensors that have the same codes for the same numbers."""
+        return str(self.dtype), self.scale.tobytes(), self.zero_point.tobytes()
+
+    @property
     def code_limits(self) -> CodeLimits:
         """Codes in use, with the type's own limits filled in."""
         return number_type(self.dtype).limits if self.limits is None else self.limits

@@ -135,14 +135,11 @@ def _scaled(stored: _Stored, affine: Affine, opset: int) -> _Stored | None:
 
 def _set_weight(editor: GraphEditor, node: ir.Node, weight: _Stored) -> None:
     """Give a layer a weight of its own; others that shared the old one keep it."""
-    old = value_at(node, 1)
     name = name_of(value_at(weight.dequantize, 0))
     codes = value_at(weight.dequantize, 0)
     if weight.codes is not constant(codes):
         codes = editor.constant(name, weight.codes)
-    read = (codes, *editor.parameters(name, weight.qparams))
-    attributes = {"axis": weight.qparams.axis}
-    new = editor.node("DequantizeLinear", read, name, like=old, attributes=attributes)
+    new = editor.dequantizer(name, codes, weight.qparams)
     graph_of(node).insert_before(node, new)
     add_origins(new, origins(weight.dequantize))
     node.replace_input_with(1, new.outputs[0])

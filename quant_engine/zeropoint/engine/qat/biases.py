@@ -96,14 +96,7 @@ def quantize_biases(editor: GraphEditor) -> tuple[str, ...]:
             continue
         name = name_of(value_at(reader, index))
         codes = editor.constant(f"{name}_quantized", quantize(flat, wanted))
-        node = editor.node(
-            "DequantizeLinear",
-            (codes, *editor.parameters(name, wanted)),
-            name,
-            attributes={"axis": wanted.axis},
-        )
-        node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
-        node.outputs[0].shape = codes.shape
+        node = editor.dequantizer(name, codes, wanted)
         graph_of(reader).insert_before(reader, node)
         reader.replace_input_with(index, node.outputs[0])
         done.append(name_of(layer))

@@ -8,14 +8,16 @@ and that changes no value: they lie on the grid of its parameters.
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, constant, input_at, value_at
+from zeropoint.engine.graph import constant, input_at, value_at
+from zeropoint.engine.rewrite.work import Work
 
 # What the transformer looks through.
 _MOVERS = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 
 
-def pair_crossings(edit: GraphEditor) -> None:
+def pair_crossings(work: Work) -> None:
     """Put a Q/DQ pair behind each moved DequantizeLinear that a body reads, in place."""
+    edit = work.edit
     moved: dict[ir.Value, ir.Node] = {}
     for node in tuple(edit.graph.all_nodes()):
         data = input_at(node, 0)

@@ -1,33 +1,25 @@
-"""Plan and weight parameters -> integer operators whose activations are quantized as they come.
+"""Plan and weight parameters -> operators whose activations are quantized as they come.
 
-    y = x W      becomes   DynamicQuantizeLinear(x) -> MatMulInteger -> Cast -> Mul(s_x s_W)
-
-and likewise Conv with ConvInteger, whose weights are uint8 always; a Gemm becomes a MatMul with
-its transposes, factors and bias; an LSTM becomes ONNX Runtime's DynamicQuantizeLSTM. A MatMul of
-two computed tensors, where asked for, takes both as they come. What only has constants to store:
-see `stored`.
+A DynamicQuantizeLinear stands before the integer form of a node (see `forms`); weights of Conv are
+uint8 always. An LSTM becomes ONNX Runtime's DynamicQuantizeLSTM, an Attention its QAttention. A
+MatMul of two computed tensors, where asked for, takes both as they come. What only has constants to
+store: see `stored_constants`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.files import WeightFile
-from zeropoint.engine.graph import (
-    GraphEditor,
-    array_of,
-    constant,
-    graph_of,
-    input_at,
-    name_of,
-    value_at,
-)
+from zeropoint.engine.graph import GraphEditor, array_of, graph_of, name_of, value_at
 from zeropoint.engine.numbers import quantize, unsigned_codes
-from zeropoint.engine.plan import NodeQuant, Parameters, QuantPlan
+from zeropoint.engine.plan import ConstantInput, NodeQuant, Parameters, QuantPlan
+from zeropoint.engine.rewrite.forms import INTEGER, Operand, write_integer
 from zeropoint.engine.rewrite.fusion_barriers import split_skip_normalizations
 from zeropoint.engine.rewrite.stored_constants import StoredConstants
+from zeropoint.engine.rewrite.work import Work
 
 
 def rewrite_dynamic(
@@ -44,192 +36,116 @@ def rewrite_dynamic(
         parameters: Scale and zero point of each constant.
         store: Takes the quantized weights; None: they stay in memory.
     """
-    _Rewriter(GraphEditor(model.graph, weights=store), parameters).run(plan)
+    work = Work.on(GraphEditor(model.graph, weights=store), plan, parameters)
+    rewriter, stored = _Rewriter(work), StoredConstants(work)
+    for quant in plan.nodes.values():
+        node = work.nodes[quant.node]
+        if quant.inputs:
+            _DYNAMIC[node.op_type](rewriter, node, quant)
+        else:
+            stored.load(node, quant)
+    split_skip_normalizations(work)
+    work.edit.remove_unused_constants()
 
 
 class _Rewriter:
-    def __init__(self, edit: GraphEditor, parameters: Parameters) -> None:
-        self._edit = edit
-        self._qparams = parameters.constants
-        self._stored = StoredConstants(edit, parameters.constants)
-        self._activations: dict[tuple[ir.Value, ir.Graph], tuple[ir.Value, ...]] = {}
+    def __init__(self, work: Work) -> None:
+        self._edit = work.edit
+        self._qparams = work.parameters.constants
+        self._activations: dict[tuple[ir.Value, ir.Graph], Operand] = {}
         self._weights: dict[tuple[ir.Value, bool, bytes], tuple[ir.Value, ir.Value]] = {}
 
-    def run(self, plan: QuantPlan) -> None:
-        nodes = {node.name: node for node in self._edit.graph.all_nodes()}
-        for quant in plan.nodes.values():
-            self._rewrite(nodes[quant.node], quant)
-        split_skip_normalizations(self._edit)
-        self._edit.remove_unused_constants()
-
-    def _rewrite(self, node: ir.Node, quant: NodeQuant) -> None:
-        if node.op_type == "LSTM":
-            self._stored.rewrite_lstm(node, quant)
-            return
-        if node.op_type == "Attention" and quant.inputs:
-            activation = self._activation(node.inputs[0], graph_of(node))
-            self._stored.rewrite_attention(node, quant, activation)
-            return
-        if quant.stored:
-            self._stored.rewrite(node, quant)
-            return
-        chain = Chain(self._edit, node)
-        if node.op_type == "Gemm":
-            self._gemm(node, quant, chain)
-        elif node.op_type == "Conv":
-            self._conv(node, quant, chain)
+    def integer(self, node: ir.Node, quant: NodeQuant) -> None:
+        """Put the integer form in the place of a node."""
+        data, where = value_at(node, 0), quant.weight
+        if node.op_type == "Gemm" and node.attributes.get_int("transA", 0) != 0:
+            order = {"perm": (1, 0)}
+            turned = self._edit.node("Transpose", (data,), name_of(node), attributes=order)
+            graph_of(node).insert_before(node, turned)
+            data = turned.outputs[0]
+        read = self._activation(data, node)
+        if where is None:
+            weight = self._activation(value_at(node, 1), node)
         else:
-            self._multiply(node, quant, chain, node.inputs[0], transposed=False)
-        chain.replace()
+            weight = self._weight(node, where)
+        write_integer(self._edit, node, read, weight)
 
-    def _conv(self, node: ir.Node, quant: NodeQuant, chain: "Chain") -> None:
-        codes, scale, zero_point = self._activation(node.inputs[0], chain.graph)
-        weight, weight_zero = self._weight(node, quant, transposed=False, unsigned=True)
-        integer = chain.add("ConvInteger", codes, weight, zero_point, weight_zero)
-        for attribute in node.attributes.values():
-            integer.attributes.add(attribute)
-        shape = (-1, *(1,) * (array_of(node.inputs[1]).ndim - 2))
-        weight_scale = self._weight_scale(quant)
-        if weight_scale.ndim:
-            weight_scale = weight_scale.reshape(shape)
-        self._rescale(chain, scale, weight_scale)
-        bias = input_at(node, 2)
-        if bias is not None:
-            array = constant(bias)
-            if array is not None:
-                chain.add(
-                    "Add", chain.value, self._constant(f"{bias.name}_row", array.reshape(shape))
-                )
-            else:
-                row = self._constant(f"{bias.name}_shape", np.array(shape, np.int64))
-                reshaped = chain.side("Reshape", bias, row)
-                chain.add("Add", chain.value, reshaped)
+    def lstm(self, node: ir.Node, quant: NodeQuant) -> None:
+        """Put com.microsoft.DynamicQuantizeLSTM in the place of an LSTM.
 
-    def _gemm(self, node: ir.Node, quant: NodeQuant, chain: "Chain") -> None:
-        data = value_at(node, 0)
-        if node.attributes.get_int("transA", 0):
-            data = chain.side("Transpose", data, attributes={"perm": (1, 0)})
-        transposed = bool(node.attributes.get_int("transB", 0))
-        self._multiply(node, quant, chain, data, transposed=transposed)
-        bias = input_at(node, 2)
-        if bias is not None:
-            beta = node.attributes.get_float("beta", 1.0)
-            if beta != 1.0:
-                bias = chain.side("Mul", bias, self._constant("beta", np.float32(beta)))
-            chain.add("Add", chain.value, bias)
+        It takes weights transposed, [directions, inputs, gates], and scales and zero points
+        [directions], or [directions, gates]; all else as LSTM does.
+        """
+        weights: list[ir.Value] = []
+        parameters: list[ir.Value] = []
+        for where in quant.stored:
+            value, qparams = value_at(node, where.index), self._qparams[where.key]
+            codes = self._edit.codes(value, qparams, rows=where.rows, transposed=True)
+            weights.append(codes)
+            axes = array_of(value).shape[: 2 if where.rows else 1]
+            for kind, array in (("scale", qparams.scale), ("zero_point", qparams.zero_point)):
+                each = np.full(axes, array.reshape(axes if array.ndim else ()))
+                parameters.append(self._edit.constant(f"{value.name}_{kind}", each))
+        others = [*node.inputs[3:], *(None,) * (8 - len(node.inputs))]
+        inputs = (node.inputs[0], *weights, *others, *parameters)
+        self._replace(node, "DynamicQuantizeLSTM", inputs).attributes.pop("layout", None)
 
-    def _multiply(
-        self,
-        node: ir.Node,
-        quant: NodeQuant,
-        chain: "Chain",
-        data: ir.Value | None,
-        *,
-        transposed: bool,
-    ) -> None:
-        codes, scale, zero_point = self._activation(data, chain.graph)
-        if quant.weight is None:
-            right, right_scale, right_zero = self._activation(node.inputs[1], chain.graph)
-            chain.add("MatMulInteger", codes, right, zero_point, right_zero)
-            chain.add("Cast", chain.value, attributes={"to": int(ir.DataType.FLOAT)})
-            chain.add("Mul", chain.value, chain.side("Mul", scale, right_scale))
-            return
-        weight, weight_zero = self._weight(node, quant, transposed=transposed)
-        chain.add("MatMulInteger", codes, weight, zero_point, weight_zero)
-        alpha = node.attributes.get_float("alpha", 1.0) if node.op_type == "Gemm" else 1.0
-        self._rescale(chain, scale, self._weight_scale(quant) * np.float32(alpha))
+    def attention(self, node: ir.Node, quant: NodeQuant) -> None:
+        """Put com.microsoft.QAttention in the place of an Attention."""
+        data = self._activation(value_at(node, 0), node)
+        (where,) = quant.stored
+        value, qparams = value_at(node, where.index), self._qparams[where.key]
+        scale = self._edit.constant(f"{value.name}_scale", qparams.scale)
+        zero_point = self._edit.constant(f"{value.name}_zero_point", qparams.zero_point)
+        codes = self._edit.codes(value, qparams)
+        bias, mask, past = [*node.inputs[2:5], None, None][:3]
+        assert isinstance(data.scale, ir.Value), node.name
+        inputs = (data.codes, codes, bias, data.scale, scale, mask, data.zero_point, zero_point)
+        self._replace(node, "QAttention", (*inputs, past))
 
-    def _rescale(self, chain: "Chain", scale: ir.Value, weight_scale: NDArray[np.generic]) -> None:
-        chain.add("Cast", chain.value, attributes={"to": int(ir.DataType.FLOAT)})
-        factor = self._constant(f"{chain.name}_weight_scale", np.asarray(weight_scale, np.float32))
-        chain.add("Mul", chain.value, chain.side("Mul", scale, factor))
+    def _replace(self, node: ir.Node, op_type: str, inputs: tuple[ir.Value | None, ...]) -> ir.Node:
+        """Put an operator of com.microsoft with the same attributes in the place of a node."""
+        count = len(node.outputs)
+        new = self._edit.node(op_type, inputs, name_of(node), outputs=count, contrib=True)
+        new.attributes.update(node.attributes)
+        self._edit.replace(node, new)
+        return new
 
-    def _activation(self, value: ir.Value | None, graph: ir.Graph) -> tuple[ir.Value, ...]:
-        """Return codes, scale and zero point of a tensor; it is quantized once in each graph."""
-        assert value is not None
+    def _activation(self, value: ir.Value, reader: ir.Node) -> Operand:
+        """Return a tensor as codes; it is quantized once in each graph."""
+        graph = graph_of(reader)
         if (value, graph) not in self._activations:
             node = self._edit.node("DynamicQuantizeLinear", (value,), name_of(value), outputs=3)
             self._edit.insert_behind(value, graph, node)
-            self._activations[value, graph] = tuple(node.outputs)
+            self._activations[value, graph] = Operand(*node.outputs)
         return self._activations[value, graph]
 
-    def _weight(
-        self, node: ir.Node, quant: NodeQuant, *, transposed: bool, unsigned: bool = False
-    ) -> tuple[ir.Value, ir.Value]:
-        """Return codes and zero point (one for all channels) of a node's weight.
+    def _weight(self, node: ir.Node, where: ConstantInput) -> Operand:
+        """Return the weight of a node.
 
-        Args:
-            node: What has the weight.
-            quant: Its entry in the plan.
-            transposed: Whether to transpose the codes.
-            unsigned: Whether to shift int8 codes and their zero point by 128, which stands for the
-                same numbers: ONNX Runtime 1.32 on x86 has a fast kernel for ConvInteger with uint8
-                weights only; with int8 ones it took four to seven times as long.
+        That of a Conv is moved by 128 to uint8, which stands for the same numbers: ONNX Runtime
+        1.32 on x86 has a fast kernel for ConvInteger with uint8 weights only; with int8 ones it
+        took four to seven times as long.
         """
-        assert quant.weight is not None
-        value = value_at(node, quant.weight.index)
-        qparams = self._qparams[quant.weight.key]
+        value, qparams = value_at(node, where.index), self._qparams[where.key]
+        transposed = node.op_type == "Gemm" and bool(node.attributes.get_int("transB", 0))
         key = (value, transposed, qparams.scale.tobytes())
         if key not in self._weights:
             codes: NDArray[np.generic] = quantize(array_of(value), qparams)
             zero_point: NDArray[np.generic] = np.asarray(qparams.zero_point.reshape(-1)[0])
-            if unsigned:
+            if node.op_type == "Conv":
                 codes, zero_point = unsigned_codes(codes), unsigned_codes(zero_point)
+            codes = np.ascontiguousarray(codes.T) if transposed else codes
             self._weights[key] = (
-                self._edit.constant(
-                    f"{value.name}_quantized",
-                    np.ascontiguousarray(codes.T) if transposed else codes,
-                ),
+                self._edit.constant(f"{value.name}_quantized", codes),
                 self._edit.constant(f"{value.name}_zero_point", zero_point),
             )
-        return self._weights[key]
-
-    def _weight_scale(self, quant: NodeQuant) -> NDArray[np.floating]:
-        assert quant.weight is not None
-        return self._qparams[quant.weight.key].scale
-
-    def _constant(self, name: str, array: NDArray[np.generic] | np.generic) -> ir.Value:
-        return self._edit.constant(name, np.asarray(array))
+        stored, zero = self._weights[key]
+        return Operand(stored, qparams.scale, zero)
 
 
-class Chain:
-    """The nodes that take the place of one."""
-
-    def __init__(self, edit: GraphEditor, node: ir.Node) -> None:
-        self._edit = edit
-        self._node = node
-        self.graph = graph_of(node)
-        self.name = name_of(node)
-        self._new: list[ir.Node] = []
-
-    @property
-    def value(self) -> ir.Value:
-        """What the chain gives so far."""
-        return self._new[-1].outputs[0]
-
-    def add(
-        self,
-        op_type: str,
-        *inputs: ir.Value | None,
-        attributes: Mapping[str, int] | None = None,
-    ) -> ir.Node:
-        """Append a node to the chain."""
-        node = self._edit.node(op_type, inputs, self.name, attributes=attributes)
-        self.graph.insert_before(self._node, node)
-        self._new.append(node)
-        return node
-
-    def side(
-        self,
-        op_type: str,
-        *inputs: ir.Value | None,
-        attributes: Mapping[str, tuple[int, ...]] | None = None,
-    ) -> ir.Value:
-        """Insert a node that an input of the chain comes from."""
-        node = self._edit.node(op_type, inputs, self.name, attributes=attributes)
-        self.graph.insert_before(self._node, node)
-        return node.outputs[0]
-
-    def replace(self) -> None:
-        """Put the chain in the place of the node."""
-        self._edit.replace(self._node, *self._new)
+_DYNAMIC: Mapping[str, Callable[[_Rewriter, ir.Node, NodeQuant], None]] = {
+    **dict.fromkeys(INTEGER, _Rewriter.integer),
+    "Attention": _Rewriter.attention,
+    "LSTM": _Rewriter.lstm,
+}

@@ -4,30 +4,88 @@ A Clip without bounds stays in the optimized graph and costs least; max(x, -Inf)
 products, of which a Clip would be taken for a part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, constant, graph_of, name_of, rank_of
-from zeropoint.engine.operators import Role, rule_of
-from zeropoint.engine.plan import NodeQuant
+from zeropoint.engine.graph import (
+    GraphEditor,
+    constant,
+    graph_of,
+    input_at,
+    name_of,
+    producer_of,
+    rank_of,
+)
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.operators import Role, average_pool_refused, rule_of
+from zeropoint.engine.rewrite.layer_constants import load, store
+from zeropoint.engine.rewrite.work import Work
 
+# Bias inputs of the float operators that ONNX Runtime's WeightBiasQuantization would quantize by
+# itself, per tensor, wherever they stand between DequantizeLinear and QuantizeLinear.
+_REQUANTIZED = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2}
 _LOWEST = np.array(-np.inf, np.float32)
 _OWN_PAIRS = (Role.COMPUTE, Role.SHARE, Role.STORED)  # fused with a DequantizeLinear, or move it
 
 
-def keep_together(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> None:
+def guard_float_nodes(work: Work) -> None:
+    """Keep nodes that stay float from becoming other integer kernels than theirs, in place."""
+    for node in tuple(work.edit.graph.all_nodes()):
+        if node.op_type == "AveragePool" and average_pool_refused(node):
+            # QLinearAveragePool counts padding otherwise with ceil_mode, and has no dilations.
+            # DequantizeLinear may come near in optimizing only.
+            hold_apart(work.edit, node, 0)
+        quant = work.plan.nodes.get(name_of(node))
+        if node.op_type not in _REQUANTIZED or (quant is not None and not quant.stored):
+            continue
+        producer = producer_of(node.inputs[0])
+        if producer is not None and producer.op_type == "DequantizeLinear":
+            _guard(work, node)
+
+
+def _guard(work: Work, node: ir.Node) -> None:
+    """Put the bias behind DequantizeLinear(int32): ONNX Runtime then leaves the node float.
+
+    The int32 bias keeps 30 bits, more than the 24 of float32.
+    """
+    index = _REQUANTIZED[node.op_type]
+    weight, bias = node.inputs[1], input_at(node, index)
+    known = constant(weight) is not None or node.name in work.plan.nodes
+    array = constant(bias)
+    if weight is None or not known or (bias is not None and array is None):
+        return
+    if array is None:
+        assert weight.shape is not None, node.name
+        array = np.zeros(_channels(node, weight.shape.numpy()), np.float32)
+    peak = float(np.abs(array).max(initial=0.0))
+    scale = np.array(peak / 2**30 if peak else 1.0, np.float32)
+    name = name_of(bias) or f"{node.name}_bias"
+    qparams = QParams(scale, np.array(0, np.int32), None)
+    codes = store(work.edit, name, array, qparams)
+    guarded = load(work.edit, name, codes, qparams, graph_of(node))
+    if len(node.inputs) <= index:
+        node.resize_inputs(index + 1)
+    node.replace_input_with(index, guarded)
+
+
+def _channels(node: ir.Node, weight: tuple[int, ...]) -> int:
+    if node.op_type == "Conv":
+        return weight[0]
+    if node.op_type == "ConvTranspose":
+        return weight[1] * node.attributes.get_int("group", 1)
+    return weight[0 if node.attributes.get_int("transB", 0) else 1]
+
+
+def keep_together(work: Work) -> None:
     """Let float nodes that read the same DequantizeLinear read it through one Clip, in place.
 
     ONNX Runtime gives each reader of a DequantizeLinear one of its own (EnsureUniqueDQForNodeUnit).
     That costs a conversion a reader, and where the readers are x and f(x) of x * f(x), it no longer
     finds the GELU or normalization that they are: four to six kernels instead of one.
-
-    Args:
-        edit: The graph, with all Q/DQ pairs in it.
-        quantized: The nodes that become integer kernels, by name.
     """
+    edit, quantized = work.edit, work.plan.nodes
     for node in tuple(edit.graph.all_nodes()):
         if node.op_type != "DequantizeLinear" or constant(node.inputs[0]) is not None:
             continue
@@ -42,18 +100,15 @@ def keep_together(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> None
             edit.put_behind(value, same, readers=uses)
 
 
-def split_products(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> None:
+def split_products(work: Work) -> None:
     """Put a Max between each quantized MatMul and the Add that alone reads it, in place.
 
     ONNX Runtime makes a Gemm of both, an integer kernel only with an int32 bias. A bias that became
     one is left; here are sums of two products, of which one would be float.
-
-    Args:
-        edit: The graph, with all Q/DQ pairs in it.
-        quantized: The nodes that become integer kernels, by name.
     """
+    edit = work.edit
     for node in tuple(edit.graph.all_nodes()):
-        quant = quantized.get(name_of(node))
+        quant = work.plan.nodes.get(name_of(node))
         if node.op_type != "MatMul" or quant is None or quant.bias:
             continue
         value = node.outputs[0]
@@ -65,12 +120,13 @@ def split_products(edit: GraphEditor, quantized: Mapping[str, NodeQuant]) -> Non
             edit.put_behind(value, edit.node("Max", (value, lowest), name_of(value), like=value))
 
 
-def split_skip_normalizations(edit: GraphEditor) -> None:
+def split_skip_normalizations(work: Work) -> None:
     """Put a Clip between each Add and the LayerNormalization that alone reads it, in place.
 
     ONNX Runtime makes one SkipLayerNormalization of both, whose CPU kernel takes four to nine times
     as long as the two (one and two threads, 128 to 768 columns).
     """
+    edit = work.edit
     for node in tuple(edit.graph.all_nodes()):
         if node.op_type != "Add" or any(rank_of(value) not in (3, None) for value in node.inputs):
             continue

@@ -25,7 +25,7 @@ from zeropoint.engine.graph import (
 from zeropoint.engine.number_types import INT32
 from zeropoint.engine.numbers import QParams, bias_qparams, quantize
 from zeropoint.engine.operators import MOVERS, same_qparams
-from zeropoint.engine.rewrite.units import Operand, Output, operand, output, weight_operand
+from zeropoint.engine.rewrite.units import Dequantized, Output, operand, output, weight_operand
 
 
 def lower_qoperator(editor: GraphEditor) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def lower_qoperator(editor: GraphEditor) -> tuple[str, ...]:
     for node in tuple(editor.graph.all_nodes()):
         if node.domain or not _reads_codes(node):
             continue
-        lowered = _LOWERINGS.get(node.op_type, _mover if node.op_type in MOVERS else None)
+        lowered = _QLINEAR.get(node.op_type)
         if lowered is None or not lowered(editor, node):
             left.append(name_of(node))
     remove_unused(editor.graph)
@@ -52,13 +52,11 @@ def _reads_codes(node: ir.Node) -> bool:
 
 
 def _conv(editor: GraphEditor, node: ir.Node) -> bool:
-    data, weight, result = operand(node, 0), weight_operand(node), output(node)
-    if data is None or weight is None or result is None or data.qparams.axis is not None:
+    if (layer := _layer(node)) is None:
         return False
-    if not _is_multiplied(data, weight, result):
-        return False
+    data, weight, result = layer
     bias = _bias(editor, node, data, weight, result)
-    if bias is None and _has_bias(node):
+    if bias is None and input_at(node, 2) is not None:
         return False
     inputs = (*data.parts, *weight.parts, *result.parameters, bias)
     _replace(editor, node, "QLinearConv", inputs, result, contrib=False)
@@ -66,35 +64,39 @@ def _conv(editor: GraphEditor, node: ir.Node) -> bool:
 
 
 def _matmul(editor: GraphEditor, node: ir.Node) -> bool:
-    first, second, result = operand(node, 0), weight_operand(node), output(node)
-    if first is None or second is None or result is None:
+    if (layer := _layer(node)) is None:
         return False
-    if first.qparams.axis is not None or (
-        second.qparams.axis is not None and rank_of(second.codes) != 2
-    ):
+    data, weight, result = layer
+    if weight.qparams.axis is not None and rank_of(weight.codes) != 2:
         return False
-    if not _is_multiplied(first, second, result):
-        return False
-    inputs = (*first.parts, *second.parts, *result.parameters)
+    inputs = (*data.parts, *weight.parts, *result.parameters)
     _replace(editor, node, "QLinearMatMul", inputs, result, contrib=False)
     return True
 
 
 def _gemm(editor: GraphEditor, node: ir.Node) -> bool:
-    data, weight, result = operand(node, 0), weight_operand(node), output(node)
-    if data is None or weight is None or result is None or data.qparams.axis is not None:
+    layer = _layer(node)
+    if layer is None or node.attributes.get_float("beta", 1.0) != 1.0:
         return False
-    if not _is_multiplied(data, weight, result):
-        return False
-    if node.attributes.get_float("beta", 1.0) != 1.0:
-        return False
+    data, weight, result = layer
     bias = _bias(editor, node, data, weight, result)
-    if bias is None and _has_bias(node):
+    if bias is None and input_at(node, 2) is not None:
         return False
     node.attributes.pop("beta", None)
     inputs = (*data.parts, *weight.parts, bias, *result.parameters)
     _replace(editor, node, "QGemm", inputs, result)
     return True
+
+
+def _layer(node: ir.Node) -> tuple[Dequantized, Dequantized, Output] | None:
+    """Return what a layer reads and gives; None where ONNX Runtime has no kernel for the types."""
+    data, weight, result = operand(node, 0), weight_operand(node), output(node)
+    if data is None or weight is None or result is None or data.qparams.axis is not None:
+        return None
+    one_type = data.qparams.dtype == result.qparams.dtype
+    if not one_type or (data.qparams.signed and not weight.qparams.signed):
+        return None
+    return data, weight, result
 
 
 def _binary(editor: GraphEditor, node: ir.Node) -> bool:
@@ -147,8 +149,7 @@ def _mover(editor: GraphEditor, node: ir.Node) -> bool:
     return True
 
 
-_Lowering = Callable[[GraphEditor, ir.Node], bool]
-_LOWERINGS: Mapping[str, _Lowering] = {
+_QLINEAR: Mapping[str, Callable[[GraphEditor, ir.Node], bool]] = {
     "Add": _binary,
     "AveragePool": _unary,
     "Concat": _concat,
@@ -159,7 +160,9 @@ _LOWERINGS: Mapping[str, _Lowering] = {
     "MatMul": _matmul,
     "Mul": _binary,
     "Sigmoid": _unary,
+    **dict.fromkeys(MOVERS, _mover),
 }
+"""How each operator is written that has a form between codes."""
 
 
 def _replace(
@@ -173,8 +176,7 @@ def _replace(
 ) -> None:
     """Put a QLinear operator in the place of a node, up to its QuantizeLinear."""
     new = editor.node(op_type, inputs, name_of(node), contrib=contrib)
-    for attribute in node.attributes.values():
-        new.attributes.add(attribute)
+    new.attributes.update(node.attributes)
     add_origins(new, (n for part in (node, *result.between) for n in origins(part)))
     old = (node, *result.between, result.quantize)
     ir.convenience.replace_nodes_and_values(
@@ -182,12 +184,8 @@ def _replace(
     )
 
 
-def _has_bias(node: ir.Node) -> bool:
-    return len(node.inputs) > 2 and node.inputs[2] is not None
-
-
 def _bias(
-    editor: GraphEditor, node: ir.Node, data: Operand, weight: Operand, result: Output
+    editor: GraphEditor, node: ir.Node, data: Dequantized, weight: Dequantized, result: Output
 ) -> ir.Value | None:
     """Return the int32 bias of a layer; None where it has none, or it would be a step off."""
     value = input_at(node, 2)
@@ -220,7 +218,7 @@ def _bias(
     return editor.constant(f"{value.name}_quantized", codes)
 
 
-def _channels(node: ir.Node, weight: Operand) -> int:
+def _channels(node: ir.Node, weight: Dequantized) -> int:
     array = array_of(weight.codes)
     if node.op_type == "Gemm" and not node.attributes.get_int("transB", 0):
         return int(array.shape[1])
@@ -231,9 +229,3 @@ def _one_type(*qparams: QParams) -> bool:
     return len({found.dtype for found in qparams}) == 1 and not any(
         found.axis is not None for found in qparams
     )
-
-
-def _is_multiplied(data: Operand, weight: Operand, result: Output) -> bool:
-    """Whether ONNX Runtime has a kernel for these types: none for int8 by uint8."""
-    one_type = data.qparams.dtype == result.qparams.dtype
-    return one_type and (weight.qparams.signed or not data.qparams.signed)

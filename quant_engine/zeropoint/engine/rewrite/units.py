@@ -15,7 +15,7 @@ _CLAMPS = frozenset({"Clip", "Relu"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Operand:
+class Dequantized:
     """Something that a node reads through a DequantizeLinear.
 
     Attributes:
@@ -41,7 +41,7 @@ class Operand:
         return constant(self.codes) is not None
 
 
-def weight_operand(node: ir.Node) -> Operand | None:
+def weight_operand(node: ir.Node) -> Dequantized | None:
     """Return the second input of a layer; None where its scales are not of output channels."""
     found = operand(node, 1)
     rank = rank_of(found.codes) if found is not None else None
@@ -70,7 +70,7 @@ class Output:
         return tuple(self.quantize.inputs[1:3])
 
 
-def operand(node: ir.Node, index: int) -> Operand | None:
+def operand(node: ir.Node, index: int) -> Dequantized | None:
     """Return what a node reads as an input; None where it is not dequantized."""
     value = input_at(node, index)
     producer = producer_of(value)
@@ -80,7 +80,7 @@ def operand(node: ir.Node, index: int) -> Operand | None:
     if qparams is None or not _is_taken(qparams):
         return None
     zero_point = input_at(producer, 2)
-    return Operand(value_at(producer, 0), value_at(producer, 1), zero_point, qparams)
+    return Dequantized(value_at(producer, 0), value_at(producer, 1), zero_point, qparams)
 
 
 def output(node: ir.Node) -> Output | None:
