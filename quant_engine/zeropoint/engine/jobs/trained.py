@@ -7,6 +7,7 @@ from zeropoint.engine.jobs.job import KERNEL_OPERATORS, Job
 from zeropoint.engine.options import QatOptions
 from zeropoint.engine.plan import Parameters
 from zeropoint.engine.qat import TrainedModel, forget_types
+from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import Warning
 from zeropoint.engine.rewrite import lower
 from zeropoint.engine.settings import Batch, JobSettings
@@ -39,7 +40,7 @@ class Trained(Job):
         return (
             *warnings,
             Warning(
-                code="LEFT_QDQ",
+                code=WarningCode.LEFT_QDQ,
                 message=f"{len(self._left)} nodes have no form with integer operators and stay "
                 "float operators between pairs.",
                 nodes=self._left,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.options import Options, QatOptions
+from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import NodeFigures, Verification, VerificationState, Warning
 from zeropoint.engine.verify import Verified
 
@@ -35,7 +36,7 @@ def _not_compared(verification: Verification) -> Warning | None:
     if verification.state is not VerificationState.NOT_RUN:
         return None
     return Warning(
-        code="NOT_COMPARED",
+        code=WarningCode.NOT_COMPARED,
         message="The result loads, but was not compared with the original: "
         f"{verification.message}. Send a sample to have it compared.",
     )
@@ -55,7 +56,9 @@ def _low_sqnr(verification: Verification, options: Options) -> Warning | None:
             minSqnrDb=f"{floor:g}",
             nodes=", ".join(node.name for node in worst),
         )
-    return Warning(code="SQNR_LOW", message=message, nodes=tuple(node.name for node in worst))
+    return Warning(
+        code=WarningCode.SQNR_LOW, message=message, nodes=tuple(node.name for node in worst)
+    )
 
 
 def _loss(verification: Verification, floor: float) -> str:
@@ -97,7 +100,7 @@ def _float_kernels(verified: Verified, quantized: Mapping[str, str]) -> Warning 
         return None
     listed = ", ".join(map(repr, names[:_MOST_NODES])) + (", …" if names[_MOST_NODES:] else "")
     return Warning(
-        code="FLOAT_KERNELS",
+        code=WarningCode.FLOAT_KERNELS,
         message=f"ONNX Runtime runs {len(names)} quantized nodes with float kernels on this "
         f"machine, which costs speed and not accuracy: {listed}.",
         nodes=tuple(names),

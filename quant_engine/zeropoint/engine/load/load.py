@@ -18,6 +18,7 @@ from zeropoint.engine.load.functions import check_functions
 from zeropoint.engine.load.inputs import input_ranges
 from zeropoint.engine.load.maps import leave_out_maps
 from zeropoint.engine.load.signature import read_signature
+from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import Signature
 from zeropoint.engine.samples import InputRange
 
@@ -176,7 +177,9 @@ def _left_out(proto: onnx.ModelProto) -> tuple[report.Warning, ...]:
     if not proto.training_info:
         return ()
     return (
-        report.Warning(code="TRAINING_INFO_LEFT_OUT", message="The training graph is left out."),
+        report.Warning(
+            code=WarningCode.TRAINING_INFO_LEFT_OUT, message="The training graph is left out."
+        ),
     )
 
 

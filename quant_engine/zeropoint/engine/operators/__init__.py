@@ -11,7 +11,6 @@ from zeropoint.engine.operators.pairs import (
     read_qparams,
     same_qparams,
 )
-from zeropoint.engine.operators.reasons import MASKED, Kept
 from zeropoint.engine.operators.rule import OpRule, Role
 from zeropoint.engine.operators.table import (
     OPERATORS,

@@ -60,6 +60,8 @@ class OpRule:
         weight: Input that may hold a constant weight.
         weight_axis: Its output-channel axis.
         bias: Input that holds the bias.
+        computed_weight: Whether there is a form with a computed weight.
+        computed_weight_dynamic: The same of dynamic quantization.
         stored: Inputs whose constants are stored as integers, for STORED.
         stored_axes: Axes of their scales.
         integer_output: Whether the integer kernel exists only with a quantized output.
@@ -76,6 +78,8 @@ class OpRule:
     weight: int | None = None
     weight_axis: AxisRule | None = None
     bias: int | None = None
+    computed_weight: bool = True
+    computed_weight_dynamic: bool = True
     stored: tuple[int, ...] = ()
     stored_axes: ScaleRule | None = None
     integer_output: bool = True
@@ -85,6 +89,10 @@ class OpRule:
     dynamic: bool = False
     dynamic_data: bool = True
     min_opset: int = 1
+
+    def needs_constant_weight(self, *, dynamic: bool) -> bool:
+        """Whether a node with a computed weight has no form."""
+        return not (self.computed_weight_dynamic if dynamic else self.computed_weight)
 
     def data_outputs(self, node: ir.Node) -> tuple[ir.Value, ...]:
         """Return the outputs of `node` that carry data."""

@@ -112,7 +112,15 @@ def _stored(
 # What has integer kernels and a computed weight, by the input that can be stored nevertheless.
 _WEIGHT_ONLY = tuple(_stored(index, axes=scales.every_channel) for index in range(2))
 
-_COMPUTE = OpRule(role=Role.COMPUTE, weight=1, weight_axis=scales.first_axis, bias=2, dynamic=True)
+_COMPUTE = OpRule(
+    role=Role.COMPUTE,
+    weight=1,
+    weight_axis=scales.first_axis,
+    bias=2,
+    computed_weight=False,
+    computed_weight_dynamic=False,
+    dynamic=True,
+)
 _PRODUCT = OpRule(
     role=Role.COMPUTE,
     activations=(0, 1),
@@ -150,7 +158,9 @@ _ONNX: dict[str, Operator] = {
         Variant(conditions.is_table, _stored(0, axes=scales.picked, condition=_worthless_table)),
     ),
     "GatherElements": Operator(_SHARE),
-    "Gemm": Operator(replace(_PRODUCT, weight_axis=scales.gemm_axis, bias=2)),
+    "Gemm": Operator(
+        replace(_PRODUCT, weight_axis=scales.gemm_axis, bias=2, computed_weight_dynamic=False)
+    ),
     "GlobalAveragePool": Operator(_JOIN),
     "Identity": Operator(_SHARE),
     "InstanceNormalization": Operator(_NORMALIZATION),

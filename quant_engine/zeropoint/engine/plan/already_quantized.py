@@ -6,9 +6,8 @@ import onnx_ir as ir
 from zeropoint.engine.graph import constant, input_at, producer_of
 from zeropoint.engine.number_types import INT8, known_number_type, number_type, quant_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import Kept, OpRule, Role
-
-REASON = "ALREADY_QUANTIZED"
+from zeropoint.engine.operators import OpRule, Role
+from zeropoint.engine.reasons import Kept, Reason
 
 _CONVERSIONS = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
 # Operators on integers, of ONNX and of com.microsoft, by how their names begin and end.
@@ -32,22 +31,29 @@ def already_quantized(node: ir.Node, rule: OpRule | None, *, dynamic: bool) -> K
         dynamic: Whether activations are quantized as the model runs.
     """
     if is_integer(node):
-        return Kept(REASON, f"{node.op_type} works on integers already")
+        return Kept(Reason.ALREADY_QUANTIZED, f"{node.op_type} works on integers already")
     if rule is None:
         return None
     if rule.weight is not None and len(node.inputs) > rule.weight:
         weight = node.inputs[rule.weight]
         if _is_stored(weight):
             name = weight.name if weight is not None else ""
-            return Kept(REASON, f"the weight {name} is stored as integers already")
+            return Kept(
+                Reason.ALREADY_QUANTIZED, f"the weight {name} is stored as integers already"
+            )
     if not dynamic and _quantizes(node.outputs[0]):
-        return Kept(REASON, f"its result {node.outputs[0].name} is quantized already")
+        return Kept(
+            Reason.ALREADY_QUANTIZED, f"its result {node.outputs[0].name} is quantized already"
+        )
     read = [value for i in rule.activation_inputs(node) if (value := node.inputs[i]) is not None]
     for value in read:
         if not dynamic and _quantizes(value):
-            return Kept(REASON, f"its input {value.name} is quantized for other nodes already")
+            return Kept(
+                Reason.ALREADY_QUANTIZED,
+                f"its input {value.name} is quantized for other nodes already",
+            )
         if _is_dequantized(value) and (dynamic or not _may_serve(node, rule, value, read)):
-            return Kept(REASON, f"its input {value.name} is dequantized already")
+            return Kept(Reason.ALREADY_QUANTIZED, f"its input {value.name} is dequantized already")
     return None
 
 

@@ -19,7 +19,8 @@ from zeropoint.engine.graph import (
     origins,
     paths,
 )
-from zeropoint.engine.operators import Kept, OpRule, Role
+from zeropoint.engine.operators import OpRule, Role
+from zeropoint.engine.reasons import Kept, Reason
 
 _BODIES = frozenset({"If", "Loop", "Scan"})
 _FLOAT_BYTES = 4
@@ -77,17 +78,19 @@ class Bodies:
         for node, body in path:
             name = _told(node)
             if node.op_type == "Scan":
-                return Kept("IN_SCAN", f"inside of {name}: what a Scan computes is not observed")
+                return Kept(
+                    Reason.IN_SCAN, f"inside of {name}: what a Scan computes is not observed"
+                )
             needed = observable_from(((node, body),))
             if opset < needed:
                 return Kept(
-                    "OPSET_TOO_LOW",
+                    Reason.OPSET_TOO_LOW,
                     f"inside of {name}: its tensors can be observed from opset {needed}, and this "
                     f"model has {opset}",
                 )
             if iterations(((node, body),)) is None:
                 return Kept(
-                    "LOOP_LENGTH_UNKNOWN",
+                    Reason.LOOP_LENGTH_UNKNOWN,
                     f"inside of {name}: it has no constant trip count, so nobody knows how many "
                     "tensors there are to observe",
                 )
@@ -98,7 +101,7 @@ def _foreign(path: Path) -> Kept | None:
     """Return why nothing in a body can be changed: it is that of an operator not known."""
     for node, _ in path:
         if node.domain or node.op_type not in _BODIES:
-            return Kept("IN_SUBGRAPH", f"inside of {_told(node)}, whose body stays as it is")
+            return Kept(Reason.IN_SUBGRAPH, f"inside of {_told(node)}, whose body stays as it is")
     return None
 
 
@@ -109,12 +112,12 @@ def _told(node: ir.Node) -> str:
 def _too_large(value: ir.Value, times: int, budget: int) -> Kept | None:
     """Return why the tensors of all iterations cannot be held; sizes not known count as one."""
     if value.shape is None:
-        return Kept("LOOP_SIZE_UNKNOWN", f"the size of {value.name} in a Loop is not known")
+        return Kept(Reason.LOOP_SIZE_UNKNOWN, f"the size of {value.name} in a Loop is not known")
     sizes = [size for size in value.shape if isinstance(size, int)]
     size = times * math.prod(sizes) * _FLOAT_BYTES
     if size <= budget:
         return None
     return Kept(
-        "LOOP_TOO_LARGE",
+        Reason.LOOP_TOO_LARGE,
         f"{value.name} would take {size} bytes in {times} iterations; {budget} can be observed",
     )

@@ -10,11 +10,11 @@ from zeropoint.engine.graph import name_of
 from zeropoint.engine.load import LoadedModel
 from zeropoint.engine.number_types import INT32, QuantType
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import Kept
 from zeropoint.engine.options import Options, QatOptions, StaticOptions
 from zeropoint.engine.plan.parameters import Parameters
 from zeropoint.engine.plan.quant_plan import ConstantInput, ConstantRole, NodeQuant, QuantPlan
 from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import NodePlan, NodeState, ParameterSource, PlanReport, TensorPlan
 
 _NAMES = {
@@ -71,7 +71,7 @@ def _node(name: str, op_type: str, quantized: set[str], kept: Mapping[str, Kept]
         name=name,
         op_type=op_type,
         state=NodeState.FOLDED,
-        reason="FOLDED",
+        reason=Reason.FOLDED,
         message="computed once, or merged into another node, before quantization",
     )
 

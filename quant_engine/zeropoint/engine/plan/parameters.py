@@ -26,6 +26,7 @@ from zeropoint.engine.plan.quant_plan import (
     QuantPlan,
     TensorQuant,
 )
+from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import ParameterSource, Warning
 from zeropoint.sketch import Sketch
 
@@ -173,7 +174,7 @@ def _warnings(grown: list[str]) -> tuple[Warning, ...]:
         return ()
     return (
         Warning(
-            code="WEIGHT_SCALE_GROWN",
+            code=WarningCode.WEIGHT_SCALE_GROWN,
             message="these biases are too large for int32 at the scale that input and weight "
             "give, so the weight's scale was made larger and its resolution is less",
             nodes=tuple(grown),

@@ -19,6 +19,7 @@ from zeropoint.engine.plan.parameters import Parameters
 from zeropoint.engine.plan.quant_plan import QuantPlan, make_dynamic_plan, make_plan
 from zeropoint.engine.plan.twice_stored import twice_stored
 from zeropoint.engine.prepare import PreparedModel, normalize_gemms, prepare_model
+from zeropoint.engine.reasons import Reason, WarningCode
 from zeropoint.engine.report import PlanReport, Warning
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.settings import OBSERVE_BYTES
@@ -109,7 +110,9 @@ class PlannedModel:
         return [
             node
             for why, node in nodes
-            if why is not None and why.reason == already.REASON and not already.is_conversion(node)
+            if why is not None
+            and why.reason is Reason.ALREADY_QUANTIZED
+            and not already.is_conversion(node)
         ]
 
     def _weight_only(self, nodes: Mapping[str, ir.Node]) -> Iterator[Warning]:
@@ -120,7 +123,7 @@ class PlannedModel:
         for reason, names in found.items():
             message = self.plan.weight_only[names[0]].message
             yield Warning(
-                code=f"WEIGHT_ONLY_{reason}",
+                code=f"{WarningCode.WEIGHT_ONLY}_{reason}",
                 message=f"{len(names)} nodes compute in float with weights that are stored as "
                 f"integers; the first: {message}.",
                 nodes=tuple(self.user_name(nodes[name]) for name in names),
@@ -128,10 +131,10 @@ class PlannedModel:
 
     def _warnings(self) -> Iterator[Warning]:
         if fused := self._fused():
-            yield Warning(code="ALREADY_OPTIMIZED", message=fused)
+            yield Warning(code=WarningCode.ALREADY_OPTIMIZED, message=fused)
         if kept := self._already():
             yield Warning(
-                code=already.REASON,
+                code=WarningCode.ALREADY_QUANTIZED,
                 message=f"The model is quantized in part: {len(kept)} nodes are kept as they are "
                 "because they work on integers, or what they read or give is quantized already. "
                 "If that was learned in training, quantize_qat makes the most of it.",
@@ -143,7 +146,7 @@ class PlannedModel:
             size = sum(tensor.nbytes for value in twice if (tensor := value.const_value))
             readers = (node for floats in twice.values() for node in floats)
             yield Warning(
-                code="WEIGHTS_STORED_TWICE",
+                code=WarningCode.WEIGHTS_STORED_TWICE,
                 message=f"{len(twice)} weights of {size} bytes are stored as floats and as "
                 "integers, because nodes that stay float read them, too. Where size matters, "
                 "leave out with nodes_to_exclude what shares a weight with these.",
@@ -152,7 +155,7 @@ class PlannedModel:
         slow = [nodes[name] for name in self.plan.nodes if nodes[name].op_type == "Conv"]
         if slow and isinstance(self.options, DynamicOptions):
             yield Warning(
-                code="DYNAMIC_CONV_SLOW",
+                code=WarningCode.DYNAMIC_CONV_SLOW,
                 message="ONNX Runtime's ConvInteger is no faster than a float Conv, and two to "
                 "three times slower with many groups. Where speed matters more than size, use "
                 "static quantization, or op_types_to_quantize=['MatMul', 'Gemm'].",

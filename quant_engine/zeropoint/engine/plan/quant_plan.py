@@ -8,13 +8,14 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from zeropoint.engine.graph import NodeName, constant, name_of, producer_of
-from zeropoint.engine.operators import MASKED, Kept, OpRule, Role, rule_of
+from zeropoint.engine.operators import OpRule, Role, rule_of
 from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.already_quantized import existing_parameters, existing_range
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.candidates import Candidates, select
 from zeropoint.engine.plan.integer_flow import IntegerFlow, bias_add, integer_flow
 from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.tensor_override import TensorQuantOverride
 
@@ -174,7 +175,7 @@ def make_plan(
     options: StaticOptions,
     user_nodes: Sequence[NodeName],
     bodies: Bodies,
-    refused: Mapping[str, Kept] = MappingProxyType({}),
+    shown: Mapping[str, Kept] = MappingProxyType({}),
 ) -> QuantPlan:
     """Decide for each node and tensor of a prepared model.
 
@@ -183,13 +184,13 @@ def make_plan(
         options: The user's options.
         user_nodes: Name and operator type of each node of the user's own model.
         bodies: What can be observed in bodies of If, Loop and Scan.
-        refused: Why further nodes stay float, by name.
+        shown: Why further nodes stay float, as batches showed, by name.
 
     Raises:
         OptionError: a name or operator type that the user's model does not have.
     """
     candidates = select(
-        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, refused=refused
+        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, shown=shown
     )
     return _Planner(options, candidates, integer_flow(prepared.model, candidates)).plan()
 
@@ -294,11 +295,11 @@ def stored_constants(
 
 
 _NO_NEIGHBOUR = Kept(
-    "NO_INTEGER_NEIGHBOUR",
+    Reason.NO_INTEGER_NEIGHBOUR,
     "between float neighbours, where quantization would only add conversions",
 )
 _OUTPUT_EXCLUDED = Kept(
-    "NO_INTEGER_NEIGHBOUR",
+    Reason.NO_INTEGER_NEIGHBOUR,
     "its output is among OpTypesToExcludeOutputQuantization, and nothing is gained by quantizing "
     "its inputs alone",
 )
@@ -428,7 +429,7 @@ class _Planner:
         """
         producer = producer_of(value)
         kept = self._kept.get(name_of(producer)) if producer is not None else None
-        if producer is None or kept is None or kept.reason != MASKED:
+        if producer is None or kept is None or kept.reason is not Reason.MASKED:
             return None
         rule = rule_of(producer)
         return rule.fixed_output if rule is not None else None

@@ -10,10 +10,11 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from zeropoint.engine.graph import name_of, paths
-from zeropoint.engine.operators import MASK, MASKED, Kept, Role, rule_of
+from zeropoint.engine.operators import MASK, Role, rule_of
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan.planned_model import PlannedModel
 from zeropoint.engine.plan.quant_plan import NodeQuant, QuantPlan, make_plan
+from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import ParameterSource
 from zeropoint.sketch import Sketch
 
@@ -46,7 +47,7 @@ def narrow_plan(
             break
         refused.update(found)
         plan = make_plan(
-            planned.prepared, options, planned.loaded.nodes, planned.bodies, refused=refused
+            planned.prepared, options, planned.loaded.nodes, planned.bodies, shown=refused
         )
     narrowed = replace(planned, plan=plan)
     narrowed.require_nodes()
@@ -87,7 +88,8 @@ def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, 
             sketch = sketches.get(planned.plan.root(planned.plan.tensors[name]).name)
             if sketch is not None and _is_mask(sketch, scores=node.op_type == "Softmax"):
                 refused[quant.node] = Kept(
-                    MASKED, f"{name} masks: it holds infinities or numbers that stand for them"
+                    Reason.MASKED,
+                    f"{name} masks: it holds infinities or numbers that stand for them",
                 )
     return refused
 
@@ -118,6 +120,6 @@ def _names(quant: NodeQuant) -> tuple[str, ...]:
 
 def _never_run(tensor: str) -> Kept:
     return Kept(
-        "NEVER_RUN",
+        Reason.NEVER_RUN,
         f"{tensor} was empty or not computed in every batch; send batches that reach it",
     )

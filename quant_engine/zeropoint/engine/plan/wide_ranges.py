@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant
-from zeropoint.engine.operators import Kept
+from zeropoint.engine.reasons import Kept, Reason
 
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 # They move values, and keep how large these are beside each other.
@@ -43,12 +43,12 @@ _COMPRESS = frozenset({"Log", "ReduceL2", "ReduceLogSum", "ReduceSumSquare", "Sq
 _THROUGH = _MOVERS | {"Abs", "ReduceMean", "ReduceSum"}
 
 _SPECTRUM = Kept(
-    "SPECTRUM",
+    Reason.SPECTRUM,
     "only squares, roots or logarithms are made of its results, in which small values count as "
     "much as large ones",
 )
 _RAW_SIGNAL = Kept(
-    "RAW_SIGNAL",
+    Reason.RAW_SIGNAL,
     "it reads a signal of one channel as it comes in, whose quiet parts 8 bits do not hold",
 )
 

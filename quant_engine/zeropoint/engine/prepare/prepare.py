@@ -26,6 +26,7 @@ from zeropoint.engine.prepare.opset import (
     convert_opset,
     settle_ir_version,
 )
+from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 
 _logger = logging.getLogger(__name__)
@@ -246,7 +247,7 @@ def _normalize(model: ir.Model) -> Iterator[report.Warning]:
     if listed and (formal or any(_is_weight(value) for value in listed)):
         common.RemoveInitializersFromInputsPass()(model)
         yield report.Warning(
-            code="WEIGHTS_WERE_INPUTS",
+            code=WarningCode.WEIGHTS_WERE_INPUTS,
             message=f"{len(listed)} inputs of the model are weights or other values that it holds "
             "itself; they are taken as constants and are no inputs of the result.",
         )
@@ -258,7 +259,7 @@ def _widen(model: ir.Model, loaded: LoadedModel) -> Iterator[report.Warning]:
     infer_shapes(model)
     if widen_halves(model, loaded.weights):
         yield report.Warning(
-            code="FLOAT16_WIDENED",
+            code=WarningCode.FLOAT16_WIDENED,
             message="The model is float16; what is not quantized is computed in float32, as ONNX "
             "Runtime does on CPUs. Inputs, outputs and stored weights stay float16.",
         )

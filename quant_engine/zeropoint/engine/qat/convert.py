@@ -31,6 +31,7 @@ from zeropoint.engine.qat.propagate import complete_pairs
 from zeropoint.engine.qat.retype import retype_activations
 from zeropoint.engine.qat.scopes import sink_constants
 from zeropoint.engine.qat.weights import push_dequantizers, settle_parameters
+from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import Warning
 from zeropoint.engine.rewrite import hold_apart
 
@@ -179,7 +180,7 @@ def _folded(layers: tuple[str, ...]) -> list[Warning]:
         return []
     return [
         Warning(
-            code="BATCH_NORMALIZATION_FOLDED",
+            code=WarningCode.BATCH_NORMALIZATION_FOLDED,
             message=f"What follows {len(layers)} layers channel by channel (BatchNormalization, "
             "or the division of a training module) was folded into their scales and biases, or "
             "they would run with float kernels. This rounds once where training rounds several "
@@ -194,7 +195,7 @@ def _rounded(layers: tuple[str, ...]) -> list[Warning]:
         return []
     return [
         Warning(
-            code="BIASES_ROUNDED",
+            code=WarningCode.BIASES_ROUNDED,
             message=f"The biases of {len(layers)} layers are int32 now, each rounded to a multiple "
             "of the product of the scales of input and weight.",
             nodes=layers,

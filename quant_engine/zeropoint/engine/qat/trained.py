@@ -13,10 +13,11 @@ from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
 from zeropoint.engine.number_types import quant_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.numbers.ranges import Range
-from zeropoint.engine.operators import MOVERS, Kept, fake_quants, is_stored, read_qparams
+from zeropoint.engine.operators import MOVERS, fake_quants, is_stored, read_qparams
 from zeropoint.engine.options import NodeSelection, QatOptions
 from zeropoint.engine.plan import (
     Bodies,
+    Choice,
     ConstantInput,
     ConstantRole,
     InputKey,
@@ -26,11 +27,10 @@ from zeropoint.engine.plan import (
     QuantPlan,
     TensorQuant,
     existing_range,
-    resolve_nodes,
-    resolve_op_types,
 )
 from zeropoint.engine.prepare import PreparedModel, prepare_trained
 from zeropoint.engine.qat.convert import Conversion, convert_trained
+from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.verify import CodePair
@@ -183,24 +183,12 @@ def _kept(
     prepared: PreparedModel, loaded: LoadedModel, selection: NodeSelection
 ) -> dict[str, Kept]:
     """Return why nodes that could compute on integers shall not, by name."""
-    excluded = resolve_nodes(selection.nodes_to_exclude, loaded.nodes, "nodes_to_exclude")
-    included = resolve_nodes(selection.nodes_to_quantize, loaded.nodes, "nodes_to_quantize")
-    op_types = resolve_op_types(selection.op_types_to_quantize)
-    kept = {}
-    for node in prepared.model.graph.all_nodes():
-        if node.domain or node.op_type not in COMPUTE:
-            continue
-        names = prepared.origins(node)
-        if excluded.intersection(names):
-            why = Kept("EXCLUDED", "excluded by nodes_to_exclude; what was learned stays")
-        elif selection.nodes_to_quantize and not included.intersection(names):
-            why = Kept("NOT_SELECTED", "not among nodes_to_quantize")
-        elif op_types and node.op_type not in op_types:
-            why = Kept("NOT_SELECTED", f"{node.op_type} is not among op_types_to_quantize")
-        else:
-            continue
-        kept[name_of(node)] = why
-    return kept
+    choice = Choice.of(selection, loaded.nodes, dynamic=False)
+    return {
+        name_of(node): why
+        for node in prepared.model.graph.all_nodes()
+        if not node.domain and node.op_type in COMPUTE and (why := choice.refuses(node)) is not None
+    }
 
 
 def _describe(
@@ -267,17 +255,19 @@ def _is_absorbed(node: ir.Node) -> bool:
 def _float_reason(node: ir.Node, pairs: Mapping[ir.Value, str]) -> Kept | None:
     """Return why a node computes with floats that are on no grid; None where it does not."""
     if node.domain or node.op_type not in COMPUTE:
-        return Kept("NOT_TRAINED", f"{node.op_type} was not trained with quantization")
+        return Kept(Reason.NOT_TRAINED, f"{node.op_type} was not trained with quantization")
     data = [value for value in node.inputs if value is not None and constant(value) is None]
     for index, value in enumerate(node.inputs[:2]):
         if value is None or value in pairs or is_stored(value):
             continue
         if constant(value) is not None:
-            return Kept("WEIGHT_NOT_TRAINED", f"its weight {value.name} has no trained parameters")
+            return Kept(
+                Reason.WEIGHT_NOT_TRAINED, f"its weight {value.name} has no trained parameters"
+            )
         return Kept(
-            "INPUT_NOT_TRAINED", f"its input {index}, {value.name}, has no trained parameters"
+            Reason.INPUT_NOT_TRAINED, f"its input {index}, {value.name}, has no trained parameters"
         )
-    return None if data else Kept("CONSTANT", "all inputs are constant")
+    return None if data else Kept(Reason.CONSTANT, "all inputs are constant")
 
 
 def _node(node: ir.Node, pairs: Mapping[ir.Value, str]) -> NodeQuant:
