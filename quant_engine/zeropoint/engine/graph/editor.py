@@ -121,19 +121,19 @@ class GraphEditor:
         self, name: str, array: NDArray[np.generic], graph: ir.Graph | None = None
     ) -> ir.Value:
         """Add an initializer, to the main graph where no other is given."""
-        unique = self.unique(name)
-        # `ir.tensor` would ask of what kind the array is, for longer than all the rest takes.
-        tensor: ir.TensorProtocol = ir.Tensor(array, name=unique)
-        if self._weights is not None:
-            tensor = self._weights.store(tensor)
-        value = ir.Value(
-            name=unique,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
+        value = ir.Value(name=self.unique(name))
+        self.set_array(value, array)
         (self.graph if graph is None else graph).register_initializer(value)
         return value
+
+    def set_array(self, value: ir.Value, array: NDArray[np.generic]) -> None:
+        """Let a value be this constant."""
+        # `ir.tensor` would ask of what kind the array is, for longer than all the rest takes.
+        tensor: ir.TensorProtocol = ir.Tensor(array, name=value.name)
+        if self._weights is not None:
+            tensor = self._weights.store(tensor)
+        value.const_value, value.shape = tensor, ir.Shape(array.shape)
+        value.type = ir.TensorType(tensor.dtype)
 
     def parameters(
         self, name: str, qparams: QParams, graph: ir.Graph | None = None
@@ -252,6 +252,13 @@ class GraphEditor:
         for name, value in tuple(self.graph.initializers.items()):
             if not (value.uses() or value.is_graph_output() or value.is_graph_input()):
                 del self.graph.initializers[name]
+
+
+def set_input(node: ir.Node, index: int, value: ir.Value) -> None:
+    """Let a node read a value, as an input that it may not have had."""
+    if len(node.inputs) <= index:
+        node.resize_inputs(index + 1)
+    node.replace_input_with(index, value)
 
 
 def taken_names(graph: ir.Graph) -> set[str]:

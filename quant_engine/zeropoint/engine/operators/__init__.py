@@ -5,6 +5,7 @@ from zeropoint.engine.operators.pairs import (
     MOVERS,
     SHAPES,
     FakeQuant,
+    dequantizer_of,
     fake_quants,
     fits_channels,
     is_stored,

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.graph import constant, input_at, rank_of, value_at
+from zeropoint.engine.graph import constant, input_at, producer_of, rank_of, value_at
 from zeropoint.engine.number_types import INT8, CodeLimits, NumberType, known_number_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators.table import rule_of
@@ -104,14 +104,16 @@ def same_qparams(one: QParams, other: QParams) -> bool:
     )
 
 
+def dequantizer_of(value: ir.Value | None) -> ir.Node | None:
+    """Return the DequantizeLinear that gives a value; None where something else does."""
+    node = producer_of(value)
+    return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+
 def is_stored(value: ir.Value) -> bool:
     """Whether a tensor is stored as integers, and dequantized as the model runs."""
-    producer = value.producer()
-    return (
-        producer is not None
-        and producer.op_type == "DequantizeLinear"
-        and constant(producer.inputs[0]) is not None
-    )
+    node = dequantizer_of(value)
+    return node is not None and constant(node.inputs[0]) is not None
 
 
 def fits_channels(node: ir.Node, qparams: QParams, rank: int) -> bool:

@@ -6,7 +6,7 @@ import onnx_ir as ir
 from zeropoint.engine.graph import constant, input_at, producer_of
 from zeropoint.engine.number_types import INT8, known_number_type, number_type, quant_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import OpRule, Role
+from zeropoint.engine.operators import OpRule, Role, dequantizer_of
 from zeropoint.engine.reasons import Kept, Reason
 
 _CONVERSIONS = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
@@ -69,8 +69,8 @@ def is_conversion(node: ir.Node) -> bool:
 
 def existing_parameters(value: ir.Value | None) -> QParams | None:
     """Return those of the DequantizeLinear that gives `value`; None where no pair can serve."""
-    node = producer_of(value)
-    if node is None or node.op_type != "DequantizeLinear" or len(node.inputs) < 3:
+    node = dequantizer_of(value)
+    if node is None or len(node.inputs) < 3:
         return None
     scale, zero_point = constant(node.inputs[1]), constant(node.inputs[2])
     if scale is None or zero_point is None or scale.size != 1 or scale.dtype != np.float32:

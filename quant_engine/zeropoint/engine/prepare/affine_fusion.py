@@ -21,6 +21,7 @@ from zeropoint.engine.graph import (
     merge_output,
     origins,
     remove_unused,
+    set_input,
 )
 
 _PRODUCERS = frozenset({"Conv", "ConvTranspose", "Gemm"})
@@ -48,21 +49,19 @@ def fuse_affine(graph: ir.Graph, weights: WeightFile) -> None:
         graph: The main graph; bodies inside of it are done, too.
         weights: Where large tensors are put.
     """
-    editor = GraphEditor(graph)
+    editor = GraphEditor(graph, weights=weights)
     for inner in (graph, *graph.subgraphs()):
         for node in inner:
-            _fuse_followers(inner, node, editor, weights)
+            _fuse_followers(inner, node, editor)
     remove_unused(graph)
 
 
-def _fuse_followers(
-    graph: ir.Graph, node: ir.Node, editor: GraphEditor, weights: WeightFile
-) -> None:
+def _fuse_followers(graph: ir.Graph, node: ir.Node, editor: GraphEditor) -> None:
     layer = _Layer.of(node)
     if layer is None:
         return
     followers, affine = affine_followers(node, layer.channels, layer.rank)
-    if not followers or not layer.take(affine, editor, weights):
+    if not followers or not layer.take(affine, editor):
         return
     for follower in followers:
         merge_output(graph, follower, node.outputs[0], take_name=True)
@@ -115,7 +114,7 @@ class _Layer:
         beta = self.node.attributes.get_float("beta", 1.0) if self.node.op_type == "Gemm" else 1.0
         return None if bias is None else beta * bias
 
-    def take(self, affine: Affine, editor: GraphEditor, weights: WeightFile) -> bool:
+    def take(self, affine: Affine, editor: GraphEditor) -> bool:
         """Take an affine function of the output into the weights, if they stay finite."""
         old = constant(self.weight)
         bias = self.bias()
@@ -129,32 +128,20 @@ class _Layer:
             new_bias = (affine.factor * bias + affine.shift).astype(old.dtype)
         if not (np.isfinite(new).all() and np.isfinite(new_bias).all()):
             return False
-        self._set(1, new.reshape(old.shape), "weight", editor, weights)
-        self._set(2, new_bias, "bias", editor, weights)
+        self._set(1, new.reshape(old.shape), "weight", editor)
+        self._set(2, new_bias, "bias", editor)
         if self.node.op_type == "Gemm":
             self.node.attributes["beta"] = ir.AttrFloat32("beta", 1.0)
         return True
 
-    def _set(
-        self,
-        index: int,
-        array: NDArray[np.generic],
-        role: str,
-        editor: GraphEditor,
-        weights: WeightFile,
-    ) -> None:
+    def _set(self, index: int, array: NDArray[np.generic], role: str, editor: GraphEditor) -> None:
         """Set an input to a constant; the old one keeps its name if nothing else reads it."""
         node = self.node
-        if len(node.inputs) <= index:
-            node.resize_inputs(index + 1)
-        old = node.inputs[index]
+        old = input_at(node, index)
         if old is not None and len(old.uses()) == 1 and not old.is_graph_output():
-            old.const_value = weights.store(ir.Tensor(array, name=old.name))
-            old.shape = ir.Shape(array.shape)
-            return
-        new = editor.constant(f"{node.name}_{role}", array)
-        new.const_value = weights.store(ir.Tensor(array, name=new.name))
-        node.replace_input_with(index, new)
+            editor.set_array(old, array)
+        else:
+            set_input(node, index, editor.constant(f"{node.name}_{role}", array))
 
 
 def affine_followers(node: ir.Node, channels: int, rank: int) -> tuple[list[ir.Node], Affine]:

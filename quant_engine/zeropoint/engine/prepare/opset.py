@@ -5,7 +5,7 @@ import onnx
 import onnx_ir as ir
 
 from zeropoint.engine.files import INLINE_BYTES
-from zeropoint.engine.graph import GraphEditor, kept_by_names
+from zeropoint.engine.graph import GraphEditor, kept_by_names, set_input
 from zeropoint.engine.prepare.infer_types import infer_shapes, inferred_proto
 
 # From here on onnxscript's converter knows every step; before, only onnx's own does.
@@ -135,8 +135,7 @@ def _settle_pads(converted: ir.Model) -> None:
         kind = (data.dtype if data is not None else None) or ir.DataType.FLOAT
         value = np.array(node.attributes.pop("value").as_float(), kind.numpy())
         if len(node.inputs) < 3:
-            node.resize_inputs(3)
-            node.replace_input_with(2, editor.constant(f"{node.name}_value", value))
+            set_input(node, 2, editor.constant(f"{node.name}_value", value))
 
 
 def _settle_resize(old: ir.Model, new: ir.Model) -> None:

@@ -23,11 +23,12 @@ from zeropoint.engine.graph import (
     merge_output,
     name_of,
     origins,
+    set_input,
     value_at,
 )
 from zeropoint.engine.number_types import number_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import read_qparams
+from zeropoint.engine.operators import dequantizer_of, read_qparams
 from zeropoint.engine.prepare import Affine, affine_followers
 
 _ROUNDING = 1e-6
@@ -58,8 +59,8 @@ class _Stored:
 def _stored(node: ir.Node) -> _Stored | None:
     if node.domain or node.op_type not in ("Conv", "Gemm") or len(node.inputs) < 2:
         return None
-    dequantize = value_at(node, 1).producer()
-    if dequantize is None or dequantize.op_type != "DequantizeLinear":
+    dequantize = dequantizer_of(node.inputs[1])
+    if dequantize is None:
         return None
     codes, qparams = constant(dequantize.inputs[0]), read_qparams(dequantize)
     axis = 0
@@ -146,6 +147,4 @@ def _set_weight(editor: GraphEditor, node: ir.Node, weight: _Stored) -> None:
 
 
 def _set_bias(editor: GraphEditor, node: ir.Node, bias: NDArray[np.float32]) -> None:
-    if len(node.inputs) < 3:
-        node.resize_inputs(3)
-    node.replace_input_with(2, editor.constant(f"{node.name}_bias", bias))
+    set_input(node, 2, editor.constant(f"{node.name}_bias", bias))

@@ -24,12 +24,12 @@ from zeropoint.engine.graph import (
     graph_of,
     name_of,
     origins,
-    producer_of,
+    rank_of,
     value_at,
 )
 from zeropoint.engine.number_types import INT32
 from zeropoint.engine.numbers import QParams, bias_qparams, dequantize, quantize
-from zeropoint.engine.operators import fits_channels, read_qparams
+from zeropoint.engine.operators import dequantizer_of, fits_channels, is_stored, read_qparams
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm")
 
@@ -37,8 +37,8 @@ _LAYERS = ("Conv", "ConvTranspose", "Gemm")
 def release_biases(editor: GraphEditor) -> None:
     """Write stored biases as floats where their scale is not that of the kernel; exact."""
     for layer, reader, index in tuple(_biases(editor.graph)):
-        bias = value_at(reader, index).producer()
-        if bias is None or bias.op_type != "DequantizeLinear":
+        bias = dequantizer_of(value_at(reader, index))
+        if bias is None:
             continue
         codes, qparams = constant(bias.inputs[0]), read_qparams(bias)
         wanted = _wanted(layer)
@@ -123,22 +123,14 @@ def _bias_add(matmul: ir.Node) -> tuple[ir.Node, int] | None:
     if add.op_type != "Add" or add.domain:
         return None
     bias = add.inputs[1 - index]
-    floats = constant(bias)
-    stored = producer_of(bias)
-    if floats is None and (stored is None or stored.op_type != "DequantizeLinear"):
-        return None
-    shape = bias.shape if bias is not None else None
-    return (add, 1 - index) if shape is not None and len(shape) == 1 else None
+    known = constant(bias) is not None or dequantizer_of(bias) is not None
+    return (add, 1 - index) if known and rank_of(bias) == 1 else None
 
 
 def _has_stored_weight(node: ir.Node) -> bool:
     if node.op_type not in (*_LAYERS, "MatMul") or len(node.inputs) < 2:
         return False
-    data, weight = (value_at(node, index).producer() for index in (0, 1))
-    if data is None or weight is None:
-        return False
-    pairs = all(producer.op_type == "DequantizeLinear" for producer in (data, weight))
-    return pairs and constant(weight.inputs[0]) is not None
+    return dequantizer_of(node.inputs[0]) is not None and is_stored(value_at(node, 1))
 
 
 def _wanted(layer: ir.Node) -> QParams | None:

@@ -6,18 +6,12 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from zeropoint.engine.files import WeightFile
-from zeropoint.engine.graph import (
-    GraphEditor,
-    constant,
-    name_of,
-    producer_of,
-    rank_of,
-    remove_unused,
-)
+from zeropoint.engine.graph import GraphEditor, constant, name_of, rank_of, remove_unused
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import (
     FakeQuant,
     average_pool_refused,
+    dequantizer_of,
     fake_quants,
     fits_channels,
     read_qparams,
@@ -132,13 +126,11 @@ def misread(graph: ir.Graph) -> frozenset[str]:
         if node.op_type != "MatMul" or node.domain:
             continue
         for index, value in enumerate(node.inputs):
-            pair = producer_of(value)
-            if pair is None or pair.op_type != "DequantizeLinear":
+            pair = dequantizer_of(value)
+            qparams = read_qparams(pair) if pair is not None else None
+            if pair is None or qparams is None or qparams.axis is None:
                 continue
-            qparams, codes = read_qparams(pair), pair.inputs[0]
-            if qparams is None or qparams.axis is None:
-                continue
-            if index == 0 or not fits_channels(node, qparams, rank_of(codes) or 0):
+            if index == 0 or not fits_channels(node, qparams, rank_of(pair.inputs[0]) or 0):
                 found.add(name_of(node))
     return frozenset(found)
 
@@ -152,10 +144,8 @@ def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
         if node.name not in kept:
             continue
         for index, value in enumerate(node.inputs):
-            pair = producer_of(value)
-            if pair is None or pair.op_type != "DequantizeLinear":
-                continue
-            if constant(pair.inputs[0]) is None:
+            pair = dequantizer_of(value)
+            if pair is not None and constant(pair.inputs[0]) is None:
                 hold_apart(editor, node, index)
 
 

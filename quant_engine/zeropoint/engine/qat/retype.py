@@ -18,7 +18,7 @@ ONNX Runtime fuses no node with int8 on one side and uint8 on the other, so it i
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, name_of, producer_of
+from zeropoint.engine.graph import GraphEditor, name_of, producer_of, set_input
 from zeropoint.engine.number_types import INT8, UINT8, CodeLimits
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import FakeQuant, fake_quants
@@ -107,9 +107,9 @@ def _retype(
     new = QParams(qparams.scale, np.array(zero + shift, UINT8.dtype))
     if pair.quantize not in changed:
         changed[pair.quantize] = (editor.parameters(name_of(pair.source), new)[1],)
-        _set_zero_point(pair.quantize, changed[pair.quantize][0])
+        set_input(pair.quantize, 2, changed[pair.quantize][0])
         pair.quantize.attributes.pop("output_dtype", None)
-    _set_zero_point(pair.dequantize, changed[pair.quantize][0])
+    set_input(pair.dequantize, 2, changed[pair.quantize][0])
     codes = pair.quantize.outputs[0]
     codes.type = ir.TensorType(ir.DataType(UINT8.element_type))
     standing = codes
@@ -119,9 +119,3 @@ def _retype(
     for node in reversed(pair.between):
         if not node.outputs[0].uses() and isinstance(node.graph, ir.Graph):
             node.graph.remove(node, safe=True)
-
-
-def _set_zero_point(node: ir.Node, value: ir.Value) -> None:
-    if len(node.inputs) < 3:
-        node.resize_inputs(3)
-    node.replace_input_with(2, value)

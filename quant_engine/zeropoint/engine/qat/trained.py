@@ -13,7 +13,7 @@ from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
 from zeropoint.engine.number_types import quant_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.numbers.ranges import Range
-from zeropoint.engine.operators import MOVERS, fake_quants, is_stored, read_qparams
+from zeropoint.engine.operators import MOVERS, dequantizer_of, fake_quants, is_stored, read_qparams
 from zeropoint.engine.options import NodeSelection, QatOptions
 from zeropoint.engine.plan import (
     Bodies,
@@ -243,13 +243,13 @@ def _is_absorbed(node: ir.Node) -> bool:
     if node.op_type in ("Add", "Sub"):
         layers = [value.producer() for value in node.inputs if value and constant(value) is None]
         return len(layers) == 1 and layers[0] is not None and layers[0].op_type == "MatMul"
-    before = node.inputs[0].producer()
     behind = {reader.op_type for value in node.outputs for reader, _ in value.uses()}
-    if before is None or behind != {"QuantizeLinear"}:
+    if behind != {"QuantizeLinear"}:
         return False
     if node.op_type in ("Clip", "Relu"):
-        return before.op_type in COMPUTE
-    return node.op_type in MOVERS and before.op_type == "DequantizeLinear"
+        before = node.inputs[0].producer()
+        return before is not None and before.op_type in COMPUTE
+    return node.op_type in MOVERS and dequantizer_of(node.inputs[0]) is not None
 
 
 def _float_reason(node: ir.Node, pairs: Mapping[ir.Value, str]) -> Kept | None:

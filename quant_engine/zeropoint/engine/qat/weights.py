@@ -20,6 +20,7 @@ from zeropoint.engine.graph import (
     input_at,
     name_of,
     origins,
+    set_input,
     value_at,
 )
 from zeropoint.engine.number_types import INT4, INT8, UINT4, UINT8
@@ -57,10 +58,9 @@ def _add_zero_point(editor: GraphEditor, node: ir.Node) -> None:
     qparams = read_qparams(node) if given is None else None
     if scale is None or qparams is None:
         return
-    node.resize_inputs(3)
     zero_point = np.zeros(scale.shape, qparams.dtype)
     name = name_of(value_at(node, 1))
-    node.replace_input_with(2, editor.constant(f"{name}_zero_point", zero_point))
+    set_input(node, 2, editor.constant(f"{name}_zero_point", zero_point))
 
 
 def _widen_nibbles(editor: GraphEditor, node: ir.Node) -> None:

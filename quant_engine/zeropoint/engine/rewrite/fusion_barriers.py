@@ -15,11 +15,11 @@ from zeropoint.engine.graph import (
     graph_of,
     input_at,
     name_of,
-    producer_of,
     rank_of,
+    set_input,
 )
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import Role, average_pool_refused, rule_of
+from zeropoint.engine.operators import Role, average_pool_refused, dequantizer_of, rule_of
 from zeropoint.engine.rewrite.layer_constants import load, store
 from zeropoint.engine.rewrite.work import Work
 
@@ -40,8 +40,7 @@ def guard_float_nodes(work: Work) -> None:
         quant = work.plan.nodes.get(name_of(node))
         if node.op_type not in _REQUANTIZED or (quant is not None and not quant.stored):
             continue
-        producer = producer_of(node.inputs[0])
-        if producer is not None and producer.op_type == "DequantizeLinear":
+        if dequantizer_of(node.inputs[0]) is not None:
             _guard(work, node)
 
 
@@ -65,9 +64,7 @@ def _guard(work: Work, node: ir.Node) -> None:
     qparams = QParams(scale, np.array(0, np.int32), None)
     codes = store(work.edit, name, array, qparams)
     guarded = load(work.edit, name, codes, qparams, graph_of(node))
-    if len(node.inputs) <= index:
-        node.resize_inputs(index + 1)
-    node.replace_input_with(index, guarded)
+    set_input(node, index, guarded)
 
 
 def _channels(node: ir.Node, weight: tuple[int, ...]) -> int:

@@ -7,6 +7,8 @@
 A node without such a form stays as it is.
 """
 
+from collections.abc import Callable, Mapping
+
 import onnx_ir as ir
 
 from zeropoint.engine.files import WeightFile
@@ -15,7 +17,10 @@ from zeropoint.engine.options import QuantFormat
 from zeropoint.engine.rewrite.integer_ops import lower_integer_ops
 from zeropoint.engine.rewrite.qoperator import lower_qoperator
 
-__all__ = ["lower"]
+_FORMS: Mapping[QuantFormat, Callable[[GraphEditor], tuple[str, ...]]] = {
+    QuantFormat.QOPERATOR: lower_qoperator,
+    QuantFormat.INTEGER_OPS: lower_integer_ops,
+}
 
 
 def lower(model: ir.Model, form: QuantFormat, weights: WeightFile | None) -> tuple[str, ...]:
@@ -29,11 +34,5 @@ def lower(model: ir.Model, form: QuantFormat, weights: WeightFile | None) -> tup
     Returns:
         Names of the nodes that read codes and have no such form.
     """
-    editor = GraphEditor(model.graph, weights=weights)
-    match form:
-        case QuantFormat.QOPERATOR:
-            return lower_qoperator(editor)
-        case QuantFormat.INTEGER_OPS:
-            return lower_integer_ops(editor)
-        case QuantFormat.QDQ:
-            return ()
+    write = _FORMS.get(form)
+    return write(GraphEditor(model.graph, weights=weights)) if write is not None else ()

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant, input_at, producer_of, rank_of, value_at
+from zeropoint.engine.graph import constant, input_at, rank_of, value_at
 from zeropoint.engine.number_types import INT8, INT32, UINT8, number_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import fits_channels, read_qparams
+from zeropoint.engine.operators import dequantizer_of, fits_channels, read_qparams
 from zeropoint.engine.rewrite.qdq import clamp_implied
 
 _CLAMPS = frozenset({"Clip", "Relu"})
@@ -72,15 +72,12 @@ class Output:
 
 def operand(node: ir.Node, index: int) -> Dequantized | None:
     """Return what a node reads as an input; None where it is not dequantized."""
-    value = input_at(node, index)
-    producer = producer_of(value)
-    if producer is None or producer.op_type != "DequantizeLinear":
+    producer = dequantizer_of(input_at(node, index))
+    qparams = read_qparams(producer) if producer is not None else None
+    if producer is None or qparams is None or not _is_taken(qparams):
         return None
-    qparams = read_qparams(producer)
-    if qparams is None or not _is_taken(qparams):
-        return None
-    zero_point = input_at(producer, 2)
-    return Dequantized(value_at(producer, 0), value_at(producer, 1), zero_point, qparams)
+    codes, scale = value_at(producer, 0), value_at(producer, 1)
+    return Dequantized(codes, scale, input_at(producer, 2), qparams)
 
 
 def output(node: ir.Node) -> Output | None:
