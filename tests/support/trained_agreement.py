@@ -16,7 +16,6 @@ from support.engine import Array, Feeds, all_nodes, exposing, kernels, opened
 from support.unverified import Unverified
 
 from zeropoint.engine import JobSettings, QatOptions, open_job
-from zeropoint.engine.jobs import Trained
 from zeropoint.engine.report import Exactness
 from zeropoint.engine.verify import CodePair, Verified, VerifyRequest, prove
 
@@ -53,10 +52,12 @@ def outcome(
     onnx.save(model, source)
     workspace.mkdir()
     proofs: list[Exactness] = []
+    codes: list[CodePair] = []  # names of tensors, which no report has
 
     class Proved(Unverified):
         def verify(self, request: VerifyRequest, timeout: float) -> Verified:
             assert request.proof is not None
+            codes.extend(request.proof.codes)
             proofs.append(prove(request.proof, request.shipped, [*feeds][:2], 1))
             return super().verify(request, timeout)
 
@@ -65,10 +66,8 @@ def outcome(
         for batch in feeds:
             job.observe(batch)
         done = job.finish()
-        assert isinstance(job, Trained)
-        codes = job._trained.codes  # names of tensors, which no report has
     warnings = frozenset(warning.code for warning in done.report.warnings)
-    return Outcome(model, onnx.load(done.files[0]), codes, warnings, proofs[0])
+    return Outcome(model, onnx.load(done.files[0]), tuple(codes), warnings, proofs[0])
 
 
 def run(

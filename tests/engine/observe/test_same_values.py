@@ -8,6 +8,7 @@ from support.engine import open_here, static
 from support.graphs import GraphBuilder
 
 from zeropoint.engine import JobSettings
+from zeropoint.engine.jobs.statistics import Streamed
 from zeropoint.engine.observe import read_calibration, value_sources
 from zeropoint.sketch import Sketch
 
@@ -37,7 +38,8 @@ def test_each_tensor_has_its_statistics(tmp_path: Path) -> None:
     x[0, 0, 0] = np.inf
     with open_here(shuffled().save(tmp_path), static(), settings) as job:
         job.observe({"x": x}, 7)
-        assert set(job._observer.sketches()) == {"x", "m", "a", "y"}  # type: ignore[attr-defined]
+        assert isinstance(job._source, Streamed)
+        assert set(job._source._observed._observer.sketches()) == {"x", "m", "a", "y"}
         kept = job.finish().calibration
     assert kept is not None
     tensors = read_calibration(kept).statistics.tensors

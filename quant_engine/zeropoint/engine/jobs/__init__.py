@@ -3,5 +3,4 @@
 from zeropoint.engine.jobs.in_order import InOrder
 from zeropoint.engine.jobs.job import Job, versions
 from zeropoint.engine.jobs.opening import inspect_model, open_job, warm
-from zeropoint.engine.jobs.trained import Trained
 from zeropoint.engine.jobs.verdict import judge

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.jobs.clock import Clock
-from zeropoint.engine.jobs.completed import CompletedJob
-from zeropoint.engine.jobs.dynamic import DynamicJob
+from zeropoint.engine.jobs.completed import Completed
 from zeropoint.engine.jobs.job import Job
-from zeropoint.engine.jobs.static import RecalledJob, StreamedJob
-from zeropoint.engine.jobs.trained import TrainedJob
+from zeropoint.engine.jobs.known import AsItRuns, Learned
+from zeropoint.engine.jobs.source import Source
+from zeropoint.engine.jobs.statistics import Recalled, Streamed
 from zeropoint.engine.observe import recalled
 from zeropoint.engine.options import Options, QatOptions, StaticOptions
 from zeropoint.engine.plan import PlannedModel, plan_model
@@ -61,29 +61,35 @@ def open_job(
             option="calibration",
         )
     clock = Clock(settings.progress)
-    if isinstance(options, QatOptions):
-        with clock.phase(Phase.PREPARE, "loading and converting"):
-            trained = plan_trained(path, options, settings.workspace, sha256=settings.source_sha256)
-            if options.calibrate:
-                chosen = static_options(options, trained.planned.graph)
-                completion = plan_completion(trained.planned, chosen, settings.observe_bytes)
-                return CompletedJob(trained, completion, chosen, settings, clock, verifier())
-        return TrainedJob(trained, settings, clock, verifier())
     with clock.phase(Phase.PREPARE, "loading and planning"):
-        planned = plan_model(
-            path,
-            options,
-            settings.workspace,
-            sha256=settings.source_sha256,
-            observe_bytes=settings.observe_bytes,
-        )
-        statistics = None if calibration is None else recalled(planned, calibration)
-        planned.require_nodes()
+        planned, source = _planned(path, options, settings, calibration)
+    return Job(planned, source, settings, clock, verifier)
+
+
+def _planned(
+    path: Path, options: Options, settings: JobSettings, calibration: Path | None
+) -> tuple[PlannedModel, Source]:
+    if isinstance(options, QatOptions):
+        trained = plan_trained(path, options, settings.workspace, sha256=settings.source_sha256)
+        if not options.calibrate:
+            return trained.planned, Learned(trained, options)
+        chosen = static_options(options, trained.planned.graph)
+        completion = plan_completion(trained.planned, chosen, settings.observe_bytes)
+        return completion, Completed(trained, completion, options, chosen, settings)
+    planned = plan_model(
+        path,
+        options,
+        settings.workspace,
+        sha256=settings.source_sha256,
+        observe_bytes=settings.observe_bytes,
+    )
+    statistics = None if calibration is None else recalled(planned, calibration)
+    planned.require_nodes()
     if not isinstance(options, StaticOptions):
-        return DynamicJob(planned, settings, clock, verifier())
+        return planned, AsItRuns(planned, options.weight)
     if statistics is not None:
-        return RecalledJob(planned, options, settings, clock, verifier(), statistics)
-    return StreamedJob(planned, options, settings, clock, verifier())
+        return planned, Recalled(planned, options, statistics)
+    return planned, Streamed(planned, options, settings)
 
 
 def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
@@ -99,7 +105,7 @@ def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
         OptionError: an option names what the model does not have.
     """
     if isinstance(options, QatOptions):
-        planned = _planned_trained(path, options, workspace)
+        planned = _inspected_trained(path, options, workspace)
     else:
         planned = plan_model(path, options, workspace)
     return Inspection(
@@ -110,7 +116,7 @@ def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
     )
 
 
-def _planned_trained(path: Path, options: QatOptions, workspace: Path) -> PlannedModel:
+def _inspected_trained(path: Path, options: QatOptions, workspace: Path) -> PlannedModel:
     """Return a trained model with the plan of what is learned, and of what batches complete."""
     planned = plan_trained(path, options, workspace).planned
     if not options.calibrate:

@@ -62,7 +62,8 @@ class InProcessVerifier:
     def verify(self, request: VerifyRequest, timeout: float) -> Verified:
         """See `verify`; nothing ends it after `timeout`."""
         del timeout
-        return verify(request, reference=self._reference)
+        reference, self._reference = self._reference, None  # its outputs are used up
+        return verify(request, reference=reference)
 
     def close(self) -> None:
         """There is nothing to end."""

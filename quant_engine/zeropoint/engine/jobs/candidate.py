@@ -1,0 +1,120 @@
+"""A decided plan -> a result on disk, to be verified. The prepared model stays as it is.
+
+So a job can make as many results as it has plans, and compare them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeropoint.engine.files import save_model
+from zeropoint.engine.graph import name_of
+from zeropoint.engine.jobs.digest import result_digest
+from zeropoint.engine.jobs.source import Decided, Manner
+from zeropoint.engine.prepare import narrow_weights
+from zeropoint.engine.qat import forget_types
+from zeropoint.engine.reasons import WarningCode
+from zeropoint.engine.report import Warning
+from zeropoint.engine.rewrite import lower
+from zeropoint.engine.runtime import collector_paused
+from zeropoint.engine.twins import build_twins, node_twins
+from zeropoint.engine.verify import ReferenceRequest, TwinModel, VerifyRequest
+
+_DIGEST_KEY = "zeropoint.digest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A result that was made.
+
+    Attributes:
+        decided: What it was made of.
+        files: The ONNX file first, then its external data file where there is one.
+        digest: SHA-256 of what it was made of, 32 bytes.
+        twins: The model for the figures per node.
+        kernels: Operator type of each node that may become an integer kernel, by its name.
+        left: The user's names of the nodes that have no form with integer operators.
+    """
+
+    decided: Decided
+    files: tuple[Path, ...]
+    digest: bytes
+    twins: TwinModel | None
+    kernels: Mapping[str, str]
+    left: tuple[str, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.stat().st_size for file in self.files)
+
+    def request(self, reference: ReferenceRequest, manner: Manner) -> VerifyRequest:
+        """Return what is to be verified."""
+        return VerifyRequest(
+            reference=reference,
+            shipped=self.files[0],
+            twins=self.twins,
+            nodes=self.kernels,
+            proof=manner.proof,
+        )
+
+    @property
+    def warnings(self) -> tuple[Warning, ...]:
+        """What the user should know about its form."""
+        if not self.left:
+            return ()
+        message = (
+            f"{len(self.left)} nodes have no form with integer operators and stay float operators "
+            "between pairs."
+        )
+        return (Warning(code=WarningCode.LEFT_QDQ, message=message, nodes=self.left),)
+
+
+def twins_of(decided: Decided, manner: Manner, path: Path) -> TwinModel | None:
+    """Write the float model with twins of the nodes that are quantized, where there is one."""
+    if not manner.twins:
+        return None
+    planned = decided.planned
+    model = planned.prepared.model
+    with collector_paused():
+        twins = node_twins(model, planned.plan, decided.parameters)
+        return build_twins(model, twins, path, planned.user_name)
+
+
+def make_candidate(
+    decided: Decided, manner: Manner, twins: TwinModel | None, folder: Path
+) -> Candidate:
+    """Rewrite a copy of the prepared model, bring it into its form and save it.
+
+    Args:
+        decided: What is to be made.
+        manner: How it is written.
+        twins: The model for the figures per node.
+        folder: Where to write it.
+    """
+    planned = decided.planned
+    names = {name_of(node): planned.user_name(node) for node in planned.graph.all_nodes()}
+    with collector_paused():
+        model = planned.prepared.model.clone()
+        manner.rewrite(model, decided)
+        left = lower(model, manner.form, planned.loaded.weights)
+        if not manner.typed:
+            forget_types(model.graph)
+        narrow_weights(model.graph)
+        digest = result_digest(
+            planned.loaded.sha256, planned.options, planned.plan, decided.parameters
+        )
+        model.metadata_props[_DIGEST_KEY] = digest.hex()
+        files = save_model(model, folder / "model.onnx")
+    return Candidate(
+        decided=decided,
+        files=files,
+        digest=digest,
+        twins=twins,
+        kernels={
+            name_of(node): node.op_type
+            for node in planned.graph.all_nodes()
+            if (node.domain, node.op_type) in manner.kernels
+        },
+        left=tuple(dict.fromkeys(names.get(name, name) for name in left)),
+    )

@@ -1,0 +1,111 @@
+"""Where the parameters of a job come from, and how its result is written: what kinds differ in."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import onnx_ir as ir
+
+from zeropoint.engine.options import QuantFormat
+from zeropoint.engine.plan import Parameters, PlannedModel, QuantPlan
+from zeropoint.engine.progress import Convergence
+from zeropoint.engine.report import CalibrationFigures, Warning
+from zeropoint.engine.runtime import KERNEL_OPERATORS
+from zeropoint.engine.settings import Batch
+from zeropoint.engine.verify import ProofRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """Everything that is needed to make a result; the prepared model stays as it is.
+
+    Attributes:
+        planned: The model with its final plan.
+        to_write: The part of the plan that is not in the graph yet.
+        parameters: Scale and zero point of everything in the plan.
+        figures: What calibration saw.
+    """
+
+    planned: PlannedModel
+    to_write: QuantPlan
+    parameters: Parameters
+    figures: CalibrationFigures | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How results of one kind are written and proved.
+
+    Attributes:
+        rewrite: Quantizes a copy of the prepared model, in place.
+        form: The form that the Q/DQ pairs are then brought into.
+        typed: Whether the file says the types of what nodes compute.
+        twins: Whether there is a float model behind it that each node can lose against.
+        as_written: Whether the original is run without optimizations.
+        proof: What is to be proved beyond the comparison of outputs.
+        kernels: Domain and type of the operators that may become integer kernels.
+        warnings: What the user should know about what was done.
+    """
+
+    rewrite: Callable[[ir.Model, Decided], None]
+    form: QuantFormat = QuantFormat.QDQ
+    typed: bool = True
+    twins: bool = True
+    as_written: bool = False
+    proof: ProofRequest | None = None
+    kernels: frozenset[tuple[str, str]] = KERNEL_OPERATORS
+    warnings: tuple[Warning, ...] = ()
+
+
+class Source(Protocol):
+    """Where the parameters of one job come from."""
+
+    @property
+    def manner(self) -> Manner:
+        """How its result is written."""
+
+    def start(self, batch: Batch, sequence: int) -> "Future[None]":
+        """Begin to count a batch that fits the signature."""
+
+    def convergence(self, batches: int, seconds: float) -> Convergence | None:
+        """Return how far the ranges still move, where that is known."""
+
+    def decide(self, batches: int, rejected: int) -> Decided:
+        """Choose the final plan and its parameters.
+
+        Args:
+            batches: How many were counted.
+            rejected: How many did not fit or could not be run.
+
+        Raises:
+            CalibrationError: there was no batch, and one is needed.
+            NothingToQuantize: the batches reach nothing that could be quantized.
+        """
+
+    def keep(self, path: Path) -> bool:
+        """Write the statistics to a file; return whether there are any."""
+
+    def close(self) -> None:
+        """Give back what only observing needs."""
+
+
+class Unobserved:
+    """What sources have in common to which batches tell nothing: these only serve to verify."""
+
+    def start(self, batch: Batch, sequence: int) -> "Future[None]":
+        """There is nothing to count."""
+        counted: Future[None] = Future()
+        counted.set_result(None)
+        return counted
+
+    def convergence(self, batches: int, seconds: float) -> None:
+        """No range moves."""
+
+    def keep(self, path: Path) -> bool:
+        """There are no statistics."""
+        return False
+
+    def close(self) -> None:
+        """Nothing was taken."""
