@@ -212,17 +212,10 @@ class StaticOptions:
         """Refuse combinations that cannot work.
 
         Raises:
-            OptionError: a format other than QDQ, a percentile outside (50, 100], int8 activations
+            OptionError: a percentile outside (50, 100], int8 activations
                 with uint8 weights, a least range that is none, restricted zero points of what is
                 not asymmetric uint8, or two overrides for one tensor.
         """
-        if self.quant_format is not QuantFormat.QDQ:
-            raise OptionError(
-                "OPTION_INVALID",
-                f"quant_format={self.quant_format}: static quantization knows only "
-                "QuantFormat.QDQ; quantize_qat knows others.",
-                option="quant_format",
-            )
         check_minimum_range(self.minimum_real_range)
         check_names(self.tensor_quant_overrides)
         if not 50.0 < self.percentile <= 100.0:

@@ -64,7 +64,7 @@ class Completed:
                 constants={**found.constants, **learned.constants},
                 ranges={**found.ranges, **learned.ranges},
             ),
-            figures=statistics.figures(),
+            statistics=statistics,
         )
 
     def keep(self, path: Path) -> bool:

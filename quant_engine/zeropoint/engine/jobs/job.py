@@ -198,6 +198,7 @@ class Job:
 
     def _report(self, candidate: Candidate, verified: Verified) -> Report:
         planned, parameters = candidate.decided.planned, candidate.decided.parameters
+        statistics = candidate.decided.statistics
         plan = planned.describe(parameters)
         nodes = (node for node in planned.graph.all_nodes() if name_of(node) in planned.plan.nodes)
         names = {name_of(node): planned.user_name(node) for node in nodes}
@@ -210,7 +211,7 @@ class Job:
             signature=self.signature,
             plan=plan,
             verification=verified.verification,
-            calibration=candidate.decided.figures,
+            calibration=statistics.figures() if statistics is not None else None,
             warnings=(
                 *plan.warnings,
                 *parameters.warnings,

@@ -8,10 +8,11 @@ from typing import Protocol
 
 import onnx_ir as ir
 
+from zeropoint.engine.observe import Statistics
 from zeropoint.engine.options import QuantFormat
 from zeropoint.engine.plan import Parameters, PlannedModel, QuantPlan
 from zeropoint.engine.progress import Convergence
-from zeropoint.engine.report import CalibrationFigures, Warning
+from zeropoint.engine.report import Warning
 from zeropoint.engine.runtime import KERNEL_OPERATORS
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify import ProofRequest
@@ -25,13 +26,13 @@ class Decided:
         planned: The model with its final plan.
         to_write: The part of the plan that is not in the graph yet.
         parameters: Scale and zero point of everything in the plan.
-        figures: What calibration saw.
+        statistics: What batches showed, where that was needed.
     """
 
     planned: PlannedModel
     to_write: QuantPlan
     parameters: Parameters
-    figures: CalibrationFigures | None = None
+    statistics: Statistics | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,7 +190,7 @@ def decide_static(planned: PlannedModel, options: StaticOptions, statistics: Sta
         planned=narrowed,
         to_write=narrowed.plan,
         parameters=parameters,
-        figures=statistics.figures(),
+        statistics=statistics,
     )
 
 

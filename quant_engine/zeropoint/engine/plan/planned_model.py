@@ -63,6 +63,15 @@ class PlannedModel:
         origins = self.prepared.origins(node)
         return origins[0] if origins else name_of(node)
 
+    def replanned(self, options: StaticOptions) -> "PlannedModel":
+        """Return the same model with the plan for other options.
+
+        Raises:
+            OptionError: an option names what the model does not have.
+        """
+        plan = make_plan(self.prepared, options, self.loaded.nodes, self.bodies)
+        return replace(self, plan=plan, options=options)
+
     def require_nodes(self) -> None:
         """Refuse a plan that would return the model as it is.
 
