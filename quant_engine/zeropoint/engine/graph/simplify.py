@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph.values import input_at
+from zeropoint.engine.graph.values import constant, input_at
 
 
 def drop_no_ops(graph: ir.Graph) -> None:
@@ -76,10 +76,5 @@ def _is_no_op(node: ir.Node, source: ir.Value) -> bool:
 def _is_inference(node: ir.Node) -> bool:
     """Whether a Dropout is certain not to act: training_mode is absent or constant false."""
     training = input_at(node, 2)
-    if training is None:
-        return True
-    return (
-        training.const_value is not None
-        and not training.is_graph_input()
-        and not training.const_value.numpy().any()
-    )
+    array = constant(training)
+    return training is None or (array is not None and not array.any())

@@ -5,7 +5,7 @@ become int32 with the product of the scales of input and weight.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -23,8 +23,8 @@ from zeropoint.engine.graph import (
     remove_unused,
 )
 from zeropoint.engine.number_types import INT32
-from zeropoint.engine.numbers import QParams, bias_qparams, quantize
-from zeropoint.engine.operators import MOVERS, same_qparams
+from zeropoint.engine.numbers import bias_qparams, quantize
+from zeropoint.engine.operators import MOVERS, average_pool_refused, same_qparams
 from zeropoint.engine.rewrite.units import Dequantized, Output, operand, output, weight_operand
 
 
@@ -34,15 +34,11 @@ def lower_qoperator(editor: GraphEditor) -> tuple[str, ...]:
     Returns:
         Names of the nodes that read codes and have no such form.
     """
-    left = []
-    for node in tuple(editor.graph.all_nodes()):
-        if node.domain or not _reads_codes(node):
-            continue
-        lowered = _QLINEAR.get(node.op_type)
-        if lowered is None or not lowered(editor, node):
-            left.append(name_of(node))
+    nodes = tuple(editor.graph.all_nodes())
+    read = (node for node in nodes if not node.domain and _reads_codes(node))
+    left = tuple(name_of(node) for node in read if not _lower(editor, node))
     remove_unused(editor.graph)
-    return tuple(left)
+    return left
 
 
 def _reads_codes(node: ir.Node) -> bool:
@@ -51,95 +47,31 @@ def _reads_codes(node: ir.Node) -> bool:
     return any(operand(node, index) is not None for index in range(len(node.inputs)))
 
 
-def _conv(editor: GraphEditor, node: ir.Node) -> bool:
-    if (layer := _layer(node)) is None:
-        return False
-    data, weight, result = layer
-    bias = _bias(editor, node, data, weight, result)
-    if bias is None and input_at(node, 2) is not None:
-        return False
-    inputs = (*data.parts, *weight.parts, *result.parameters, bias)
-    _replace(editor, node, "QLinearConv", inputs, result, contrib=False)
-    return True
-
-
-def _matmul(editor: GraphEditor, node: ir.Node) -> bool:
-    if (layer := _layer(node)) is None:
-        return False
-    data, weight, result = layer
-    if weight.qparams.axis is not None and rank_of(weight.codes) != 2:
-        return False
-    inputs = (*data.parts, *weight.parts, *result.parameters)
-    _replace(editor, node, "QLinearMatMul", inputs, result, contrib=False)
-    return True
-
-
-def _gemm(editor: GraphEditor, node: ir.Node) -> bool:
-    layer = _layer(node)
-    if layer is None or node.attributes.get_float("beta", 1.0) != 1.0:
-        return False
-    data, weight, result = layer
-    bias = _bias(editor, node, data, weight, result)
-    if bias is None and input_at(node, 2) is not None:
-        return False
-    node.attributes.pop("beta", None)
-    inputs = (*data.parts, *weight.parts, bias, *result.parameters)
-    _replace(editor, node, "QGemm", inputs, result)
-    return True
-
-
-def _layer(node: ir.Node) -> tuple[Dequantized, Dequantized, Output] | None:
-    """Return what a layer reads and gives; None where ONNX Runtime has no kernel for the types."""
-    data, weight, result = operand(node, 0), weight_operand(node), output(node)
-    if data is None or weight is None or result is None or data.qparams.axis is not None:
-        return None
-    one_type = data.qparams.dtype == result.qparams.dtype
-    if not one_type or (data.qparams.signed and not weight.qparams.signed):
-        return None
-    return data, weight, result
-
-
-def _binary(editor: GraphEditor, node: ir.Node) -> bool:
-    first, second, result = operand(node, 0), operand(node, 1), output(node)
-    if first is None or second is None or result is None:
-        return False
-    if not _one_type(first.qparams, second.qparams, result.qparams):
-        return False
-    inputs = (*first.parts, *second.parts, *result.parameters)
-    _replace(editor, node, f"QLinear{node.op_type}", inputs, result)
-    return True
-
-
-def _unary(editor: GraphEditor, node: ir.Node) -> bool:
-    data, result = operand(node, 0), output(node)
-    if data is None or result is None or not _one_type(data.qparams, result.qparams):
-        return False
-    if node.op_type == "AveragePool" and node.attributes.get_int("ceil_mode", 0) != 0:
-        return False  # ONNX Runtime's counts the padding otherwise
-    inputs = (*data.parts, *result.parameters)
-    _replace(editor, node, f"QLinear{node.op_type}", inputs, result)
-    return True
-
-
-def _concat(editor: GraphEditor, node: ir.Node) -> bool:
-    read = [operand(node, index) for index in range(len(node.inputs))]
-    parts = [found for found in read if found is not None]
+def _lower(editor: GraphEditor, node: ir.Node) -> bool:
+    """Put a QLinear operator in the place of a node, up to its QuantizeLinear."""
     result = output(node)
-    if result is None or len(parts) != len(read):
+    if result is None:
         return False
-    if not _one_type(result.qparams, *(part.qparams for part in parts)):
+    if node.op_type in MOVERS:
+        return _move(node, result)
+    form = _QLINEAR.get(node.op_type)
+    inputs = form.inputs(editor, node, result) if form is not None else None
+    if form is None or inputs is None:
         return False
-    inputs = (*result.parameters, *(value for part in parts for value in part.parts))
-    _replace(editor, node, "QLinearConcat", inputs, result)
+    new = editor.node(form.op_type, inputs, name_of(node), contrib=form.contrib)
+    new.attributes.update(node.attributes)
+    add_origins(new, (n for part in (node, *result.between) for n in origins(part)))
+    old = (node, *result.between, result.quantize)
+    ir.convenience.replace_nodes_and_values(
+        graph_of(node), node, old, (new,), result.quantize.outputs, new.outputs
+    )
     return True
 
 
-def _mover(editor: GraphEditor, node: ir.Node) -> bool:
+def _move(node: ir.Node, result: Output) -> bool:
     """Let a node that only moves values move codes."""
-    data, result = operand(node, 0), output(node)
-    if data is None or result is None or result.between:
-        return False
-    if not same_qparams(data.qparams, result.qparams):
+    data = operand(node, 0)
+    if data is None or result.between or not same_qparams(data.qparams, result.qparams):
         return False
     node.replace_input_with(0, data.codes)
     old = (result.quantize,)
@@ -149,39 +81,92 @@ def _mover(editor: GraphEditor, node: ir.Node) -> bool:
     return True
 
 
-_QLINEAR: Mapping[str, Callable[[GraphEditor, ir.Node], bool]] = {
-    "Add": _binary,
-    "AveragePool": _unary,
-    "Concat": _concat,
-    "Conv": _conv,
-    "Gemm": _gemm,
-    "GlobalAveragePool": _unary,
-    "LeakyRelu": _unary,
-    "MatMul": _matmul,
-    "Mul": _binary,
-    "Sigmoid": _unary,
-    **dict.fromkeys(MOVERS, _mover),
+_Inputs = tuple[ir.Value | None, ...]
+
+
+def _conv(editor: GraphEditor, node: ir.Node, result: Output) -> _Inputs | None:
+    layer = _layer(node, result)
+    bias = _bias(editor, node, *layer, result) if layer is not None else None
+    if layer is None or (bias is None and input_at(node, 2) is not None):
+        return None
+    data, weight = layer
+    return (*data.parts, *weight.parts, *result.parameters, bias)
+
+
+def _gemm(editor: GraphEditor, node: ir.Node, result: Output) -> _Inputs | None:
+    if node.attributes.get_float("beta", 1.0) != 1.0:
+        return None
+    found = _conv(editor, node, result)
+    if found is None:
+        return None
+    node.attributes.pop("beta", None)
+    *operands, scale, zero_point, bias = found
+    return (*operands, bias, scale, zero_point)
+
+
+def _matmul(_editor: GraphEditor, node: ir.Node, result: Output) -> _Inputs | None:
+    layer = _layer(node, result)
+    if layer is None or (layer[1].qparams.axis is not None and rank_of(layer[1].codes) != 2):
+        return None
+    return (*layer[0].parts, *layer[1].parts, *result.parameters)
+
+
+def _layer(node: ir.Node, result: Output) -> tuple[Dequantized, Dequantized] | None:
+    """Return data and weight of a layer; None where ONNX Runtime has no kernel for the types."""
+    data, weight = operand(node, 0), weight_operand(node)
+    if data is None or weight is None or data.qparams.axis is not None:
+        return None
+    one_type = data.qparams.dtype == result.qparams.dtype
+    fits = one_type and (weight.qparams.signed or not data.qparams.signed)
+    return (data, weight) if fits else None
+
+
+def _elementwise(_editor: GraphEditor, node: ir.Node, result: Output) -> _Inputs | None:
+    parts = _of_one_type(node, result)
+    if parts is None or (node.op_type == "AveragePool" and average_pool_refused(node)):
+        return None
+    return (*(value for part in parts for value in part.parts), *result.parameters)
+
+
+def _concat(_editor: GraphEditor, node: ir.Node, result: Output) -> _Inputs | None:
+    parts = _of_one_type(node, result)
+    if parts is None:
+        return None
+    return (*result.parameters, *(value for part in parts for value in part.parts))
+
+
+def _of_one_type(node: ir.Node, result: Output) -> list[Dequantized] | None:
+    """Return what a node reads; None where that and its result are not codes of one type."""
+    read = [operand(node, index) for index in range(len(node.inputs))]
+    parts = [found for found in read if found is not None]
+    known = [result.qparams, *(part.qparams for part in parts)]
+    if len(parts) != len(read) or any(qparams.axis is not None for qparams in known):
+        return None
+    return parts if len({qparams.dtype for qparams in known}) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """An operator between codes, how its inputs are found, and whether it is ONNX Runtime's own."""
+
+    op_type: str
+    inputs: Callable[[GraphEditor, ir.Node, Output], _Inputs | None]
+    contrib: bool = True
+
+
+_QLINEAR: Mapping[str, _Form] = {
+    "Add": _Form("QLinearAdd", _elementwise),
+    "AveragePool": _Form("QLinearAveragePool", _elementwise),
+    "Concat": _Form("QLinearConcat", _concat),
+    "Conv": _Form("QLinearConv", _conv, contrib=False),
+    "Gemm": _Form("QGemm", _gemm),
+    "GlobalAveragePool": _Form("QLinearGlobalAveragePool", _elementwise),
+    "LeakyRelu": _Form("QLinearLeakyRelu", _elementwise),
+    "MatMul": _Form("QLinearMatMul", _matmul, contrib=False),
+    "Mul": _Form("QLinearMul", _elementwise),
+    "Sigmoid": _Form("QLinearSigmoid", _elementwise),
 }
 """How each operator is written that has a form between codes."""
-
-
-def _replace(
-    editor: GraphEditor,
-    node: ir.Node,
-    op_type: str,
-    inputs: tuple[ir.Value | None, ...],
-    result: Output,
-    *,
-    contrib: bool = True,
-) -> None:
-    """Put a QLinear operator in the place of a node, up to its QuantizeLinear."""
-    new = editor.node(op_type, inputs, name_of(node), contrib=contrib)
-    new.attributes.update(node.attributes)
-    add_origins(new, (n for part in (node, *result.between) for n in origins(part)))
-    old = (node, *result.between, result.quantize)
-    ir.convenience.replace_nodes_and_values(
-        graph_of(node), node, old, (new,), result.quantize.outputs, new.outputs
-    )
 
 
 def _bias(
@@ -223,9 +208,3 @@ def _channels(node: ir.Node, weight: Dequantized) -> int:
     if node.op_type == "Gemm" and not node.attributes.get_int("transB", 0):
         return int(array.shape[1])
     return int(array.shape[0])
-
-
-def _one_type(*qparams: QParams) -> bool:
-    return len({found.dtype for found in qparams}) == 1 and not any(
-        found.axis is not None for found in qparams
-    )
