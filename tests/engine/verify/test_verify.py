@@ -361,7 +361,7 @@ def test_figures_per_node_that_fail_beside_the_result_are_told(tmp_path: Path) -
     request = _request(tmp_path, classifier(quantized=False), classifier(quantized=True), batches)
     twins = TwinModel(
         path=tmp_path / "nowhere.onnx",
-        nodes=(TwinNode(name="conv", op_type="Conv", outputs=("a",)),),
+        nodes=(TwinNode(name="conv", op_type="Conv"),),
     )
     found = verify(_at_once(dataclasses.replace(request, twins=twins))).verification
     assert found.state is VerificationState.COMPARED

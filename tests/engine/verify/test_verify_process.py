@@ -215,7 +215,7 @@ def test_a_crash_after_comparing_costs_only_the_figures_per_node(
 ) -> None:
     endless = tmp_path / "endless.onnx"
     onnx.save(_endless().model(), endless)
-    twin = TwinNode(name="conv", op_type="Conv", outputs=("logits",) * 4)
+    twin = TwinNode(name="conv", op_type="Conv")
     request = dataclasses.replace(request_of(), twins=TwinModel(path=endless, nodes=(twin,)))
     process = VerifyProcess()
     killer = _killer(process, "twins", signal.SIGSEGV)

@@ -231,7 +231,7 @@ class Job:
         twins, planned = candidate.twins, len(candidate.decided.planned.plan.nodes)
         if twins is None or planned == len(twins.nodes):
             return verified
-        missing = f"{planned - len(twins.nodes)} nodes in bodies of loops"
+        missing = f"{planned - len(twins.nodes)} nodes in loops, or of very many,"
         return explain(verified, f"{missing} have no figures of their own")
 
     def _keep(self) -> Path | None:

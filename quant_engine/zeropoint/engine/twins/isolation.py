@@ -11,12 +11,16 @@ from zeropoint.engine.twins.twin_model import InputKey, NodeTwin
 # A sequence of many numbers takes time that grows with its square.
 _MOST_TURNS = 1024
 
+# A twin costs ONNX Runtime as much to load as ten nodes.
+_MOST_TWINS = 4096
+
 
 def node_twins(model: ir.Model, plan: QuantPlan, parameters: Parameters) -> tuple[NodeTwin, ...]:
     """Return one twin for each quantized node, in graph order.
 
     Without those in bodies that no figure comes out of: those of Scan, and of a Loop that takes
-    very many turns or an unknown number of them.
+    very many turns or an unknown number of them. Of very many, as many as can be had at even
+    distances.
 
     Args:
         model: The prepared float model.
@@ -26,10 +30,10 @@ def node_twins(model: ir.Model, plan: QuantPlan, parameters: Parameters) -> tupl
     opset = model.opset_imports.get("", 0)
     within = {graph for graph, path in paths(model).items() if _is_open(path, opset)}
     by_name = {node.name or "": node for graph in within for node in graph}
+    chosen = [name for name in plan.nodes if name in by_name]
     return tuple(
-        _twin(by_name[name], quant, plan, parameters)
-        for name, quant in plan.nodes.items()
-        if name in by_name
+        _twin(by_name[name], plan.nodes[name], plan, parameters)
+        for name in chosen[:: 1 + max(0, len(chosen) - 1) // _MOST_TWINS]
     )
 
 

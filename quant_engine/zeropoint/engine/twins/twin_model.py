@@ -67,20 +67,20 @@ def build_twins(
     del proto.graph.output[:]
     del proto.graph.value_info[:]  # ONNX Runtime infers it all
     branches, built = [], []
+    outputs: list[str] = []
     for twin in twins:
         chain = [nodes[name] for name in twin.chain]
         branch = _Branch(add)
         result = branch.clone(chain, originals, twin)
-        numbers = branch.compare(chain[-1].outputs[_first(chain[-1])], result)
+        outputs += branch.compare(chain[-1].outputs[_first(chain[-1])], result)
         branches.append((originals[twin.chain[0]][1], branch.nodes))
-        built.append(TwinNode(name=name_of(chain[0]), op_type=chain[0].op_type, outputs=numbers))
+        built.append(TwinNode(name=name_of(chain[0]), op_type=chain[0].op_type))
     # ONNX Runtime visits the ends of a graph from the last one in the file to the first, and runs
     # what each needs: written the other way round, each twin runs as soon as it can, and no more
     # float tensors are held than without twins.
     for graph, branch_nodes in reversed(branches):
         graph.node.extend(branch_nodes)
     proto.graph.initializer.extend(add.initializers)
-    outputs = [name for node in built for name in node.outputs]
     surface(proto, outputs)
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     drop_unneeded(proto.graph)
@@ -104,6 +104,7 @@ class _Additions:
         self.knows_axis = graph.opset_imports.get("", 0) >= _AXIS_OPSET
         self.initializers: list[onnx.TensorProto] = []
         self._parameters: dict[int, tuple[str, str]] = {}
+        self._scalars: dict[tuple[int, bytes], str] = {}
         # Keeps the keys of `_parameters` alive, so that no id is given twice.
         self._seen: list[QParams] = []
 
@@ -113,12 +114,16 @@ class _Additions:
         return f"{self._prefix}/{self._count}/{role}"
 
     def constant(self, array: NDArray[np.generic]) -> str:
-        """Add an initializer and return its name."""
+        """Add an initializer and return its name; one for all scalars that are the same."""
+        kind, data = int(ir.DataType.from_numpy(array.dtype)), array.tobytes()
+        if not array.shape and (kind, data) in self._scalars:
+            return self._scalars[kind, data]
         name = self.name("constant")
-        kind = int(ir.DataType.from_numpy(array.dtype))
         self.initializers.append(
-            onnx.TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=array.tobytes())
+            onnx.TensorProto(name=name, data_type=kind, dims=array.shape, raw_data=data)
         )
+        if not array.shape:
+            self._scalars[kind, data] = name
         return name
 
     def parameters(self, qparams: QParams) -> tuple[str, str]:
@@ -164,7 +169,7 @@ class _Branch:
         return result if twin.output is None else self._through_codes(result, twin.output)
 
     def compare(self, original: ir.Value, twin: str) -> tuple[str, ...]:
-        """Return the numbers that `TwinNode.outputs` lists."""
+        """Return the five numbers that `TwinModel` gives for each twin."""
         name = original.name or ""
         if original.dtype is not ir.DataType.FLOAT:
             name, twin = self._as_float(name), self._as_float(twin)

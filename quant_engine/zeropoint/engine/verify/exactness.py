@@ -81,7 +81,7 @@ def prove(
     """
     found = _Found(request.codes)
     samples = list(batches[:_BATCHES])
-    outputs = list(_plain(shipped, threads).outputs)
+    outputs = [output.name for output in _graph(shipped).graph.output]
     trained = [*(pair.trained for pair in request.codes), *outputs]
     written = [*(pair.written for pair in request.codes), *outputs]
     with _exposed(request.trained, trained) as model:
@@ -164,21 +164,21 @@ def _steps(pair: CodePair, one: Any, other: Any) -> int:
     return int(np.abs(second - first - pair.shift).max(initial=0))
 
 
-def _plain(path: Path, threads: int) -> Session:
-    return Session(path, threads=threads, as_written=True)
+def _graph(path: Path) -> onnx.ModelProto:
+    return onnx.load(path, load_external_data=False)
 
 
 def _run(
     path: Path, threads: int, feeds: Sequence[Batch], outputs: Sequence[str]
 ) -> list[list[Any]]:
-    session = _plain(path, threads)
+    session = Session(path, threads=threads, as_written=True)
     return [session.run(feed, outputs) for feed in feeds]
 
 
 @contextmanager
 def _exposed(path: Path, names: Sequence[str], cut: Sequence[CodePair] = ()) -> Iterator[Path]:
     """Write a copy of a model that gives further tensors, and takes codes where it is cut."""
-    model = onnx.load(path, load_external_data=False)
+    model = _graph(path)
     there = {output.name for output in model.graph.output}
     model.graph.output.extend(
         onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in there

@@ -1,6 +1,7 @@
 """Frozen values as JSON and back, for files and pipes between the engine's own processes."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from enum import Enum
@@ -55,12 +56,14 @@ def _read(kind: Any, value: Any) -> Any:
     if get_args(kind):
         return _one_of(get_args(kind), value)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = get_type_hints(kind)
         fields = _checked(dict, value)
-        return kind(**{name: _read(hint, fields[name]) for name, hint in hints.items()})
+        return kind(**{name: _read(hint, fields[name]) for name, hint in _hints(kind).items()})
     if issubclass(kind, Path | Enum):
         return kind(_checked(str, value))
     return float(value) if kind is float else _checked(kind, value)
+
+
+_hints = functools.cache(get_type_hints)
 
 
 def _one_of(kinds: tuple[Any, ...], value: Any) -> Any:

@@ -17,24 +17,19 @@ from zeropoint.engine.verify.similarity import Sums
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwinNode:
-    """Where the numbers of one node come out.
-
-    Attributes:
-        name: Name of the node, for the user.
-        op_type: Its operator.
-        outputs: Outputs of the model, float32 scalars: sum of squares of the float result, of the
-            twin's and of their difference, and the greatest and the least difference. For a node of
-            a body empty tensors where it did not run, and sequences where it ran in a loop.
-    """
+    """A node that has a twin: its name, for the user, and its operator."""
 
     name: str
     op_type: str
-    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwinModel:
     """A model with twins, on disk.
+
+    It gives five float32 scalars for each twin: sum of squares of the float result, of the twin's
+    and of their difference, and the greatest and the least difference. For a node of a body they
+    are empty tensors where it did not run, and sequences where it ran in a loop.
 
     Attributes:
         path: The ONNX file.
@@ -64,11 +59,10 @@ def run_twins(
         RuntimeRefusal: the model does not load or run.
     """
     session = Session(twins.path, threads=1 if at_once else threads, as_written=True)
-    names = [name for node in twins.nodes for name in node.outputs]
     sums: list[Sums | None] = [None] * len(twins.nodes)
 
     def run(batch: Batch) -> list[NDArray[np.float64]]:
-        return _numbers(session.run(batch, names), len(sums))
+        return _numbers(session.run(batch), len(sums))
 
     with ThreadPoolExecutor(threads if at_once else 1) as pool:
         found = pool.map(run, batches) if at_once else map(run, batches)
