@@ -148,7 +148,8 @@ def test_only_the_last_state_is_read(tmp_path: Path, op_type: str) -> None:
 def test_the_time_axis_must_be_first(tmp_path: Path) -> None:
     """The integer kernel would read a batch as time steps; the float one refuses to load."""
     b = recurrent("LSTM", opset=14, extras=False, layout=1)
-    condition = OPERATORS["", "LSTM"].rule.condition
+    (rule,) = OPERATORS["", "LSTM"].rules
+    condition = rule.condition
     assert condition is not None
     assert "layout=1" in (condition(ir.from_proto(b.nodes[0])) or "")
     with pytest.raises(ModelError, match="layout == 1"):

@@ -3,11 +3,11 @@
 import onnx_ir as ir
 
 from zeropoint.engine.jobs.source import Decided, Manner, Unobserved
+from zeropoint.engine.operators import KERNEL_OPERATORS, SELF_QUANTIZING
 from zeropoint.engine.options import QatOptions, WeightOptions
 from zeropoint.engine.plan import Parameters, PlannedModel, derive_constants
 from zeropoint.engine.qat import TrainedModel
 from zeropoint.engine.rewrite import rewrite_dynamic
-from zeropoint.engine.runtime import KERNEL_OPERATORS, SELF_QUANTIZING
 from zeropoint.engine.verify import ProofRequest
 
 

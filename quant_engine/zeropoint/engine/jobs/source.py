@@ -9,11 +9,11 @@ from typing import Protocol
 import onnx_ir as ir
 
 from zeropoint.engine.observe import Statistics
+from zeropoint.engine.operators import KERNEL_OPERATORS
 from zeropoint.engine.options import QuantFormat
 from zeropoint.engine.plan import Parameters, PlannedModel, QuantPlan
 from zeropoint.engine.progress import Convergence
 from zeropoint.engine.report import Warning
-from zeropoint.engine.runtime import KERNEL_OPERATORS
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify import ProofRequest
 

@@ -4,7 +4,7 @@ Values are followed forward through operators that only move or convert them.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,14 +13,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.load.signature import tensor_spec
+from zeropoint.engine.operators import Trait, has, layout_of
 from zeropoint.engine.report import TensorSpec
 from zeropoint.engine.samples import InputRange
-
-# Operators whose first input keeps its values.
-_MOVES = ("Concat", "Expand", "Flatten", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Tile")
-_KEEPS_VALUES = frozenset((*_MOVES, "Cast", "Identity", "Transpose", "Unsqueeze"))
-# Operators whose output has the shape of their first input, where the others are constants.
-_KEEPS_SHAPE = frozenset(("Add", "Cast", "Clip", "Div", "Identity", "Mul", "Pow", "Relu", "Sub"))
 
 # Inputs that index a table, with the input that is the table; all along `axis`, by default 0.
 _INDEXED = {
@@ -40,7 +35,7 @@ def input_ranges(graph: ir.Graph) -> tuple[InputRange, ...]:
 def _input_range(value: ir.Value) -> InputRange:
     rows = []
     choices: set[int] = set()
-    for use in _followed(value, _KEEPS_VALUES):
+    for use in _followed(value, _keeps_values):
         size = _table_rows(use)
         if size is not None:
             rows.append(size)
@@ -57,7 +52,7 @@ def _with_fixed_sizes(value: ir.Value, spec: TensorSpec) -> TensorSpec:
     if spec.shape is None:
         return spec
     shape = list(spec.shape)
-    for use in _followed(value, _KEEPS_SHAPE):
+    for use in _followed(value, _keeps_shape):
         for axis, size in _fixed_sizes(use):
             if -len(shape) <= axis < len(shape) and not isinstance(spec.shape[axis], int):
                 shape[axis] = size
@@ -85,8 +80,8 @@ class _Use(NamedTuple):
         return tuple(value.shape) if value.shape is not None else ()
 
 
-def _followed(value: ir.Value, through: frozenset[str]) -> Iterator[_Use]:
-    """Return all places where a value is read, also behind the operators in `through`."""
+def _followed(value: ir.Value, passes: Callable[[_Use], bool]) -> Iterator[_Use]:
+    """Return all places where a value is read, also behind the nodes that it passes."""
     seen: set[ir.Value] = set()
     pending = [value]
     while pending:
@@ -95,9 +90,20 @@ def _followed(value: ir.Value, through: frozenset[str]) -> Iterator[_Use]:
             continue
         seen.add(current)
         for node, index in current.uses():
-            yield _Use(node, index)
-            if node.op_type in through and (index == 0 or node.op_type == "Concat"):
+            use = _Use(node, index)
+            yield use
+            if passes(use):
                 pending.extend(node.outputs)
+
+
+def _keeps_values(use: _Use) -> bool:
+    moved = has(use.node, Trait.BY_PLACE) or use.node.op_type == "Cast"
+    return moved and (use.slot == 0 or has(use.node, Trait.JOINS))
+
+
+def _keeps_shape(use: _Use) -> bool:
+    """Whether a result has the shape of an input, if the others are constants."""
+    return use.slot == 0 and has(use.node, Trait.ELEMENTWISE) and use.node.op_type != "Where"
 
 
 def _table_rows(use: _Use) -> int | None:
@@ -123,19 +129,13 @@ def _compared(use: _Use) -> Iterator[int]:
 
 def _fixed_sizes(use: _Use) -> Iterator[tuple[int, int]]:
     """Return (axis, size) for the data input of an operator with weights."""
-    node = use.node
-    if use.slot != 0:
+    node, weight = use.node, use.shape(1)
+    if use.slot != 0 or not weight:
         return
-    weight = use.shape(1)
-    if node.op_type == "Conv" and len(weight) >= 3:
-        yield from _known(1, weight[1], node.attributes.get_int("group", 1))
-    elif node.op_type == "BatchNormalization" and len(weight) == 1:
+    if node.op_type == "BatchNormalization":
         yield from _known(1, weight[0])
-    elif node.op_type == "Gemm" and len(weight) == 2:
-        inner = weight[1 if node.attributes.get_int("transB", 0) else 0]
-        yield from _known(0 if node.attributes.get_int("transA", 0) else 1, inner)
-    elif node.op_type == "MatMul" and len(weight) >= 2:
-        yield from _known(-1, weight[-2])
+    elif (layout := layout_of(node, len(weight))) is not None:
+        yield from _known(layout.data, weight[layout.inputs], layout.input_groups)
 
 
 def _known(axis: int, size: object, factor: int = 1) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.observe.nchwc import BlockedOutput, expose_blocked, own_values
+from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 
 _Arrays = Mapping[str, NDArray[Any]]
@@ -33,7 +34,7 @@ class Seen(NamedTuple):
 
 def has_convolutions(graph: ir.Graph) -> bool:
     """Whether ONNX Runtime may keep tensors of a graph in blocked layout."""
-    return any(node.op_type == "Conv" and node.domain == "" for node in graph)
+    return any(has(node, Trait.CONVOLVES) for node in graph)
 
 
 class GroupSession:

@@ -15,6 +15,7 @@ from zeropoint.engine.graph import constant, input_at, name_of, rank_of
 from zeropoint.engine.load import input_ranges
 from zeropoint.engine.observe.exposed_model import ExposedModel
 from zeropoint.engine.observe.group_session import GroupSession, Seen
+from zeropoint.engine.operators import Trait, has, operator_of
 from zeropoint.engine.runtime import RuntimeRefusal
 from zeropoint.engine.samples import CannotGenerate, generate_batches
 from zeropoint.engine.settings import Batch
@@ -22,36 +23,8 @@ from zeropoint.engine.settings import Batch
 _TOLERANCE = 1e-3  # of the greatest value; other shapes are other sums
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_ELEMENTWISE: Final = _names(
-    """Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Clip Cos Cosh
-    Div Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity
-    IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow
-    Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish
-    Tan Tanh ThresholdedRelu Where Xor"""
-)
-_SPATIAL: Final = _names(
-    """AveragePool BatchNormalization Conv ConvTranspose DepthToSpace GlobalAveragePool
-    GlobalLpPool GlobalMaxPool GroupNormalization InstanceNormalization LRN LpPool MaxPool
-    SpaceToDepth"""
-)
-_WITH_AXIS: Final = {  # operator: default axis; before opset 13 that of Softmax was 1
-    "ArgMax": 0, "ArgMin": 0, "Concat": None, "Hardmax": -1, "LayerNormalization": -1,
-    "LogSoftmax": -1, "RMSNormalization": -1, "Softmax": -1, "Split": 0, "TopK": -1,
-}  # fmt: skip
-_WITH_AXES: Final = _names(
-    """ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
-    ReduceSum ReduceSumSquare Slice Squeeze Unsqueeze"""
-)
 _GRAPHS: Final = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
-_RANDOM: Final = _names(
-    "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike"
-)
 _MAKERS: Final = ("ConstantOfShape", "Expand")
-_SHAPED: Final = frozenset({"Expand", "Pad", "Reshape", "Resize", "Tile", "Upsample"})
 
 
 class SplitCheck:
@@ -147,7 +120,7 @@ class _Walk:
         if any(attribute.type in _GRAPHS for attribute in node.attributes.values()):
             return False
         if not samples and not figures:
-            return node.op_type not in _RANDOM
+            return not has(node, Trait.RANDOM)
         if node.domain not in ("", "ai.onnx"):
             return False
         if not samples and node.op_type in _MAKERS and _first_size(node.outputs[0]) is None:
@@ -156,25 +129,21 @@ class _Walk:
             return True
         if node.op_type == "Shape" or not samples:
             self._figures.update(node.outputs)
-            return node.op_type not in _RANDOM
+            return not has(node, Trait.RANDOM)
         self._samples.update(node.outputs)
         return self._keeps(node)
 
     def _keeps(self, node: ir.Node) -> bool:
         """Whether a node that reads samples gives samples."""
-        kind = node.op_type
-        if kind in _ELEMENTWISE:
+        if (rule := _RULES.get(node.op_type)) is not None:
+            return rule(node, self._samples)
+        if has(node, Trait.ELEMENTWISE):
             return self._aligned(node)
-        if kind in _SPATIAL:
-            return self._only_first(node)
-        if kind in _WITH_AXIS:
+        if has(node, Trait.ALONG_AXIS):
             return self._aligned(node) and _off_first(node, _axis(node))
-        if kind in _WITH_AXES:
+        if has(node, Trait.ALONG_AXES):
             return self._only_first(node) and all(_off_first(node, a) for a in _axes(node))
-        if kind in _SHAPED:
-            return self._only_first(node)
-        rule = _RULES.get(kind)
-        return rule is not None and rule(node, self._samples)
+        return has(node, Trait.SPATIAL | Trait.SIZED) and self._only_first(node)
 
     def _only_first(self, node: ir.Node) -> bool:
         """Whether no input but the first holds samples."""
@@ -205,7 +174,7 @@ def _first_size(value: ir.Value) -> int | None:
 
 
 def _axis(node: ir.Node) -> int | None:
-    default = _WITH_AXIS[node.op_type]
+    default = operator_of(node).axis
     axis = node.attributes.get_int("axis", default)
     opset = node.graph.opset_imports.get("", 0) if isinstance(node.graph, ir.Graph) else 0
     if "axis" not in node.attributes and opset < 13 and default == -1:

@@ -13,22 +13,9 @@ import onnx_ir as ir
 
 from zeropoint.engine.graph import constant, input_at, name_of
 from zeropoint.engine.observe.calibration import Calibration, Statistics, read_calibration
-from zeropoint.engine.operators import Role, rule_of
+from zeropoint.engine.operators import Role, Trait, has, rule_of
 from zeropoint.engine.plan import Bodies, PlannedModel
 from zeropoint.engine.settings import JobSettings
-
-_MOVERS = frozenset(
-    {
-        "DepthToSpace",
-        "Flatten",
-        "Identity",
-        "Reshape",
-        "SpaceToDepth",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    }
-)
 
 
 def observed_tensors(planned: PlannedModel, settings: JobSettings) -> tuple[str, ...]:
@@ -87,7 +74,7 @@ def value_sources(graph: ir.Graph) -> Mapping[str, str]:
     sources: dict[str, str] = {}
     for node in graph:
         value = input_at(node, 0)
-        if node.op_type not in _MOVERS or node.domain or value is None or not value.name:
+        if not has(node, Trait.MOVES) or value is None or not value.name:
             continue
         # A constant is not observed, and an input with a default need not be fed.
         if constant(value) is None and not value.is_initializer():

@@ -1,9 +1,7 @@
 """What is known about operators, by their names and by the constants that they read."""
 
-from zeropoint.engine.operators.conditions import MASK, average_pool_refused
+from zeropoint.engine.operators.conditions import MASK, average_pool_refused, clamp_bounds
 from zeropoint.engine.operators.pairs import (
-    MOVERS,
-    SHAPES,
     FakeQuant,
     dequantizer_of,
     fake_quants,
@@ -12,12 +10,20 @@ from zeropoint.engine.operators.pairs import (
     read_qparams,
     same_qparams,
 )
-from zeropoint.engine.operators.rule import OpRule, Role
+from zeropoint.engine.operators.rule import Layout, OpRule, Role
 from zeropoint.engine.operators.table import (
+    KERNEL_OPERATORS,
     OPERATORS,
-    clamp_bounds,
+    SELF_QUANTIZING,
     dynamic_op_types,
+    has,
+    is_clamp,
+    is_layer,
+    layout_of,
+    operator_of,
+    output_channels,
     rule_of,
     static_op_types,
     weight_only,
 )
+from zeropoint.engine.operators.traits import ONE_OF, Trait

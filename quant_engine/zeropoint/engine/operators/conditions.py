@@ -1,4 +1,6 @@
-"""Why particular nodes of known operators have no integer form, and which have another one."""
+"""What particular nodes of known operators are: why not integers, within which bounds."""
+
+import math
 
 import numpy as np
 import onnx_ir as ir
@@ -11,6 +13,21 @@ MASK = 1e4
 
 _BIAS, _LAST = 2, 4  # inputs of Attention that QAttention takes, too: up to the past
 _QATTENTION = frozenset({"do_rotary", "mask_filter_value", "num_heads", "scale", "unidirectional"})
+
+
+def clamp_bounds(node: ir.Node) -> tuple[float, float]:
+    """Return the least and the greatest value that a Relu or Clip lets through."""
+    if node.op_type == "Relu":
+        return 0.0, math.inf
+    bounds = [-math.inf, math.inf]
+    for position, attribute in enumerate(("min", "max")):
+        if attribute in node.attributes:  # Clip before opset 11
+            bounds[position] = node.attributes.get_float(attribute, bounds[position])
+        elif len(node.inputs) > position + 1:
+            array = constant(node.inputs[position + 1])
+            if array is not None:
+                bounds[position] = float(array)
+    return bounds[0], bounds[1]
 
 
 def average_pool_refused(node: ir.Node) -> str | None:

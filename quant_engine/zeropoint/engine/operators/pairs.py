@@ -14,19 +14,10 @@ from numpy.typing import NDArray
 from zeropoint.engine.graph import constant, input_at, producer_of, rank_of, value_at
 from zeropoint.engine.number_types import INT8, CodeLimits, NumberType, known_number_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators.table import rule_of
+from zeropoint.engine.operators.table import has, rule_of
+from zeropoint.engine.operators.traits import Trait
 
-SHAPES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
-"""Operators that move elements, one for one, and change none."""
-
-MOVERS = frozenset(
-    {"DepthToSpace", "Flatten", "Gather", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Squeeze"}
-    | {"Transpose", "Unsqueeze"}
-)
-"""Operators that give only values that they take, and that take integers as well."""
-
-_BOUNDS = frozenset({"Clip", "Max", "Min"})
-_BETWEEN = SHAPES | _BOUNDS | {"Cast"}
+_BOUNDS = frozenset({"Clip", "Max", "Min"})  # of codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,11 +112,7 @@ def fits_channels(node: ir.Node, qparams: QParams, rank: int) -> bool:
     rule = rule_of(node)
     if qparams.axis is None:
         return True
-    return (
-        rule is not None
-        and rule.weight_axis is not None
-        and (rule.weight_axis(node, rank) == qparams.axis)
-    )
+    return rule is not None and rule.channel_axis(node, rank) == qparams.axis
 
 
 def _record(dequantize: ir.Node) -> FakeQuant | None:
@@ -154,15 +141,20 @@ def _back(node: ir.Node) -> Iterator[ir.Node]:
     value = node.inputs[0]
     while value is not None and (producer := value.producer()) is not None:
         yield producer
-        if producer.domain or producer.op_type not in _BETWEEN:
+        if not _lies_between(producer):
             return
         data = [v for v in producer.inputs if v is not None and constant(v) is None]
         value = data[0] if len(data) == 1 else None
 
 
+def _lies_between(node: ir.Node) -> bool:
+    """Whether a node may stand between the halves of a pair."""
+    return has(node, Trait.MOVES) or (not node.domain and node.op_type in (*_BOUNDS, "Cast"))
+
+
 def _match(first: QParams, second: QParams, between: tuple[ir.Node, ...]) -> bool:
     """Whether what dequantizes undoes what quantizes; scales of channels move with the shape."""
-    if any(node.op_type in SHAPES - {"Identity"} for node in between):
+    if any(has(node, Trait.MOVES) and node.op_type != "Identity" for node in between):
         return first.axis is None and second.axis is None and same_qparams(first, second)
     return same_qparams(first, second)
 

@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 import onnx_ir as ir
 
+from zeropoint.engine.operators.traits import Trait
+
 
 class Role(StrEnum):
     """What an operator means for quantization.
@@ -27,11 +29,33 @@ class Role(StrEnum):
     FLOAT = "float"
 
 
-class AxisRule(Protocol):
-    """Tells the output-channel axis of a weight."""
+class Layout(NamedTuple):
+    """Where the channels of a weight lie.
 
-    def __call__(self, node: ir.Node, rank: int, /) -> int | None:
-        """Return the axis for a weight of `rank` dimensions; None where there is none."""
+    Attributes:
+        outputs: Axis of the output channels.
+        inputs: Axis of the input channels.
+        output_groups: Groups of output channels that lie on that axis one over the other.
+        input_groups: Likewise of input channels.
+        single: Whether one axis tells all output channels apart, as kernels need for scales.
+        data: Axis of the input channels in the data.
+        transposed: Whether it is a matrix that is multiplied transposed.
+    """
+
+    outputs: int
+    inputs: int
+    output_groups: int = 1
+    input_groups: int = 1
+    single: bool = True
+    data: int = 1
+    transposed: bool = False
+
+
+class LayoutRule(Protocol):
+    """Tells how the weight of a node lies."""
+
+    def __call__(self, node: ir.Node, rank: int, /) -> Layout | None:
+        """Return it for a weight of `rank` dimensions; None where it has no channels."""
 
 
 class ScaleRule(Protocol):
@@ -58,7 +82,7 @@ class OpRule:
         role: What it means for quantization.
         activations: Inputs that carry data; None: all of them.
         weight: Input that may hold a constant weight.
-        weight_axis: Its output-channel axis.
+        layout: Where its channels lie, for layers.
         bias: Input that holds the bias.
         computed_weight: Whether there is a form with a computed weight.
         computed_weight_dynamic: The same of dynamic quantization.
@@ -76,7 +100,7 @@ class OpRule:
     role: Role
     activations: tuple[int, ...] | None = (0,)
     weight: int | None = None
-    weight_axis: AxisRule | None = None
+    layout: LayoutRule | None = None
     bias: int | None = None
     computed_weight: bool = True
     computed_weight_dynamic: bool = True
@@ -93,6 +117,16 @@ class OpRule:
     def needs_constant_weight(self, *, dynamic: bool) -> bool:
         """Whether a node with a computed weight has no form."""
         return not (self.computed_weight_dynamic if dynamic else self.computed_weight)
+
+    def channel_axis(self, node: ir.Node, rank: int) -> int | None:
+        """Return the axis of the weight along which kernels take scales; None where there is none.
+
+        Args:
+            node: A node of this rule.
+            rank: Dimensions of its weight.
+        """
+        found = self.layout(node, rank) if self.layout is not None else None
+        return found.outputs if found is not None and found.single else None
 
     def data_outputs(self, node: ir.Node) -> tuple[ir.Value, ...]:
         """Return the outputs of `node` that carry data."""
@@ -120,24 +154,34 @@ class Variant(NamedTuple):
     rule: OpRule
 
 
+_NONE = Trait(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """A row of the table.
 
     Attributes:
-        rule: How its nodes are quantized.
+        traits: What it does.
+        rule: How its nodes are quantized; None where they stay float.
         variant: The nodes that are quantized otherwise, and how.
+        bounds: Least and greatest value of its result, rounding included.
+        axis: Default of the attribute `axis`; None where it has none.
     """
 
-    rule: OpRule
+    traits: Trait = _NONE
+    rule: OpRule | None = None
     variant: Variant | None = None
+    bounds: tuple[float, float] | None = None
+    axis: int | None = None
 
     @property
     def rules(self) -> tuple[OpRule, ...]:
         """All ways to quantize nodes of it."""
-        return (self.rule,) if self.variant is None else (self.rule, self.variant.rule)
+        found = (self.rule, self.variant.rule if self.variant is not None else None)
+        return tuple(rule for rule in found if rule is not None)
 
-    def rule_of(self, node: ir.Node) -> OpRule:
+    def rule_of(self, node: ir.Node) -> OpRule | None:
         """Return how one of its nodes is quantized."""
         variant = self.variant
         return variant.rule if variant is not None and variant.applies(node) else self.rule

@@ -1,18 +1,18 @@
 """What the engine knows about operators: one row an operator, by domain and name.
 
-A new operator is a new row. Every operator without a row stays float.
+A new operator is a new row. Every operator without a row, or without a rule in it, stays float.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant
-from zeropoint.engine.operators import conditions, scales
+from zeropoint.engine.operators import conditions, weights
 from zeropoint.engine.operators.rule import (
     Condition,
+    Layout,
     Operator,
     OpRule,
     Role,
@@ -20,19 +20,59 @@ from zeropoint.engine.operators.rule import (
     Variant,
     is_float,
 )
+from zeropoint.engine.operators.traits import Trait
 
 _LEAST_TABLE = 1024  # bytes; with smaller ones there is nothing to save
 
 
+def operator_of(node: ir.Node) -> Operator:
+    """Return what is known of a node's operator: nothing, where it has no row."""
+    return OPERATORS.get((node.domain, node.op_type), _UNKNOWN)
+
+
 def rule_of(node: ir.Node) -> OpRule | None:
-    """Return how a node is quantized; None where nothing is known of its operator."""
-    row = OPERATORS.get((node.domain, node.op_type))
-    return None if row is None else row.rule_of(node)
+    """Return how a node is quantized; None where there is no way."""
+    return operator_of(node).rule_of(node)
+
+
+def has(node: ir.Node, traits: Trait) -> bool:
+    """Whether a node's operator has one of some traits."""
+    return bool(operator_of(node).traits & traits)
+
+
+def layout_of(node: ir.Node, rank: int) -> Layout | None:
+    """Return how the weight of a layer lies; None for other nodes, or where it has no channels.
+
+    Args:
+        node: Any node.
+        rank: Dimensions of its second input.
+    """
+    rule = rule_of(node)
+    return rule.layout(node, rank) if rule is not None and rule.layout is not None else None
+
+
+def output_channels(node: ir.Node, weight: Sequence[int]) -> int:
+    """Return how many output channels a layer has, by the shape of its weight."""
+    layout = layout_of(node, len(weight))
+    assert layout is not None, node.name
+    return int(weight[layout.outputs]) * layout.output_groups
+
+
+def is_layer(node: ir.Node) -> bool:
+    """Whether a node multiplies with a weight: what quantization is for."""
+    rule = rule_of(node)
+    return rule is not None and rule.layout is not None
+
+
+def is_clamp(node: ir.Node) -> bool:
+    """Whether a node is a Relu or Clip."""
+    rule = rule_of(node)
+    return rule is not None and rule.role is Role.CLAMP
 
 
 def static_op_types() -> tuple[str, ...]:
     """Return the operator types that static quantization knows."""
-    return tuple(sorted({op_type for _, op_type in OPERATORS}))
+    return tuple(sorted(op_type for (_, op_type), row in OPERATORS.items() if row.rules))
 
 
 def dynamic_op_types() -> tuple[str, ...]:
@@ -59,21 +99,6 @@ def weight_only(node: ir.Node) -> OpRule | None:
         if is_float(value) and array is not None and array.nbytes >= _LEAST_TABLE:
             return _WEIGHT_ONLY[index]
     return None
-
-
-def clamp_bounds(node: ir.Node) -> tuple[float, float]:
-    """Return the least and the greatest value that a Relu or Clip lets through."""
-    if node.op_type == "Relu":
-        return 0.0, math.inf
-    bounds = [-math.inf, math.inf]
-    for position, attribute in enumerate(("min", "max")):
-        if attribute in node.attributes:  # Clip before opset 11
-            bounds[position] = node.attributes.get_float(attribute, bounds[position])
-        elif len(node.inputs) > position + 1:
-            array = constant(node.inputs[position + 1])
-            if array is not None:
-                bounds[position] = float(array)
-    return bounds[0], bounds[1]
 
 
 def _worthless_table(node: ir.Node) -> str | None:
@@ -109,26 +134,42 @@ def _stored(
     )
 
 
-# What has integer kernels and a computed weight, by the input that can be stored nevertheless.
-_WEIGHT_ONLY = tuple(_stored(index, axes=scales.every_channel) for index in range(2))
+# No kernel says how many scales there are: of the second operand each output channel has its own,
+# of the first what is not summed over.
+def _outputs(node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
+    del per_channel
+    found = layout_of(node, len(shape))
+    return (found.outputs,) if found is not None else ()
 
-_COMPUTE = OpRule(
+
+def _rows(node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
+    del per_channel
+    found = layout_of(node, len(shape))
+    summed = found.data % len(shape) if found is not None else None
+    return () if summed is None else (summed - 1 if summed else 1,)
+
+
+# What has integer kernels and a computed weight, by the input that can be stored nevertheless.
+_WEIGHT_ONLY = (_stored(0, axes=_rows), _stored(1, axes=_outputs))
+
+_CONV = OpRule(
     role=Role.COMPUTE,
     weight=1,
-    weight_axis=scales.first_axis,
+    layout=weights.conv,
     bias=2,
     computed_weight=False,
     computed_weight_dynamic=False,
     dynamic=True,
 )
-_PRODUCT = OpRule(
+_MATMUL = OpRule(
     role=Role.COMPUTE,
     activations=(0, 1),
     weight=1,
-    weight_axis=scales.matmul_axis,
+    layout=weights.matmul,
     integer_output=False,
     dynamic=True,
 )
+_GEMM = replace(_MATMUL, layout=weights.gemm, bias=2, computed_weight_dynamic=False)
 _JOIN = OpRule(role=Role.JOIN)
 _BINARY = OpRule(role=Role.JOIN, activations=(0, 1))
 _PROBABILITY = OpRule(role=Role.JOIN, fixed_output=(0.0, 255.0 / 256.0))
@@ -138,77 +179,134 @@ _FLOAT = OpRule(role=Role.FLOAT, activations=None)
 # Their other inputs are constants that no rounding may move: an exponent of 2, a variance.
 _FLOAT_FIRST = OpRule(role=Role.FLOAT)
 _NORMALIZATION = OpRule(role=Role.FLOAT, weight=1, bias=2)
+_CONV_TRANSPOSE = replace(_NORMALIZATION, layout=weights.conv_transpose, min_opset=10)
+_TABLE = Variant(conditions.is_table, _stored(0, axes=weights.picked, condition=_worthless_table))
+_ATTENTION = _stored(1, axes=weights.columns, condition=conditions.constant_matrix)
+_PAIR = Operator(Trait.CONVERTS | Trait.PAIR)
+_ONE = 1.0 + 1e-6  # a sum of rounded exponentials may be less than the greatest of them
 
-_ONNX: dict[str, Operator] = {
-    "Add": Operator(_BINARY),
-    "AveragePool": Operator(replace(_JOIN, condition=conditions.average_pool_refused)),
-    "BatchNormalization": Operator(_FLOAT_FIRST),
-    "Clip": Operator(OpRule(role=Role.CLAMP, condition=conditions.constant_bounds)),
-    "Concat": Operator(replace(_JOIN, activations=None)),
-    "Conv": Operator(_COMPUTE),
-    "ConvTranspose": Operator(
-        replace(_NORMALIZATION, weight_axis=scales.transposed_axis, min_opset=10)
+# Operators that are alike in all share a row.
+_ONNX: Mapping[str, Operator] = {
+    # Integer kernels compute.
+    "Conv": Operator(Trait.SPATIAL | Trait.CONVOLVES | Trait.WEIGHTED | Trait.TRAINED, _CONV),
+    "Gemm": Operator(Trait.WEIGHTED | Trait.TRAINED, _GEMM),
+    "MatMul": Operator(Trait.WEIGHTED | Trait.TRAINED, _MATMUL),
+    # They join what these give.
+    "Add Mul": Operator(Trait.ELEMENTWISE | Trait.TRAINED, _BINARY),
+    "AveragePool": Operator(
+        Trait.MEANS | Trait.SPATIAL | Trait.TRAINED,
+        replace(_JOIN, condition=conditions.average_pool_refused),
     ),
-    "DepthToSpace": Operator(_SHARE),
-    "Expand": Operator(_SHARE),
-    "Flatten": Operator(_SHARE),
-    "GRU": Operator(_stored(1, 2, axes=scales.every_gate, condition=conditions.time_major)),
-    "Gather": Operator(
-        _SHARE,
-        Variant(conditions.is_table, _stored(0, axes=scales.picked, condition=_worthless_table)),
+    "Concat": Operator(
+        Trait.JOINS | Trait.ALONG_AXIS | Trait.TRAINED, replace(_JOIN, activations=None)
     ),
-    "GatherElements": Operator(_SHARE),
-    "Gemm": Operator(
-        replace(_PRODUCT, weight_axis=scales.gemm_axis, bias=2, computed_weight_dynamic=False)
+    "GlobalAveragePool": Operator(Trait.MEANS | Trait.SPATIAL | Trait.TRAINED, _JOIN),
+    "LeakyRelu": Operator(Trait.ELEMENTWISE, _JOIN),
+    "Sigmoid": Operator(Trait.ELEMENTWISE, _PROBABILITY, bounds=(0.0, _ONE)),
+    "Softmax": Operator(Trait.ALONG_AXIS, _PROBABILITY, bounds=(0.0, _ONE), axis=-1),
+    "Where": Operator(
+        Trait.ELEMENTWISE, replace(_JOIN, activations=(1, 2), condition=conditions.masks)
     ),
-    "GlobalAveragePool": Operator(_JOIN),
-    "Identity": Operator(_SHARE),
-    "InstanceNormalization": Operator(_NORMALIZATION),
+    # They move or pick values, and keep the parameters.
+    "DepthToSpace": Operator(Trait.PERMUTES | Trait.CODES | Trait.SPATIAL, _SHARE),
+    "Expand Tile": Operator(Trait.REPEATS | Trait.CODES | Trait.SIZED, _SHARE),
+    "Flatten": Operator(Trait.RESHAPES | Trait.CODES, _SHARE),
+    "Gather": Operator(Trait.REPEATS | Trait.CODES, _SHARE, _TABLE),
+    "GatherElements": Operator(Trait.REPEATS | Trait.CODES, _SHARE),
+    "Identity": Operator(Trait.RESHAPES | Trait.CODES | Trait.ELEMENTWISE, _SHARE),
+    "MaxPool": Operator(
+        Trait.SELECTS | Trait.CODES | Trait.SPATIAL,
+        replace(_SHARE_12, condition=conditions.plain_max_pool),
+    ),
+    "ReduceMax ReduceMin": Operator(Trait.SELECTS | Trait.CODES | Trait.ALONG_AXES, _SHARE_12),
+    "Reshape": Operator(Trait.RESHAPES | Trait.CODES | Trait.SIZED, _SHARE),
+    "Resize": Operator(
+        Trait.SIZED, OpRule(role=Role.SHARE, condition=conditions.nearest, min_opset=11)
+    ),
+    "Slice": Operator(Trait.PICKS | Trait.CODES | Trait.ALONG_AXES, _SHARE),
+    "Split": Operator(
+        Trait.PICKS | Trait.CODES | Trait.ALONG_AXIS, replace(_SHARE, every_output=True), axis=0
+    ),
+    "Squeeze Unsqueeze": Operator(Trait.RESHAPES | Trait.CODES | Trait.ALONG_AXES, _SHARE),
+    "Transpose": Operator(Trait.PERMUTES | Trait.CODES, _SHARE),
+    # They are left out where the range of what is quantized implies them.
+    "Clip": Operator(
+        Trait.ELEMENTWISE, OpRule(role=Role.CLAMP, condition=conditions.constant_bounds)
+    ),
+    "Relu": Operator(Trait.ELEMENTWISE, OpRule(role=Role.CLAMP)),
+    # Their weights are stored as integers.
+    "GRU": Operator(
+        Trait.WEIGHTED | Trait.TRAINED,
+        _stored(1, 2, axes=weights.every_gate, condition=conditions.time_major),
+    ),
     "LSTM": Operator(
-        _stored(1, 2, axes=scales.gates, condition=conditions.time_major, dynamic_data=True)
+        Trait.WEIGHTED | Trait.TRAINED,
+        _stored(1, 2, axes=weights.gates, condition=conditions.time_major, dynamic_data=True),
     ),
-    "LayerNormalization": Operator(_NORMALIZATION),
-    "LeakyRelu": Operator(_JOIN),
-    "MatMul": Operator(_PRODUCT),
-    "MaxPool": Operator(replace(_SHARE_12, condition=conditions.plain_max_pool)),
-    "Mul": Operator(_BINARY),
-    "Pad": Operator(_FLOAT_FIRST),
-    "Pow": Operator(_FLOAT_FIRST),
-    "ReduceMax": Operator(_SHARE_12),
-    "ReduceMin": Operator(_SHARE_12),
-    "Relu": Operator(OpRule(role=Role.CLAMP)),
-    "Reshape": Operator(_SHARE),
-    "Resize": Operator(OpRule(role=Role.SHARE, condition=conditions.nearest, min_opset=11)),
-    "Sigmoid": Operator(_PROBABILITY),
-    "Slice": Operator(_SHARE),
-    "Softmax": Operator(_PROBABILITY),
-    "Split": Operator(replace(_SHARE, every_output=True)),
-    "Squeeze": Operator(_SHARE),
-    "Tile": Operator(_SHARE),
-    "Transpose": Operator(_SHARE),
-    "Unsqueeze": Operator(_SHARE),
-    "Where": Operator(replace(_JOIN, activations=(1, 2), condition=conditions.masks)),
+    # ONNX Runtime has no integer kernels of these; other runtimes have.
+    "Abs Cos Div Elu Erf Exp Gelu HardSwish Log Max Mean Min Mish Neg PRelu Reciprocal Selu Sin "
+    "Softplus Sqrt Sub Sum": Operator(Trait.ELEMENTWISE, _FLOAT),
+    "ArgMax ArgMin": Operator(Trait.ALONG_AXIS, _FLOAT, axis=0),
+    "BatchNormalization": Operator(Trait.SPATIAL | Trait.WEIGHTED, _FLOAT_FIRST),
+    "ConvTranspose": Operator(
+        Trait.SPATIAL | Trait.CONVOLVES | Trait.WEIGHTED | Trait.TRAINED, _CONV_TRANSPOSE
+    ),
+    "CumSum Einsum LpNormalization": Operator(rule=_FLOAT),
+    "GlobalMaxPool": Operator(Trait.SELECTS | Trait.SPATIAL, _FLOAT),
+    "HardSigmoid": Operator(Trait.ELEMENTWISE, _FLOAT, bounds=(0.0, 1.0)),
+    "InstanceNormalization": Operator(Trait.SPATIAL | Trait.WEIGHTED, _NORMALIZATION),
+    "LayerNormalization": Operator(Trait.ALONG_AXIS | Trait.WEIGHTED, _NORMALIZATION, axis=-1),
+    "LogSoftmax TopK": Operator(Trait.ALONG_AXIS, _FLOAT, axis=-1),
+    "Pad": Operator(Trait.SIZED, _FLOAT_FIRST),
+    "Pow": Operator(Trait.ELEMENTWISE, _FLOAT_FIRST),
+    "ReduceL2 ReduceSum": Operator(Trait.ALONG_AXES, _FLOAT),
+    "ReduceMean": Operator(Trait.MEANS | Trait.ALONG_AXES, _FLOAT),
+    "SpaceToDepth": Operator(Trait.PERMUTES | Trait.CODES | Trait.SPATIAL, _FLOAT),
+    "Tanh": Operator(Trait.ELEMENTWISE, _FLOAT, bounds=(-_ONE, _ONE)),
+    # They are not quantized.
+    "Acos Acosh And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Cosh Dropout Equal "
+    "Floor Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Mod Not Or Round Shrink Sign Sinh "
+    "Softsign Swish Tan ThresholdedRelu Xor": Operator(Trait.ELEMENTWISE),
+    "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike": Operator(
+        Trait.RANDOM
+    ),
+    "DequantizeLinear QuantizeLinear": _PAIR,
+    "DynamicQuantizeLinear": Operator(Trait.CONVERTS),
+    "GlobalLpPool LRN LpPool": Operator(Trait.SPATIAL),
+    "GroupNormalization": Operator(Trait.SPATIAL | Trait.WEIGHTED),
+    "Hardmax": Operator(Trait.ALONG_AXIS, axis=-1),
+    "RMSNormalization": Operator(Trait.ALONG_AXIS | Trait.WEIGHTED, axis=-1),
+    "ReduceL1 ReduceLogSum ReduceLogSumExp ReduceProd ReduceSumSquare": Operator(Trait.ALONG_AXES),
+    "Upsample": Operator(Trait.SIZED),
 }
-_NO_KERNEL = (
-    "Abs ArgMax ArgMin Cos CumSum Div Einsum Elu Erf Exp Gelu GlobalMaxPool HardSigmoid "
-    "HardSwish Log LogSoftmax LpNormalization Max Mean Min Mish Neg PRelu Reciprocal ReduceL2 "
-    "ReduceMean ReduceSum Selu Sin Softplus SpaceToDepth Sqrt Sub Sum Tanh TopK"
-)
-# Of com.microsoft: what ONNX Runtime's optimizers make of whole blocks of nodes.
-_CONTRIB: dict[str, Operator] = {
+# Above all what ONNX Runtime's optimizers make of whole blocks of nodes.
+_CONTRIB: Mapping[str, Operator] = {
     "Attention": Operator(
-        _stored(1, axes=scales.columns, condition=conditions.constant_matrix, dynamic_data=True),
-        Variant(
-            conditions.is_no_qattention,
-            _stored(1, axes=scales.columns, condition=conditions.constant_matrix),
-        ),
+        Trait.WEIGHTED,
+        replace(_ATTENTION, dynamic_data=True),
+        Variant(conditions.is_no_qattention, _ATTENTION),
     ),
-    "EmbedLayerNormalization": Operator(_stored(2, 3, axes=scales.rows)),
+    "DequantizeLinear QuantizeLinear": _PAIR,
+    "EmbedLayerNormalization": Operator(rule=_stored(2, 3, axes=weights.rows)),
 }
 
+_UNKNOWN = Operator()
 OPERATORS: Mapping[tuple[str, str], Operator] = {
-    **{("", op_type): row for op_type, row in _ONNX.items()},
-    **{("", op_type): Operator(_FLOAT) for op_type in _NO_KERNEL.split()},
-    **{("com.microsoft", op_type): row for op_type, row in _CONTRIB.items()},
+    (domain, op_type): row
+    for domain, rows in (("", _ONNX), ("com.microsoft", _CONTRIB))
+    for op_types, row in rows.items()
+    for op_type in op_types.split()
 }
 """The table: what is known of operators, by domain and operator type."""
+
+KERNEL_OPERATORS = frozenset(
+    key for key, row in OPERATORS.items() if any(rule.layout is not None for rule in row.rules)
+)
+"""Domain and type of the operators that have integer kernels for quantized data."""
+
+SELF_QUANTIZING = frozenset(
+    key
+    for key, row in OPERATORS.items()
+    if any(rule.role is Role.STORED and rule.dynamic_data for rule in row.rules)
+)
+"""Those of which integer kernels quantize their data themselves."""

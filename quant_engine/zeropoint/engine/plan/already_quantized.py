@@ -6,17 +6,12 @@ import onnx_ir as ir
 from zeropoint.engine.graph import constant, input_at, producer_of
 from zeropoint.engine.number_types import INT8, known_number_type, number_type, quant_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import OpRule, Role, dequantizer_of
+from zeropoint.engine.operators import OpRule, Role, Trait, dequantizer_of, has, is_clamp
 from zeropoint.engine.reasons import Kept, Reason
 
-_CONVERSIONS = frozenset({"DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"})
 # Operators on integers, of ONNX and of com.microsoft, by how their names begin and end.
 _BEGIN = ("DynamicQuantize", "QLinear", "QAttention", "QEmbed", "QGemm", "QMoE", "QOrdered")
 _END = ("BnB4", "BlockQuantized", "Integer", "IntegerToFloat", "NBits")
-# What lies between a stored weight and the node that reads it, other than arithmetic.
-_MOVERS = frozenset(
-    {"Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
-)
 
 
 def already_quantized(node: ir.Node, rule: OpRule | None, *, dynamic: bool) -> Kept | None:
@@ -64,7 +59,7 @@ def is_integer(node: ir.Node) -> bool:
 
 def is_conversion(node: ir.Node) -> bool:
     """Whether an operator quantizes or dequantizes only."""
-    return node.op_type in _CONVERSIONS
+    return has(node, Trait.CONVERTS)
 
 
 def existing_parameters(value: ir.Value | None) -> QParams | None:
@@ -105,7 +100,7 @@ def _is_dequantized(value: ir.Value | None) -> bool:
 def _quantizes(value: ir.Value) -> bool:
     """Whether a QuantizeLinear reads `value`, or what a Relu or Clip makes of it."""
     readers = [use.node for use in value.uses()]
-    clamped = [node for node in readers if node.op_type in ("Clip", "Relu")]
+    clamped = [node for node in readers if is_clamp(node)]
     behind = [use.node for node in clamped for use in node.outputs[0].uses()]
     return any(node.op_type == "QuantizeLinear" for node in (*readers, *behind))
 
@@ -133,7 +128,11 @@ def _is_code(dtype: ir.DataType | None) -> bool:
 
 
 def _behind_movers(value: ir.Value | None) -> ir.Node | None:
+    """Return what gives a value, before it is moved or cut.
+
+    What a Split or Gather takes from a stored tensor is data, and gets a pair of its own.
+    """
     node = producer_of(value)
-    while node is not None and node.op_type in _MOVERS and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
+    while node is not None and (has(node, Trait.MOVES) or node.op_type == "Slice"):
+        node = producer_of(node.inputs[0])
     return node

@@ -173,7 +173,7 @@ def _channels(node: ir.Node, rule: OpRule, shape: tuple[int, ...]) -> int | None
     if rule.stored_axes is not None:
         axes = rule.stored_axes(node, shape, per_channel=True)
         return axes[0] if axes else None
-    return rule.weight_axis(node, len(shape)) if rule.weight_axis is not None else None
+    return rule.channel_axis(node, len(shape))
 
 
 def _check_codes(override: TensorQuantOverride, quant_type: QuantType) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant
-from zeropoint.engine.operators import OpRule, Role
+from zeropoint.engine.operators import OpRule, Role, is_clamp
 from zeropoint.engine.plan.candidates import Candidates
 
 
@@ -115,11 +115,7 @@ def _ends_in_clamp(node: ir.Node) -> bool:
     It then has an integer kernel only if a QuantizeLinear follows.
     """
     follower = only_consumer(_end(node))
-    return (
-        follower is not None
-        and follower.op_type in ("Clip", "Relu")
-        and not follower.outputs[0].is_graph_output()
-    )
+    return follower is not None and is_clamp(follower) and not follower.outputs[0].is_graph_output()
 
 
 def _produced(candidates: Candidates) -> dict[ir.Node, tuple[ir.Value, ...]]:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from zeropoint.engine.errors import NothingToQuantize
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
+from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.options import DynamicOptions, Options, PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan import already_quantized as already
 from zeropoint.engine.plan.bodies import Bodies
@@ -161,7 +162,7 @@ class PlannedModel:
                 "leave out with nodes_to_exclude what shares a weight with these.",
                 nodes=tuple(dict.fromkeys(map(self.user_name, readers))),
             )
-        slow = [nodes[name] for name in self.plan.nodes if nodes[name].op_type == "Conv"]
+        slow = [nodes[name] for name in self.plan.nodes if has(nodes[name], Trait.CONVOLVES)]
         if slow and isinstance(self.options, DynamicOptions):
             yield Warning(
                 code=WarningCode.DYNAMIC_CONV_SLOW,

@@ -257,8 +257,8 @@ def constant_weight(
         return ()
     axis, override = None, overrides.get(name_of(value))
     wanted = per_channel if override is None else override.axis is not None
-    if wanted and rule.weight_axis is not None and value.shape is not None:
-        axis = rule.weight_axis(node, len(value.shape))
+    if wanted and value.shape is not None:
+        axis = rule.channel_axis(node, len(value.shape))
     where = ConstantInput(
         role=ConstantRole.WEIGHT,
         node=name_of(node),

@@ -7,40 +7,22 @@ with constant weights; what tells them from other layers is that only squares, r
 come of their results.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant
+from zeropoint.engine.operators import Role, Trait, has, rule_of
 from zeropoint.engine.reasons import Kept, Reason
 
-_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
-# They move values, and keep how large these are beside each other.
-_MOVERS = frozenset(
-    {
-        "Cast",
-        "Concat",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "Identity",
-        "Neg",
-        "Pad",
-        "Reshape",
-        "Slice",
-        "Split",
-        "Squeeze",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-    }
-)
+# Beside what moves values, these keep how large they are beside each other.
+_MOVERS = ("Cast", "Neg", "Pad")
 # With one operand that is constant: a factor, what keeps a logarithm off zero, a bias.
 _WITH_CONSTANT = frozenset({"Add", "Clip", "Div", "Max", "Min", "Mul", "Sub"})
-_SCALERS = _WITH_CONSTANT - {"Clip", "Max", "Min"}
+_SCALERS = {*_MOVERS, *(_WITH_CONSTANT - {"Clip", "Max", "Min"})}
 _COMPRESS = frozenset({"Log", "ReduceL2", "ReduceLogSum", "ReduceSumSquare", "Sqrt"})
-_THROUGH = _MOVERS | {"Abs", "ReduceMean", "ReduceSum"}
+_THROUGH = {*_MOVERS, "Abs", "ReduceMean", "ReduceSum"}
 
 _SPECTRUM = Kept(
     Reason.SPECTRUM,
@@ -84,7 +66,7 @@ def _compresses(node: ir.Node, compressed: set[ir.Value]) -> bool:
         return False
     if node.op_type in _COMPRESS or _is_square(node):
         return True
-    through = node.op_type in _THROUGH or _is_layer(node)
+    through = _passes(node, _THROUGH) or _is_layer(node)
     if node.op_type in _WITH_CONSTANT:
         through = sum(_is_computed(value) for value in node.inputs) == 1
     return through and all(value in compressed for value in node.outputs if value.name)
@@ -100,9 +82,15 @@ def _is_square(node: ir.Node) -> bool:
 
 def _is_layer(node: ir.Node) -> bool:
     """Whether a node multiplies data with a constant, and is no more than linear."""
-    if node.op_type not in _LAYERS or node.domain:
+    rule = rule_of(node)
+    if rule is None or rule.role is not Role.COMPUTE:
         return False
     return sum(_is_computed(value) for value in node.inputs[:2]) == 1
+
+
+def _passes(node: ir.Node, others: Collection[str]) -> bool:
+    """Whether a node moves values, or is one of some other operators."""
+    return has(node, Trait.BY_PLACE) or (not node.domain and node.op_type in others)
 
 
 def _is_computed(value: ir.Value | None) -> bool:
@@ -111,7 +99,7 @@ def _is_computed(value: ir.Value | None) -> bool:
 
 def _reads_signal(node: ir.Node) -> bool:
     """Whether a node is a convolution along the one axis of an input of one channel."""
-    weight = constant(node.inputs[1]) if node.op_type == "Conv" else None
+    weight = constant(node.inputs[1]) if has(node, Trait.CONVOLVES) else None
     if weight is None or weight.shape[1] != 1 or np.sum(np.array(weight.shape[2:]) > 1) != 1:
         return False
     if node.attributes.get_int("group", 1) != 1:
@@ -120,7 +108,7 @@ def _reads_signal(node: ir.Node) -> bool:
     if value is None or value.shape is None or not _is_line(value.shape, weight.shape):
         return False
     while value is not None and (source := value.producer()) is not None:
-        if source.op_type not in _MOVERS | _SCALERS or source.domain:
+        if not _passes(source, _SCALERS):
             return False
         value = source.inputs[0]
     return value is not None and value.is_graph_input()

@@ -16,6 +16,7 @@ from zeropoint.engine.files import WeightFile
 from zeropoint.engine.graph import (
     GraphEditor,
     add_origins,
+    array_of,
     constant,
     input_at,
     merge_output,
@@ -23,8 +24,8 @@ from zeropoint.engine.graph import (
     remove_unused,
     set_input,
 )
+from zeropoint.engine.operators import Layout, layout_of, output_channels, rule_of
 
-_PRODUCERS = frozenset({"Conv", "ConvTranspose", "Gemm"})
 _ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub"})
 _FLOATS = frozenset({ir.DataType.DOUBLE, ir.DataType.FLOAT, ir.DataType.FLOAT16})
 Array = NDArray[np.float64]
@@ -75,34 +76,31 @@ class _Layer:
     Attributes:
         node: Conv, ConvTranspose or Gemm.
         weight: Its constant weight.
-        channels: Output channels.
-        groups: Groups of a ConvTranspose, whose channels are spread over two axes; else 1.
-        axis: Axis of the weight on which the output channels (of one group) lie.
+        layout: How it lies.
         rank: Rank of the output.
     """
 
     node: ir.Node
     weight: ir.Value
-    channels: int
-    groups: int
-    axis: int
+    layout: Layout
     rank: int
 
     @classmethod
     def of(cls, node: ir.Node) -> "_Layer | None":
-        if node.domain or node.op_type not in _PRODUCERS or len(node.inputs) < 2:
-            return None
-        weight = node.inputs[1]
+        weight, rule = input_at(node, 1), rule_of(node)
         array = constant(weight)
         if weight is None or array is None or weight.dtype not in _FLOATS:
             return None
-        groups, axis = 1, 0
-        if node.op_type == "ConvTranspose":
-            groups, axis = node.attributes.get_int("group", 1), 1
-        elif node.op_type == "Gemm":
-            axis = 0 if node.attributes.get_int("transB", 0) else 1
-        layer = cls(node, weight, array.shape[axis] * groups, groups, axis, array.ndim)
+        layout = layout_of(node, array.ndim)
+        if layout is None or rule is None or rule.bias is None:
+            return None
+        layer = cls(node, weight, layout, array.ndim)
         return layer if layer.bias() is not None else None
+
+    @property
+    def channels(self) -> int:
+        """Output channels."""
+        return output_channels(self.node, array_of(self.weight).shape)
 
     def bias(self) -> Array | None:
         """Return what is added to each channel; None where that is computed or not per channel."""
@@ -120,9 +118,10 @@ class _Layer:
         bias = self.bias()
         assert old is not None
         assert bias is not None
-        split = old.reshape(self.groups, -1, *old.shape[1:])
+        groups, axis = self.layout.output_groups, self.layout.outputs
+        split = old.reshape(groups, -1, *old.shape[1:])
         factor_shape = [1] * split.ndim
-        factor_shape[0], factor_shape[self.axis + 1] = self.groups, -1
+        factor_shape[0], factor_shape[axis + 1] = groups, -1
         with np.errstate(over="ignore", invalid="ignore"):
             new = (split * affine.factor.reshape(factor_shape)).astype(old.dtype)
             new_bias = (affine.factor * bias + affine.shift).astype(old.dtype)

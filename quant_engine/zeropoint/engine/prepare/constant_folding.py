@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.files import INLINE_BYTES, WeightFile
 from zeropoint.engine.graph import name_of, remove_unused
+from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 
 _logger = logging.getLogger(__name__)
@@ -23,24 +24,9 @@ _GROWTH_BYTES = 1 << 20
 # Results held in memory at once.
 _BATCH_BYTES = 256 << 20
 
-# Not the same each time, or kept because they say how values are quantized.
-_KEPT = frozenset(
-    {
-        "Bernoulli",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "Multinomial",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-    }
-)
 # What they give is never more than what they read. In bodies the shapes of their results are often
 # not known: shape inference does not see the values of outer graphs.
-_NO_GROWTH = frozenset(
-    {"Concat", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
-)
+_NO_GROWTH = Trait.MOVES | Trait.PICKS | Trait.JOINS
 # Element types that numpy hands to ONNX Runtime and back.
 _TYPES = frozenset(
     {
@@ -106,7 +92,8 @@ def _foldable(graph: ir.Graph, sizes: dict[ir.Value, int]) -> dict[ir.Node, None
 
 
 def _is_plain(node: ir.Node) -> bool:
-    return not node.domain and node.op_type not in _KEPT
+    """Whether a node gives the same each time, and does not say how values are quantized."""
+    return not node.domain and not has(node, Trait.RANDOM | Trait.CONVERTS)
 
 
 def _gives_codes(node: ir.Node) -> bool:
@@ -131,7 +118,7 @@ def _is_moderate(node: ir.Node, inputs: list[ir.Value], sizes: dict[ir.Value, in
     total = sum(size for size in read if size is not None)
     for value in node.outputs:
         size = _bytes(value)
-        if size is None and node.op_type in _NO_GROWTH and value.dtype in _TYPES:
+        if size is None and has(node, _NO_GROWTH) and value.dtype in _TYPES:
             size = total
         if size is None:
             return False

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.graph import GraphEditor, add_origins, constant, input_at, name_of, origins
+from zeropoint.engine.operators import layout_of
 
 
 def normalize_gemms(model: ir.Model) -> None:
@@ -53,10 +54,10 @@ def _fix_bias(node: ir.Node, edit: GraphEditor) -> None:
 
 def _columns(node: ir.Node) -> int | None:
     """Return N, the columns of the result, where the weight's shape tells it."""
-    weight = node.inputs[1]
-    if weight is None or weight.shape is None:
+    weight, layout = node.inputs[1], layout_of(node, 2)
+    if weight is None or weight.shape is None or layout is None:
         return None
-    size = weight.shape[0 if node.attributes.get_int("transB", 0) else 1]
+    size = weight.shape[layout.outputs]
     return size if isinstance(size, int) else None
 
 

@@ -15,6 +15,7 @@ from zeropoint.engine import report
 from zeropoint.engine.errors import ModelError
 from zeropoint.engine.graph import drop_no_ops, origins, remove_unused, settle_names
 from zeropoint.engine.load import LoadedModel, inline_functions, reload_graph
+from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.prepare.affine_fusion import fuse_affine
 from zeropoint.engine.prepare.constant_folding import fold_constants
 from zeropoint.engine.prepare.constant_lifting import lift_constants
@@ -37,13 +38,6 @@ _OLDEST_QDQ = 10
 _OLDEST_TRAINED, _RAISED_TRAINED = 12, 13
 NEWEST_QDQ = 27
 """Last opset of which ONNX Runtime has QuantizeLinear, DequantizeLinear and Cast."""
-
-# Inputs of these, behind the first, are weights: an exporter that lists one of them as an input
-# lists all initializers as inputs.
-_LAYERS = frozenset(
-    {"BatchNormalization", "Conv", "ConvTranspose", "GRU", "Gemm", "LSTM", "MatMul"}
-)
-_CONVERSIONS = frozenset({"DequantizeLinear", "QuantizeLinear"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,8 +260,9 @@ def _widen(model: ir.Model, loaded: LoadedModel) -> Iterator[report.Warning]:
 
 
 def _is_weight(value: ir.Value) -> bool:
+    """Whether an exporter that lists a value as an input lists all initializers as inputs."""
     return any(
-        (use.node.op_type in _LAYERS and use.idx) or use.node.op_type in _CONVERSIONS
+        (has(use.node, Trait.WEIGHTED) and use.idx) or has(use.node, Trait.PAIR)
         for use in value.uses()
     )
 

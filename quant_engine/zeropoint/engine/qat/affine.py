@@ -28,7 +28,7 @@ from zeropoint.engine.graph import (
 )
 from zeropoint.engine.number_types import number_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import dequantizer_of, read_qparams
+from zeropoint.engine.operators import Role, dequantizer_of, read_qparams, rule_of
 from zeropoint.engine.prepare import Affine, affine_followers
 
 _ROUNDING = 1e-6
@@ -57,19 +57,16 @@ class _Stored:
 
 
 def _stored(node: ir.Node) -> _Stored | None:
-    if node.domain or node.op_type not in ("Conv", "Gemm") or len(node.inputs) < 2:
-        return None
-    dequantize = dequantizer_of(node.inputs[1])
-    if dequantize is None:
+    rule, dequantize = rule_of(node), dequantizer_of(input_at(node, 1))
+    if rule is None or rule.role is not Role.COMPUTE or rule.bias is None or dequantize is None:
         return None
     codes, qparams = constant(dequantize.inputs[0]), read_qparams(dequantize)
-    axis = 0
     if node.op_type == "Gemm":
-        axis = 0 if node.attributes.get_int("transB", 0) else 1
         plain = node.attributes.get_float("alpha", 1.0) == node.attributes.get_float("beta", 1.0)
         if not plain or node.attributes.get_float("alpha", 1.0) != 1.0:
             return None
-    if codes is None or qparams is None or qparams.axis not in (None, axis):
+    axis = rule.channel_axis(node, codes.ndim) if codes is not None else None
+    if codes is None or qparams is None or axis is None or qparams.axis not in (None, axis):
         return None
     return _Stored(dequantize, codes, qparams, axis, codes.shape[axis])
 

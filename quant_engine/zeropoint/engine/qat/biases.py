@@ -22,6 +22,7 @@ from zeropoint.engine.graph import (
     bodies_of,
     constant,
     graph_of,
+    input_at,
     name_of,
     origins,
     rank_of,
@@ -29,9 +30,15 @@ from zeropoint.engine.graph import (
 )
 from zeropoint.engine.number_types import INT32
 from zeropoint.engine.numbers import QParams, bias_qparams, dequantize, quantize
-from zeropoint.engine.operators import dequantizer_of, fits_channels, is_stored, read_qparams
-
-_LAYERS = ("Conv", "ConvTranspose", "Gemm")
+from zeropoint.engine.operators import (
+    dequantizer_of,
+    fits_channels,
+    is_clamp,
+    is_layer,
+    is_stored,
+    layout_of,
+    read_qparams,
+)
 
 
 def release_biases(editor: GraphEditor) -> None:
@@ -108,7 +115,7 @@ def _biases(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Node, int]]:
     for node in graph.all_nodes():
         if node.domain or not _has_stored_weight(node):
             continue
-        if node.op_type in _LAYERS and len(node.inputs) > 2 and node.inputs[2] is not None:
+        if input_at(node, 2) is not None:
             yield node, node, 2
         elif node.op_type == "MatMul" and (add := _bias_add(node)) is not None:
             yield node, *add
@@ -128,7 +135,7 @@ def _bias_add(matmul: ir.Node) -> tuple[ir.Node, int] | None:
 
 
 def _has_stored_weight(node: ir.Node) -> bool:
-    if node.op_type not in (*_LAYERS, "MatMul") or len(node.inputs) < 2:
+    if not is_layer(node):
         return False
     return dequantizer_of(node.inputs[0]) is not None and is_stored(value_at(node, 1))
 
@@ -161,8 +168,7 @@ def _is_quantized(value: ir.Value) -> bool:
     """Whether a tensor is quantized, at once or behind a clamp."""
     readers = [node for node, _ in value.uses()]
     return any(
-        node.op_type == "QuantizeLinear"
-        or (node.op_type in ("Clip", "Relu") and _is_quantized(node.outputs[0]))
+        node.op_type == "QuantizeLinear" or (is_clamp(node) and _is_quantized(node.outputs[0]))
         for node in readers
     )
 
@@ -212,7 +218,8 @@ def _split_gemm(editor: GraphEditor, node: ir.Node) -> None:
     weight = value_at(node, 1).producer()
     assert weight is not None
     stored = value_at(node, 1)
-    if node.attributes.get_int("transB", 0):
+    layout = layout_of(node, 2)
+    if layout is not None and layout.transposed:
         stored = _transposed(editor, weight)
     matmul = editor.node("MatMul", (node.inputs[0], stored), name_of(node), like=node.outputs[0])
     minus = editor.constant(f"{node.name}_minus_bias", -array_of(node.inputs[2]))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant, input_at
-from zeropoint.engine.operators import FakeQuant, clamp_bounds
+from zeropoint.engine.operators import FakeQuant, Trait, clamp_bounds, has, is_clamp, operator_of
 
 # What rounding in float32 may add, also in the mean of many: far less than half a code of eight
 # bits.
@@ -25,20 +25,6 @@ class Bounds(NamedTuple):
 
 
 UNBOUNDED = Bounds(-math.inf, math.inf)
-
-_ONE = 1.0 + 1e-6  # a sum of rounded exponentials may be less than the greatest of them
-_FIXED = {
-    "HardSigmoid": Bounds(0.0, 1.0),
-    "Sigmoid": Bounds(0.0, _ONE),
-    "Softmax": Bounds(0.0, _ONE),
-    "Tanh": Bounds(-_ONE, _ONE),
-}
-_SAME = frozenset(
-    {"DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "GatherElements", "GlobalMaxPool"}
-    | {"Identity", "MaxPool", "ReduceMax", "ReduceMin", "Reshape", "Slice", "SpaceToDepth"}
-    | {"Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
-)
-_MEANS = frozenset({"AveragePool", "GlobalAveragePool", "ReduceMean"})
 
 
 def tensor_bounds(graph: ir.Graph, pairs: tuple[FakeQuant, ...]) -> dict[ir.Value, Bounds]:
@@ -67,20 +53,20 @@ def _codes(pair: FakeQuant) -> Bounds:
 
 def _of(node: ir.Node, known: dict[ir.Value, Bounds]) -> Bounds:
     kind = node.op_type
-    if kind in _FIXED:
-        return _FIXED[kind]
+    if (fixed := operator_of(node).bounds) is not None:
+        return Bounds(*fixed)
     inputs = [_input(value, known) for value in node.inputs if value is not None]
     if not inputs:
         return UNBOUNDED
     first = inputs[0]
-    if kind in _SAME:
+    if has(node, Trait.KEEPS):
         return first
-    if kind in _MEANS:
+    if has(node, Trait.MEANS):
         return _widened(first.joined(Bounds(0.0, 0.0)))
-    if kind in ("Clip", "Relu"):
+    if is_clamp(node):
         low, high = clamp_bounds(node)
         return Bounds(min(max(first.low, low), high), max(min(first.high, high), low))
-    if kind == "Concat":
+    if has(node, Trait.JOINS):
         for other in inputs[1:]:
             first = first.joined(other)
         return first

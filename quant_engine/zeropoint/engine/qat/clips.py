@@ -8,7 +8,7 @@ import onnx_ir as ir
 from zeropoint.engine.graph import GraphEditor, add_origins, graph_of, name_of, origins
 from zeropoint.engine.number_types import CodeLimits, number_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import SHAPES, FakeQuant, fake_quants
+from zeropoint.engine.operators import FakeQuant, Trait, fake_quants, has
 from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
 
 _INTEGER_CLIP = 12
@@ -28,7 +28,7 @@ def settle_clips(editor: GraphEditor, opset: int) -> tuple[str, ...]:
     bounds = tensor_bounds(editor.graph, pairs)
     dropped = []
     for pair in pairs:
-        if not pair.between or any(node.op_type in SHAPES for node in pair.between):
+        if not pair.between or any(has(node, Trait.MOVES) for node in pair.between):
             continue
         if not _is_private(pair):
             continue

@@ -14,7 +14,14 @@ import onnx_ir as ir
 
 from zeropoint.engine.graph import constant, input_at, name_of
 from zeropoint.engine.number_types import QuantType
-from zeropoint.engine.operators import FakeQuant, fake_quants, is_stored, rule_of
+from zeropoint.engine.operators import (
+    FakeQuant,
+    fake_quants,
+    is_clamp,
+    is_layer,
+    is_stored,
+    rule_of,
+)
 from zeropoint.engine.options import QatOptions, StaticOptions, WeightOptions
 from zeropoint.engine.plan import (
     Bodies,
@@ -30,11 +37,9 @@ from zeropoint.engine.qat.convert import misread
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.settings import OBSERVE_BYTES
 
-_LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _JOINS = frozenset({"Add", "Concat"})
 _CHANNELS_SINCE = 13  # opset
 _SEVEN_BITS = 126  # steps, of symmetric codes
-_CLAMPS = frozenset({"Clip", "Relu"})
 
 
 def static_options(options: QatOptions, graph: ir.Graph) -> StaticOptions:
@@ -136,7 +141,7 @@ def _share_pairs(graph: ir.Graph, lost: frozenset[str]) -> None:
     results = {pair.result for pair in pairs.values()}
     order = {node: position for position, node in enumerate(graph)}
     for node in graph:
-        if node.domain or node.op_type not in _LAYERS | _JOINS or node.name in lost:
+        if not _is_completed(node) or node.name in lost:
             continue
         if not _is_ready(node, results | set(pairs)):
             continue
@@ -195,16 +200,16 @@ def _open_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, int | None]]:
     results = {pair.result for pair in fake_quants(graph)}
     for node in graph.all_nodes():
         rule = rule_of(node)
-        if node.op_type not in _LAYERS or rule is None or rule.weight_axis is None:
+        if rule is None or rule.layout is None:
             continue
         weight = constant(node.inputs[1])
         if node.inputs[0] in results and weight is not None and weight.dtype == np.float32:
-            yield node, rule.weight_axis(node, weight.ndim)
+            yield node, rule.channel_axis(node, weight.ndim)
 
 
 def _is_ready(node: ir.Node, results: set[ir.Value]) -> bool:
     """Whether a node would compute on integers but for what is not quantized yet."""
-    if node.op_type in _LAYERS:
+    if is_layer(node):
         weight = input_at(node, 1)
         return weight is not None and is_stored(weight)
     if node.op_type not in _JOINS:
@@ -214,8 +219,13 @@ def _is_ready(node: ir.Node, results: set[ir.Value]) -> bool:
     )
 
 
+def _is_completed(node: ir.Node) -> bool:
+    """Whether a node gets pairs that it lacks."""
+    return is_layer(node) or (not node.domain and node.op_type in _JOINS)
+
+
 def _is_of_layer(value: ir.Value) -> bool:
     node = value.producer()
-    if node is not None and node.op_type in _CLAMPS and node.inputs[0] is not None:
+    if node is not None and is_clamp(node) and node.inputs[0] is not None:
         node = node.inputs[0].producer()
-    return node is not None and node.op_type in _LAYERS | _JOINS
+    return node is not None and _is_completed(node)

@@ -9,18 +9,8 @@ import onnx_ir as ir
 
 from zeropoint.engine.graph import GraphEditor, constant
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import FakeQuant, fake_quants
+from zeropoint.engine.operators import FakeQuant, Role, Trait, fake_quants, has, rule_of
 
-# What gives only values that its first input has.
-_PICKS = frozenset(
-    {"DepthToSpace", "Flatten", "Gather", "MaxPool", "Relu", "Reshape", "Slice", "SpaceToDepth"}
-    | {"Split", "Squeeze", "Transpose", "Unsqueeze"}
-)
-_COMPUTES = frozenset(
-    {"Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool"}
-    | {"MatMul", "Mul"}
-)
-_PRODUCES = _COMPUTES | {"Clip", "LeakyRelu", "Relu", "Sigmoid", "Softmax", "Sub"}
 _MOST_STEPS = 8
 
 
@@ -38,7 +28,7 @@ def _forward(editor: GraphEditor) -> int:
     pairs = {pair.result: pair for pair in fake_quants(editor.graph) if pair.single}
     inserted = 0
     for node in tuple(editor.graph.all_nodes()):
-        if node.domain or node.op_type not in _COMPUTES:
+        if not _computes(node):
             continue
         for value in dict.fromkeys(node.inputs):
             path, pair = _path_up(value, pairs)
@@ -64,6 +54,24 @@ def _shield(editor: GraphEditor) -> int:
     return inserted
 
 
+def _picks(node: ir.Node) -> bool:
+    """Whether a node gives only values that its first input has, or zeros beside them."""
+    return has(node, Trait.CODES) or (not node.domain and node.op_type == "Relu")
+
+
+def _computes(node: ir.Node) -> bool:
+    """Whether a node has an integer kernel between pairs; what is recurrent has none."""
+    rule = rule_of(node)
+    return has(node, Trait.TRAINED) and rule is not None and rule.role is not Role.STORED
+
+
+def _produces(node: ir.Node) -> bool:
+    """Whether a node has an integer kernel that a pair behind it completes, or is clamped so."""
+    rule = rule_of(node)
+    joins = rule is not None and rule.role in (Role.JOIN, Role.CLAMP)
+    return joins or _computes(node) or (not node.domain and node.op_type == "Sub")
+
+
 def _graphs(main: ir.Graph) -> tuple[ir.Graph, ...]:
     return (main, *main.subgraphs())
 
@@ -73,7 +81,7 @@ def _captured(graph: ir.Graph) -> list[ir.Value]:
     return [
         value
         for node in graph
-        if not node.domain and node.op_type in _PICKS
+        if _picks(node)
         for value in node.outputs
         if any(reader.graph is not graph for reader, _ in value.uses())
     ]
@@ -88,7 +96,7 @@ def _path_up(
         if value in pairs:
             return path, pairs[value] if path and _zero_kept(path, pairs[value]) else None
         node = value.producer()
-        if node is None or node.domain or node.op_type not in _PICKS or value.is_graph_output():
+        if node is None or not _picks(node) or value.is_graph_output():
             break
         path.append(value)
         value = node.inputs[0]
@@ -127,7 +135,7 @@ def _values_before(source: ir.Value, results: set[ir.Value]) -> list[ir.Value]:
         node = value.producer()
         if node is None or not _commutes(node) or not _is_only_for(value):
             continue
-        inputs = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+        inputs = node.inputs if has(node, Trait.JOINS) else node.inputs[:1]
         for given in inputs:
             if given is None or given in results or constant(given) is not None:
                 continue
@@ -136,7 +144,7 @@ def _values_before(source: ir.Value, results: set[ir.Value]) -> list[ir.Value]:
                 continue
             if _commutes(producer):
                 pending.append(given)
-            elif not producer.domain and producer.op_type in _PRODUCES:
+            elif _produces(producer):
                 found.append(given)
     return found
 
@@ -146,7 +154,7 @@ def _commutes(node: ir.Node) -> bool:
 
     Split has other results that are not rounded so, MaxPool may give where it found them.
     """
-    if node.domain or node.op_type not in (_PICKS - {"Relu"}) | {"Concat"}:
+    if not has(node, Trait.CODES | Trait.JOINS):
         return False
     return sum(bool(value.uses()) or value.is_graph_output() for value in node.outputs) == 1
 

@@ -21,15 +21,13 @@ import onnx_ir as ir
 from zeropoint.engine.graph import GraphEditor, name_of, producer_of, set_input
 from zeropoint.engine.number_types import INT8, UINT8, CodeLimits
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import FakeQuant, fake_quants
+from zeropoint.engine.operators import FakeQuant, fake_quants, is_clamp, is_layer
 from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
 from zeropoint.engine.qat.clips import code_of, insert_clip
 
 _INTEGER_CLIP = 12  # opset
 _OUTPUT_TYPE = 21  # opset
 _OFFSET = -INT8.limits.low
-_CLAMPS = frozenset({"Clip", "Relu"})
-_FUSED = frozenset({"Add", "Conv", "ConvTranspose", "Gemm", "MatMul", "Mul"})
 
 
 def retype_activations(editor: GraphEditor, opset: int, *, uniform: bool = False) -> int:
@@ -67,11 +65,16 @@ def retype_activations(editor: GraphEditor, opset: int, *, uniform: bool = False
 def _is_held_back(pair: FakeQuant) -> bool:
     """Whether a clamp before a pair keeps the node before that from being fused."""
     clamp = pair.source.producer()
-    if clamp is None or clamp.domain or clamp.op_type not in _CLAMPS or not pair.single:
+    if clamp is None or not is_clamp(clamp) or not pair.single:
         return False
     data = clamp.inputs[0]
     layer = producer_of(data)
-    return int(pair.qparams.zero_point) == 0 and layer is not None and layer.op_type in _FUSED
+    return int(pair.qparams.zero_point) == 0 and layer is not None and _is_fused(layer)
+
+
+def _is_fused(node: ir.Node) -> bool:
+    """Whether ONNX Runtime makes an integer kernel of a node, and looks for a clamp behind it."""
+    return is_layer(node) or (not node.domain and node.op_type in ("Add", "Mul"))
 
 
 def _is_shared(pair: FakeQuant) -> bool:

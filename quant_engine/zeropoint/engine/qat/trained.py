@@ -13,7 +13,15 @@ from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
 from zeropoint.engine.number_types import quant_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.numbers.ranges import Range
-from zeropoint.engine.operators import MOVERS, dequantizer_of, fake_quants, is_stored, read_qparams
+from zeropoint.engine.operators import (
+    Trait,
+    dequantizer_of,
+    fake_quants,
+    has,
+    is_clamp,
+    is_stored,
+    read_qparams,
+)
 from zeropoint.engine.options import NodeSelection, QatOptions
 from zeropoint.engine.plan import (
     Bodies,
@@ -34,12 +42,6 @@ from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.verify import CodePair
-
-COMPUTE = frozenset(
-    {"Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "GRU", "Gemm", "GlobalAveragePool"}
-    | {"LSTM", "MatMul", "Mul"}
-)
-_CONVERSIONS = frozenset({"DequantizeLinear", "QuantizeLinear"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,7 @@ def _shift(trained: QParams, written: QParams) -> int:
 
 
 def _require_learned(graph: ir.Graph) -> None:
-    found = any(node.op_type in _CONVERSIONS for node in graph.all_nodes())
+    found = any(has(node, Trait.PAIR) for node in graph.all_nodes())
     if not found:
         raise ModelError(
             "NOT_FAKE_QUANTIZED",
@@ -187,7 +189,7 @@ def _kept(
     return {
         name_of(node): why
         for node in prepared.model.graph.all_nodes()
-        if not node.domain and node.op_type in COMPUTE and (why := choice.refuses(node)) is not None
+        if has(node, Trait.TRAINED) and (why := choice.refuses(node)) is not None
     }
 
 
@@ -211,7 +213,7 @@ def _describe(
     absorbed = {}
     for node in graph.all_nodes():
         name = name_of(node)
-        if node.op_type in _CONVERSIONS or _is_between(node) or _is_absorbed(node):
+        if has(node, Trait.PAIR) or _is_between(node) or _is_absorbed(node):
             absorbed[name] = name
         elif (why := kept.get(name) or _float_reason(node, tensor_of)) is not None:
             left[name] = why
@@ -246,15 +248,15 @@ def _is_absorbed(node: ir.Node) -> bool:
     behind = {reader.op_type for value in node.outputs for reader, _ in value.uses()}
     if behind != {"QuantizeLinear"}:
         return False
-    if node.op_type in ("Clip", "Relu"):
+    if is_clamp(node):
         before = node.inputs[0].producer()
-        return before is not None and before.op_type in COMPUTE
-    return node.op_type in MOVERS and dequantizer_of(node.inputs[0]) is not None
+        return before is not None and has(before, Trait.TRAINED)
+    return has(node, Trait.CODES) and dequantizer_of(node.inputs[0]) is not None
 
 
 def _float_reason(node: ir.Node, pairs: Mapping[ir.Value, str]) -> Kept | None:
     """Return why a node computes with floats that are on no grid; None where it does not."""
-    if node.domain or node.op_type not in COMPUTE:
+    if not has(node, Trait.TRAINED):
         return Kept(Reason.NOT_TRAINED, f"{node.op_type} was not trained with quantization")
     data = [value for value in node.inputs if value is not None and constant(value) is None]
     for index, value in enumerate(node.inputs[:2]):

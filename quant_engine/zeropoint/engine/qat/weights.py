@@ -24,9 +24,8 @@ from zeropoint.engine.graph import (
     value_at,
 )
 from zeropoint.engine.number_types import INT4, INT8, UINT4, UINT8
-from zeropoint.engine.operators import SHAPES, read_qparams
+from zeropoint.engine.operators import Trait, has, is_layer, read_qparams
 
-_LAYERS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _WIDENED = {INT4.element_type: INT8, UINT4.element_type: UINT8}
 
 
@@ -67,9 +66,11 @@ def _widen_nibbles(editor: GraphEditor, node: ir.Node) -> None:
     codes = node.inputs[0]
     if codes is None or codes.dtype not in _WIDENED or node.op_type != "DequantizeLinear":
         return
-    readers = {reader.op_type for reader, _ in node.outputs[0].uses()}
+    readers = (reader for reader, _ in node.outputs[0].uses())
     array, zeros = constant(codes), constant(node.inputs[2])
-    if array is None or zeros is None or not readers <= _LAYERS | SHAPES:
+    if array is None or zeros is None:
+        return
+    if not all(is_layer(reader) or has(reader, Trait.MOVES) for reader in readers):
         return
     wide = _WIDENED[codes.dtype].dtype
     node.replace_input_with(0, editor.constant(f"{codes.name}_wide", array.astype(wide)))
@@ -139,10 +140,12 @@ def _axis_behind(dequantize: ir.Node, mover: ir.Node) -> int | None:
         return None
     if mover.op_type == "Gather":
         return _NO_AXIS if scale.size == 1 and constant(mover.inputs[1]) is None else None
-    if mover.op_type not in SHAPES:
+    if not has(mover, Trait.MOVES):
         return None
     if scale.size == 1:
         return _NO_AXIS
+    if has(mover, Trait.PERMUTES) and mover.op_type != "Transpose":
+        return None
     before, after = value_at(dequantize, 0).shape, mover.outputs[0].shape
     if before is None or after is None or not (before.is_static() and after.is_static()):
         return None

@@ -11,8 +11,8 @@ import onnx_ir as ir
 from zeropoint.engine.graph import constant, input_at, value_at
 from zeropoint.engine.rewrite.work import Work
 
-# What the transformer looks through.
-_MOVERS = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
+# What the transformer moves pairs past: a fact about ONNX Runtime, not about operators.
+_MOVED_PAST = frozenset({"MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 def pair_crossings(work: Work) -> None:
@@ -25,7 +25,7 @@ def pair_crossings(work: Work) -> None:
             continue
         if node.op_type == "DequantizeLinear" and _is_whole(node):
             moved[node.outputs[0]] = node
-        elif node.op_type in _MOVERS and not node.domain and _reads_own(node, data, moved):
+        elif node.op_type in _MOVED_PAST and not node.domain and _reads_own(node, data, moved):
             value, source = node.outputs[0], moved[data]
             moved[value] = source
             if any(use.node.graph is not node.graph for use in value.uses()):

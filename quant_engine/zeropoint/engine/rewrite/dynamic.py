@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from zeropoint.engine.files import WeightFile
 from zeropoint.engine.graph import GraphEditor, array_of, graph_of, name_of, value_at
 from zeropoint.engine.numbers import quantize, unsigned_codes
+from zeropoint.engine.operators import Trait, has, layout_of
 from zeropoint.engine.plan import ConstantInput, NodeQuant, Parameters, QuantPlan
 from zeropoint.engine.rewrite.forms import INTEGER, Operand, write_integer
 from zeropoint.engine.rewrite.fusion_barriers import split_skip_normalizations
@@ -128,12 +129,13 @@ class _Rewriter:
         took four to seven times as long.
         """
         value, qparams = value_at(node, where.index), self._qparams[where.key]
-        transposed = node.op_type == "Gemm" and bool(node.attributes.get_int("transB", 0))
+        layout = layout_of(node, array_of(value).ndim)
+        transposed = layout is not None and layout.transposed
         key = (value, transposed, qparams.scale.tobytes())
         if key not in self._weights:
             codes: NDArray[np.generic] = quantize(array_of(value), qparams)
             zero_point: NDArray[np.generic] = np.asarray(qparams.zero_point.reshape(-1)[0])
-            if node.op_type == "Conv":
+            if has(node, Trait.CONVOLVES):
                 codes, zero_point = unsigned_codes(codes), unsigned_codes(zero_point)
             codes = np.ascontiguousarray(codes.T) if transposed else codes
             self._weights[key] = (

@@ -19,7 +19,13 @@ from zeropoint.engine.graph import (
     set_input,
 )
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import Role, average_pool_refused, dequantizer_of, rule_of
+from zeropoint.engine.operators import (
+    Role,
+    average_pool_refused,
+    dequantizer_of,
+    output_channels,
+    rule_of,
+)
 from zeropoint.engine.rewrite.layer_constants import load, store
 from zeropoint.engine.rewrite.work import Work
 
@@ -57,7 +63,7 @@ def _guard(work: Work, node: ir.Node) -> None:
         return
     if array is None:
         assert weight.shape is not None, node.name
-        array = np.zeros(_channels(node, weight.shape.numpy()), np.float32)
+        array = np.zeros(output_channels(node, weight.shape.numpy()), np.float32)
     peak = float(np.abs(array).max(initial=0.0))
     scale = np.array(peak / 2**30 if peak else 1.0, np.float32)
     name = name_of(bias) or f"{node.name}_bias"
@@ -65,14 +71,6 @@ def _guard(work: Work, node: ir.Node) -> None:
     codes = store(work.edit, name, array, qparams)
     guarded = load(work.edit, name, codes, qparams, graph_of(node))
     set_input(node, index, guarded)
-
-
-def _channels(node: ir.Node, weight: tuple[int, ...]) -> int:
-    if node.op_type == "Conv":
-        return weight[0]
-    if node.op_type == "ConvTranspose":
-        return weight[1] * node.attributes.get_int("group", 1)
-    return weight[0 if node.attributes.get_int("transB", 0) else 1]
 
 
 def keep_together(work: Work) -> None:

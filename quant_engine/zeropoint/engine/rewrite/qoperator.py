@@ -24,7 +24,14 @@ from zeropoint.engine.graph import (
 )
 from zeropoint.engine.number_types import INT32
 from zeropoint.engine.numbers import bias_qparams, quantize
-from zeropoint.engine.operators import MOVERS, average_pool_refused, same_qparams
+from zeropoint.engine.operators import (
+    Trait,
+    average_pool_refused,
+    has,
+    output_channels,
+    rule_of,
+    same_qparams,
+)
 from zeropoint.engine.rewrite.units import Dequantized, Output, operand, output, weight_operand
 
 
@@ -52,11 +59,11 @@ def _lower(editor: GraphEditor, node: ir.Node) -> bool:
     result = output(node)
     if result is None:
         return False
-    if node.op_type in MOVERS:
-        return _move(node, result)
     form = _QLINEAR.get(node.op_type)
-    inputs = form.inputs(editor, node, result) if form is not None else None
-    if form is None or inputs is None:
+    if form is None:
+        return _move(node, result)
+    inputs = form.inputs(editor, node, result)
+    if inputs is None:
         return False
     new = editor.node(form.op_type, inputs, name_of(node), contrib=form.contrib)
     new.attributes.update(node.attributes)
@@ -69,8 +76,10 @@ def _lower(editor: GraphEditor, node: ir.Node) -> bool:
 
 
 def _move(node: ir.Node, result: Output) -> bool:
-    """Let a node that only moves values move codes."""
-    data = operand(node, 0)
+    """Let a node that only gives values that it takes do so with codes."""
+    rule, data = rule_of(node), operand(node, 0)
+    if not has(node, Trait.CODES) or rule is None or rule.every_output:
+        return False
     if data is None or result.between or not same_qparams(data.qparams, result.qparams):
         return False
     node.replace_input_with(0, data.codes)
@@ -189,7 +198,7 @@ def _bias(
         return None
     flat = array.reshape(-1).astype(np.float32)
     if flat.size == 1:
-        flat = np.full(_channels(node, weight), flat[0])
+        flat = np.full(output_channels(node, array_of(weight.codes).shape), flat[0])
     elif array.shape[-1] != array.size:
         return None  # a Gemm's, one for each row
     if wanted.axis is not None and flat.size != wanted.scale.size:
@@ -201,10 +210,3 @@ def _bias(
     if np.abs(kept - flat).max(initial=0.0) > result.qparams.scale / 2:
         return None
     return editor.constant(f"{value.name}_quantized", codes)
-
-
-def _channels(node: ir.Node, weight: Dequantized) -> int:
-    array = array_of(weight.codes)
-    if node.op_type == "Gemm" and not node.attributes.get_int("transB", 0):
-        return int(array.shape[1])
-    return int(array.shape[0])

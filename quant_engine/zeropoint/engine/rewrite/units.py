@@ -8,10 +8,8 @@ import onnx_ir as ir
 from zeropoint.engine.graph import constant, input_at, rank_of, value_at
 from zeropoint.engine.number_types import INT8, INT32, UINT8, number_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import dequantizer_of, fits_channels, read_qparams
+from zeropoint.engine.operators import dequantizer_of, fits_channels, is_clamp, read_qparams
 from zeropoint.engine.rewrite.qdq import clamp_implied
-
-_CLAMPS = frozenset({"Clip", "Relu"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +91,7 @@ def output(node: ir.Node) -> Output | None:
             return None
         if reader.op_type == "QuantizeLinear":
             break
-        if reader.domain or reader.op_type not in _CLAMPS or between:
+        if between or not is_clamp(reader):
             return None
         between.append(reader)
         value = reader.outputs[0]

@@ -1,11 +1,6 @@
 """ONNX Runtime: sessions, what it refuses, what its optimized graph runs, its memory."""
 
-from zeropoint.engine.runtime.integer_kernels import (
-    KERNEL_OPERATORS,
-    SELF_QUANTIZING,
-    IntegerKernels,
-    count_integer_kernels,
-)
+from zeropoint.engine.runtime.integer_kernels import IntegerKernels, count_integer_kernels
 from zeropoint.engine.runtime.memory import collector_paused, give_back
 from zeropoint.engine.runtime.refusal import read_refusal
 from zeropoint.engine.runtime.session import RuntimeRefusal, Session, weights_of_optimized

@@ -26,12 +26,6 @@ _INTEGER_KERNELS = {
     "QLinearMatMul": ("MatMul", "Gemm"),
 }
 
-KERNEL_OPERATORS = frozenset(("", name) for name in ("Conv", "ConvTranspose", "Gemm", "MatMul"))
-"""Domain and type of the operators that have integer kernels for quantized data."""
-
-SELF_QUANTIZING = frozenset({("", "LSTM"), ("com.microsoft", "Attention")})
-"""Those of which integer kernels quantize their data themselves."""
-
 # What is added to a node's name: by layout changes ("_token_7"), by the fusion of MatMul and Add,
 # and by rewriting a node into an integer operator ("_MatMulInteger", with a number if taken).
 _ADDED = re.compile(

@@ -1,4 +1,4 @@
-"""Along which axes the weights of operators have scales of their own."""
+"""How the weights of operators lie, and along which axes they have scales of their own."""
 
 import math
 
@@ -6,33 +6,33 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant
+from zeropoint.engine.operators.rule import Layout
 
 _MATRIX = 2  # dimensions
 _LEAST_GAIN = 4.0  # 6 dB
 _LEAST_ROW = 16  # elements; scales of shorter rows would take as much as they save
 
 
-def first_axis(_node: ir.Node, rank: int) -> int | None:
-    """Return that of a Conv."""
-    return 0 if rank else None
+def conv(node: ir.Node, _rank: int) -> Layout:
+    """Weights of Conv are [outputs, inputs of a group, ...]."""
+    return Layout(0, 1, input_groups=node.attributes.get_int("group", 1))
 
 
-def matmul_axis(_node: ir.Node, rank: int) -> int | None:
-    """Return that of a MatMul: kernels take scales per column for a matrix, not for a stack."""
-    return 1 if rank == _MATRIX else None
+def conv_transpose(node: ir.Node, _rank: int) -> Layout:
+    """Weights of ConvTranspose are [inputs, outputs of a group, ...]."""
+    groups = node.attributes.get_int("group", 1)
+    return Layout(1, 0, output_groups=groups, single=groups == 1)
 
 
-def gemm_axis(node: ir.Node, _rank: int) -> int | None:
-    """Return that of a Gemm."""
-    return 0 if node.attributes.get_int("transB", 0) else 1
+def gemm(node: ir.Node, _rank: int) -> Layout:
+    """Weights of Gemm are [inputs, outputs], or transposed."""
+    first, second = (bool(node.attributes.get_int(name, 0)) for name in ("transA", "transB"))
+    return Layout(int(not second), int(second), data=int(not first), transposed=second)
 
 
-def transposed_axis(node: ir.Node, _rank: int) -> int | None:
-    """Return that of a ConvTranspose.
-
-    With groups the axis has the channels of one group, and the bias those of all.
-    """
-    return 1 if node.attributes.get_int("group", 1) == 1 else None
+def matmul(_node: ir.Node, rank: int) -> Layout | None:
+    """Weights of MatMul are [inputs, outputs]; kernels take no scales for a stack of them."""
+    return Layout(rank - 1, rank - 2, single=rank == _MATRIX, data=-1) if rank > 1 else None
 
 
 def gates(_node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
@@ -56,20 +56,6 @@ def columns(_node: ir.Node, _shape: tuple[int, ...], /, *, per_channel: bool) ->
 def rows(_node: ir.Node, _shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
     """Tables of EmbedLayerNormalization are [rows, values]."""
     return (0,) if per_channel else ()
-
-
-def every_channel(
-    node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool
-) -> tuple[int, ...]:
-    """No kernel says how many scales there are: each output channel has its own."""
-    del per_channel
-    if node.op_type == "Conv":
-        return (0,)
-    rank, first = len(shape), constant(node.inputs[1]) is None
-    if node.op_type == "Gemm":
-        transposed = bool(node.attributes.get_int("transA" if first else "transB", 0))
-        return (int(first == transposed),)
-    return (rank - 1 - int(first),) if rank > 1 else ()
 
 
 def picked(node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
