@@ -237,7 +237,6 @@ def test_extra_options_reach_the_engine(model: Path, output: Path) -> None:
             "TENSOR_UNKNOWN",
         ),
         ({"activation_type": "QInt8", "weight_type": "QUInt8"}, "OPTION_CONFLICT"),
-        ({"quant_format": "QOperator"}, "OPTION_INVALID"),
         ({"calibrate_method": "Percentile", "extra_options": {"CalibPercentile": 10.0}}, None),
     ],
 )

@@ -167,12 +167,10 @@ def test_an_unknown_choice_for_a_trained_model_is_refused(field: bytes) -> None:
     assert caught.value.reason == "OPTION_UNKNOWN"
 
 
-def test_static_quantization_knows_one_format() -> None:
-    for number in (v1.QUANT_FORMAT_QOPERATOR, v1.QUANT_FORMAT_INTEGER_OPS):
-        with pytest.raises(errors.OptionError, match="quantize_qat knows others") as caught:
-            options_of.static_options(v1.StaticOptions(quant_format=number))
-        assert caught.value.reason == "OPTION_INVALID"
-        assert caught.value.metadata == {"option": "quant_format"}
+def test_static_quantization_knows_all_formats() -> None:
+    for number, form in options_of.QUANT_FORMATS.items():
+        read = options_of.static_options(v1.StaticOptions(quant_format=form))
+        assert read.quant_format is number
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "SmoothQuantAlpha": _SMOOTH,
         "SmoothQuantFolding": _SMOOTH,
         "averaging_constant": _ORDER_FREE,
-        "extra.Sigmoid.nnapi": "belongs to the QOperator format, which is not supported yet.",
+        "extra.Sigmoid.nnapi": "fixes the scale of Sigmoid at 1/256, which is done in any case.",
         "max_intermediate_outputs": _CONSTANT_MEMORY,
         "moving_average": _ORDER_FREE,
         "num_bins": _FIXED_BINS,

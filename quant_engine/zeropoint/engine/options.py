@@ -189,7 +189,7 @@ class StaticOptions:
         calibrate_method: How activation ranges are chosen.
         percentile: Percentage of values inside the range, for Percentile, above 50 to 100.
         calibration_range_symmetric: Choose ranges of the form (-t, t), whatever the type.
-        qdq: How Q/DQ pairs are written.
+        qdq: How Q/DQ pairs are written, where the result has any.
         tensor_quant_overrides: What is otherwise for single tensors.
         verify: How the result is judged.
     """
@@ -241,6 +241,17 @@ class StaticOptions:
                 "chooses between the zero points 0 and 128.",
                 option="activation_restricted_asymmetric",
             )
+
+    @property
+    def pairs(self) -> QdqOptions:
+        """How pairs are written: plainly, where they are only on the way to another form.
+
+        What takes int32 sums apart adds biases as floats.
+        """
+        if self.quant_format is QuantFormat.QDQ:
+            return self.qdq
+        stored = self.qdq.quantize_bias and self.quant_format is QuantFormat.QOPERATOR
+        return QdqOptions(quantize_bias=stored, use_contrib_ops=self.qdq.use_contrib_ops)
 
     @property
     def activations_symmetric(self) -> bool:

@@ -1,6 +1,7 @@
 """Whatever the graph: the result loads, agrees with the float model, and is the same again."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from zeropoint.engine import (
     NothingToQuantize,
     PostTrainingOptions,
     QdqOptions,
+    QuantFormat,
     QuantType,
     StaticOptions,
     WeightOptions,
@@ -60,6 +62,11 @@ def static_options(draw: st.DrawFn) -> StaticOptions:
         weight=draw(weight_options(types)),
         qdq=draw(_FORMS),
     )
+
+
+def lowered_options() -> st.SearchStrategy[StaticOptions]:
+    forms = st.sampled_from([QuantFormat.QOPERATOR, QuantFormat.INTEGER_OPS])
+    return st.builds(lambda o, form: replace(o, quant_format=form), static_options(), forms)
 
 
 @st.composite
@@ -123,6 +130,12 @@ def test_static(graph: RandomGraph, options: StaticOptions) -> None:
 
 
 @_FEW
+@given(random_graphs(), lowered_options())
+def test_integer_operators(graph: RandomGraph, options: StaticOptions) -> None:
+    check(graph, options)
+
+
+@_FEW
 @given(random_graphs(), dynamic_options())
 def test_dynamic(graph: RandomGraph, options: DynamicOptions) -> None:
     check(graph, options)
@@ -132,6 +145,13 @@ def test_dynamic(graph: RandomGraph, options: DynamicOptions) -> None:
 @_MANY
 @given(random_graphs(), static_options())
 def test_static_at_length(graph: RandomGraph, options: StaticOptions) -> None:
+    check(graph, options)
+
+
+@pytest.mark.soak
+@_MANY
+@given(random_graphs(), lowered_options())
+def test_integer_operators_at_length(graph: RandomGraph, options: StaticOptions) -> None:
     check(graph, options)
 
 

@@ -197,7 +197,7 @@ def decide_static(planned: PlannedModel, options: StaticOptions, statistics: Sta
 def static_manner(options: StaticOptions) -> Manner:
     """Return how results of static quantization are written."""
     return Manner(
-        rewrite=lambda model, decided: write_pairs(model, decided, options.qdq),
+        rewrite=lambda model, decided: write_pairs(model, decided, options.pairs),
         form=options.quant_format,
     )
 

@@ -371,7 +371,7 @@ class _Planner:
             node=name_of(found[0]),
             index=found[1],
             axis=None if weight.axis is None else 0,
-            stays_float=not self._options.qdq.quantize_bias,
+            stays_float=not self._options.pairs.quantize_bias,
         )
         return (where,)
 
