@@ -78,16 +78,21 @@ def operand(node: ir.Node, index: int) -> Dequantized | None:
     return Dequantized(codes, scale, input_at(producer, 2), qparams)
 
 
-def output(node: ir.Node) -> Output | None:
-    """Return how the result of a node is quantized; None where anything else reads it as floats."""
-    value = node.outputs[0]
+def outputs(node: ir.Node) -> list[Output | None]:
+    """Return how each result of a node is quantized."""
+    return [output(value) for value in node.outputs if value.name]
+
+
+def output(value: ir.Value) -> Output | None:
+    """Return how a tensor is quantized; None where anything else reads it as floats."""
+    graph = value.graph
     between: list[ir.Node] = []
     while True:
         uses = tuple(value.uses())
         if len(uses) != 1 or value.is_graph_output():
             return None
         ((reader, index),) = uses
-        if reader.graph is not node.graph or index:
+        if reader.graph is not graph or index:
             return None
         if reader.op_type == "QuantizeLinear":
             break
