@@ -1,4 +1,4 @@
-"""LSTM and GRU: integer kernels where ONNX Runtime has them, else integer weights."""
+"""LSTM, GRU and RNN: integer kernels where ONNX Runtime has them, else integer weights."""
 
 from collections import Counter
 from pathlib import Path
@@ -17,13 +17,14 @@ from zeropoint.engine import (
     NodeSelection,
     NothingToQuantize,
     ParameterSource,
+    PostTrainingOptions,
     QuantType,
     WeightOptions,
 )
 from zeropoint.engine.operators import OPERATORS
 
 STEPS, SAMPLES, INPUTS, HIDDEN = 6, 3, 24, 40
-GATES = {"LSTM": 4, "GRU": 3}
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 def recurrent(
@@ -133,7 +134,22 @@ def test_a_dynamic_gru_has_integer_weights(
     check(path, result.path, 34)
 
 
-@pytest.mark.parametrize("op_type", ["LSTM", "GRU"])
+@pytest.mark.parametrize("options", [static(), dynamic()])
+@pytest.mark.parametrize(("directions", "opset"), [(1, 14), (2, 11)])
+def test_weights_of_an_rnn_are_stored_as_integers(
+    tmp_path: Path, options: PostTrainingOptions, directions: int, opset: int
+) -> None:
+    source = recurrent("RNN", directions=directions, opset=opset).save(tmp_path)
+    result = quantize(source, batches(), options, tmp_path / "job")
+    assert kernels(result.path, tmp_path) == Counter({"RNN": 1})
+    assert result.states()["rnn"] == "quantized"
+    saved = result.report.source_bytes - result.report.result_bytes
+    assert saved > 0.6 * 4 * directions * HIDDEN * (INPUTS + HIDDEN)
+    check(source, result.path, 34)
+    assert result.report.verification.nodes[0].similarity.sqnr_db > 34
+
+
+@pytest.mark.parametrize("op_type", ["LSTM", "GRU", "RNN"])
 def test_only_the_last_state_is_read(tmp_path: Path, op_type: str) -> None:
     b = recurrent(op_type, extras=False)
     b.nodes[-1].output[0] = ""

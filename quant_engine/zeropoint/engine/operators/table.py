@@ -243,6 +243,9 @@ _ONNX: Mapping[str, Operator] = {
         Trait.WEIGHTED | Trait.TRAINED,
         _stored(1, 2, axes=weights.gates, condition=conditions.time_major, dynamic_data=True),
     ),
+    "RNN": Operator(
+        Trait.WEIGHTED, _stored(1, 2, axes=weights.every_gate, condition=conditions.time_major)
+    ),
     # ONNX Runtime has no integer kernels of these; other runtimes have.
     "Abs Cos Div Elu Erf Exp Gelu HardSwish Log Max Mean Min Mish Neg PRelu Reciprocal Selu Sin "
     "Softplus Sqrt Sub Sum": Operator(Trait.ELEMENTWISE, _FLOAT),
