@@ -24,6 +24,6 @@ from zeropoint.engine.operators.table import (
     output_channels,
     rule_of,
     static_op_types,
-    weight_only,
 )
-from zeropoint.engine.operators.traits import ONE_OF, Trait
+from zeropoint.engine.operators.traits import Trait
+from zeropoint.engine.operators.weight_only import weight_only

@@ -9,6 +9,9 @@ import onnx_ir as ir
 
 from zeropoint.engine.operators.traits import Trait
 
+LEAST_STORED = 1024  # bytes
+"""Size of a constant from which there is something to save."""
+
 
 class Role(StrEnum):
     """What an operator means for quantization.
@@ -145,6 +148,21 @@ class OpRule:
         if self.activations is None:
             return tuple(i for i, value in enumerate(node.inputs) if value is not None)
         return tuple(i for i in self.activations if i < present and node.inputs[i] is not None)
+
+
+def stored_rule(
+    *stored: int, axes: ScaleRule, condition: Condition | None = None, dynamic_data: bool = False
+) -> OpRule:
+    """Return the rule of an operator that computes with floats, with its constants as integers."""
+    return OpRule(
+        role=Role.STORED,
+        activations=(),
+        stored=stored,
+        stored_axes=axes,
+        condition=condition,
+        dynamic=True,
+        dynamic_data=dynamic_data,
+    )
 
 
 class Variant(NamedTuple):

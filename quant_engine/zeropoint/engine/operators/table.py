@@ -11,18 +11,15 @@ import onnx_ir as ir
 from zeropoint.engine.graph import constant
 from zeropoint.engine.operators import conditions, weights
 from zeropoint.engine.operators.rule import (
-    Condition,
+    LEAST_STORED,
     Layout,
     Operator,
     OpRule,
     Role,
-    ScaleRule,
     Variant,
-    is_float,
+    stored_rule,
 )
 from zeropoint.engine.operators.traits import Trait
-
-_LEAST_TABLE = 1024  # bytes; with smaller ones there is nothing to save
 
 
 def operator_of(node: ir.Node) -> Operator:
@@ -86,26 +83,11 @@ def dynamic_op_types() -> tuple[str, ...]:
     )
 
 
-def weight_only(node: ir.Node) -> OpRule | None:
-    """Return the row of a node that computes in float and has its weight stored as integers.
-
-    None where there is nothing to store: no constant of 1 KiB or more that is multiplied.
-    """
-    rule = rule_of(node)
-    if rule is None or rule.role is not Role.COMPUTE:
-        return None
-    for index, value in enumerate(node.inputs[:2]):
-        array = constant(value)
-        if is_float(value) and array is not None and array.nbytes >= _LEAST_TABLE:
-            return _WEIGHT_ONLY[index]
-    return None
-
-
 def _worthless_table(node: ir.Node) -> str | None:
     table = node.inputs[0]
     array = constant(table)
-    if table is None or array is None or array.nbytes < _LEAST_TABLE:
-        return f"a table of less than {_LEAST_TABLE} bytes: there is nothing to save"
+    if table is None or array is None or array.nbytes < LEAST_STORED:
+        return f"a table of less than {LEAST_STORED} bytes: there is nothing to save"
     others = [use.node for use in table.uses() if not _stores(use.node, use.idx)]
     if others or table.is_graph_output():
         reader = f"{others[0].op_type} {others[0].name!r}" if others else "the user"
@@ -118,39 +100,6 @@ def _stores(node: ir.Node, index: int) -> bool:
     rule = rule_of(node)
     return rule is not None and (index == rule.weight or index in rule.stored)
 
-
-def _stored(
-    *stored: int, axes: ScaleRule, condition: Condition | None = None, dynamic_data: bool = False
-) -> OpRule:
-    """Return the rule of an operator that computes with floats, with its constants as integers."""
-    return OpRule(
-        role=Role.STORED,
-        activations=(),
-        stored=stored,
-        stored_axes=axes,
-        condition=condition,
-        dynamic=True,
-        dynamic_data=dynamic_data,
-    )
-
-
-# No kernel says how many scales there are: of the second operand each output channel has its own,
-# of the first what is not summed over.
-def _outputs(node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
-    del per_channel
-    found = layout_of(node, len(shape))
-    return (found.outputs,) if found is not None else ()
-
-
-def _rows(node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool) -> tuple[int, ...]:
-    del per_channel
-    found = layout_of(node, len(shape))
-    summed = found.data % len(shape) if found is not None else None
-    return () if summed is None else (summed - 1 if summed else 1,)
-
-
-# What has integer kernels and a computed weight, by the input that can be stored nevertheless.
-_WEIGHT_ONLY = (_stored(0, axes=_rows), _stored(1, axes=_outputs))
 
 _CONV = OpRule(
     role=Role.COMPUTE,
@@ -180,8 +129,10 @@ _FLOAT = OpRule(role=Role.FLOAT, activations=None)
 _FLOAT_FIRST = OpRule(role=Role.FLOAT)
 _NORMALIZATION = OpRule(role=Role.FLOAT, weight=1, bias=2)
 _CONV_TRANSPOSE = replace(_NORMALIZATION, layout=weights.conv_transpose, min_opset=10)
-_TABLE = Variant(conditions.is_table, _stored(0, axes=weights.picked, condition=_worthless_table))
-_ATTENTION = _stored(1, axes=weights.columns, condition=conditions.constant_matrix)
+_TABLE = Variant(
+    conditions.is_table, stored_rule(0, axes=weights.picked, condition=_worthless_table)
+)
+_ATTENTION = stored_rule(1, axes=weights.columns, condition=conditions.constant_matrix)
 _PAIR = Operator(Trait.CONVERTS | Trait.PAIR)
 _ONE = 1.0 + 1e-6  # a sum of rounded exponentials may be less than the greatest of them
 
@@ -237,14 +188,14 @@ _ONNX: Mapping[str, Operator] = {
     # Their weights are stored as integers.
     "GRU": Operator(
         Trait.WEIGHTED | Trait.TRAINED,
-        _stored(1, 2, axes=weights.every_gate, condition=conditions.time_major),
+        stored_rule(1, 2, axes=weights.every_gate, condition=conditions.time_major),
     ),
     "LSTM": Operator(
         Trait.WEIGHTED | Trait.TRAINED,
-        _stored(1, 2, axes=weights.gates, condition=conditions.time_major, dynamic_data=True),
+        stored_rule(1, 2, axes=weights.gates, condition=conditions.time_major, dynamic_data=True),
     ),
     "RNN": Operator(
-        Trait.WEIGHTED, _stored(1, 2, axes=weights.every_gate, condition=conditions.time_major)
+        Trait.WEIGHTED, stored_rule(1, 2, axes=weights.every_gate, condition=conditions.time_major)
     ),
     # ONNX Runtime has no integer kernels of these; other runtimes have.
     "Abs Cos Div Elu Erf Exp Gelu HardSwish Log Max Mean Min Mish Neg PRelu Reciprocal Selu Sin "
@@ -290,7 +241,7 @@ _CONTRIB: Mapping[str, Operator] = {
         Variant(conditions.is_no_qattention, _ATTENTION),
     ),
     "DequantizeLinear QuantizeLinear": _PAIR,
-    "EmbedLayerNormalization": Operator(rule=_stored(2, 3, axes=weights.rows)),
+    "EmbedLayerNormalization": Operator(rule=stored_rule(2, 3, axes=weights.rows)),
 }
 
 _UNKNOWN = Operator()

@@ -74,11 +74,3 @@ class Trait(Flag):
 
     BY_PLACE = MOVES | PICKS | REPEATS | JOINS
     """Values of the inputs, whatever these are."""
-
-
-ONE_OF = (
-    (Trait.RESHAPES, Trait.PERMUTES, Trait.PICKS, Trait.REPEATS, Trait.SELECTS, Trait.JOINS),
-    (Trait.KEEPS | Trait.JOINS, Trait.MEANS, Trait.RANDOM, Trait.CONVERTS),
-    (Trait.ELEMENTWISE, Trait.SPATIAL, Trait.ALONG_AXIS, Trait.ALONG_AXES),
-)
-"""Traits of which an operator has one at most."""
