@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
-from support.black_box import processes, real_server, remains
+from support.black_box import real_server, remains
 from support.graphs import Array, GraphBuilder, normal_batches, residual
 from support.raw_client import Call, in_loop
 from support.servers import ServerProcess
@@ -111,9 +111,7 @@ def test_a_disk_that_is_full_when_the_result_is_written(
     def batches() -> Iterator[dict[str, Array]]:
         yield BATCHES[0]
         newest: str = shared.events("job_started")[-1]["job"]
-        for process in processes(shared.scratch):
-            if newest in " ".join(process.cmdline()):
-                limit(process, 1 << 15)
+        limit(shared.worker_of(newest), 1 << 15)
         yield BATCHES[1]
 
     with pytest.raises(LimitError) as caught:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from support.black_box import COMPILED, Neighbour, processes, real_server
 from support.graphs import normal_batches, residual
-from support.servers import ServerProcess
+from support.servers import ServerProcess, job_of
 from support.waiting import eventually
 
 from zeropoint.client import (
@@ -46,7 +46,7 @@ def jobs(server: ServerProcess) -> dict[str, psutil.Process]:
         folder.name: worker
         for folder in server.job_folders()
         for worker in server.workers()
-        if folder.name in " ".join(worker.cmdline())
+        if job_of(worker) == folder.name
     }
 
 

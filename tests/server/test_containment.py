@@ -1,7 +1,6 @@
 """A worker that misbehaves ends its own job, and nothing is left of it."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ import grpc
 import psutil
 import pytest
 from support.raw_client import Call, batch, in_loop, script
-from support.servers import ServerProcess, command_line
+from support.servers import ServerProcess, job_of
 from support.waiting import eventually, later
 
 from zeropoint import v1
@@ -22,7 +21,7 @@ async def gone(server: ServerProcess, job: str) -> bool:
 
     def nothing_left() -> bool:
         folders = {folder.name for folder in server.job_folders()}
-        return job not in folders and not any(job in command_line(one) for one in server.workers())
+        return job not in folders and not any(job_of(one) == job for one in server.workers())
 
     return await later(nothing_left)
 
@@ -102,7 +101,7 @@ async def test_cancelling_leaves_no_process_and_no_file(patient: ServerProcess, 
         (grandchild,) = children()
         worker = grandchild.parent()
         assert worker is not None
-        folder = Path(json.loads(worker.cmdline()[-1])["folder"])
+        folder = Path(worker.cwd()).parent
         assert folder in patient.job_folders()
         call.call.cancel()
         assert await gone(patient, folder.name)

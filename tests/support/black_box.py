@@ -70,7 +70,7 @@ def processes(scratch: Path, *, besides: str = "?") -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            told = [*process.cmdline(), process.environ().get("TMPDIR", "")]
+            told = [process.cwd(), process.environ().get("TMPDIR", "")]
         except psutil.Error:
             continue
         if any(str(scratch / "server-") in text and besides not in text for text in told):
@@ -79,7 +79,7 @@ def processes(scratch: Path, *, besides: str = "?") -> list[psutil.Process]:
 
 
 def remains(running: ServerProcess, *, besides: str = "?") -> list[str]:
-    """Return what there is on the disk and among processes beyond one spare worker.
+    """Return what there is on the disk and among processes beyond what is kept between jobs.
 
     Args:
         running: The server.
@@ -97,8 +97,8 @@ def remains(running: ServerProcess, *, besides: str = "?") -> list[str]:
         for one in processes(running.scratch, besides=besides)
         if one.is_running() and one.pid != running.popen.pid
     ]
-    # The spare has one folder, its process, and the one that will verify its result.
-    return files + folders[1:] + workers[2:]
+    # What workers are forked from; the spare has one folder, its process, and its verifier.
+    return files + folders[1:] + workers[3:]
 
 
 class Neighbour:

@@ -47,8 +47,12 @@ SIGNATURE = Signature(
 PLAN = PlanReport(nodes=(), tensors=(), opset=17)
 
 
-def warm() -> None:
+def load() -> None:
     """Nothing to compile."""
+
+
+def warm() -> None:
+    """Nothing to start."""
 
 
 def versions() -> Versions:

@@ -59,9 +59,16 @@ class ServerProcess:
         return [event for event in map(json.loads, lines) if event["event"] == name]
 
     def workers(self) -> list[psutil.Process]:
-        """Return its worker processes."""
+        """Return its worker processes, forked or not."""
+        server = psutil.Process(self.popen.pid)
+        parents = [server, *self.forkservers()]
+        children = [child for parent in parents for child in children_of(parent)]
+        return [child for child in children if job_of(child)]
+
+    def forkservers(self) -> list[psutil.Process]:
+        """Return the process that its workers are forked from."""
         children = psutil.Process(self.popen.pid).children()
-        return [one for one in children if "zeropoint.server.worker" in command_line(one)]
+        return [one for one in children if "zeropoint.server.worker.forking" in command_line(one)]
 
     def job_folders(self) -> list[Path]:
         """Return the folders of jobs, the spare's with them."""
@@ -69,7 +76,7 @@ class ServerProcess:
 
     def worker_of(self, job: str) -> psutil.Process:
         """Return the worker of a job."""
-        return next(one for one in self.workers() if job in command_line(one))
+        return next(one for one in self.workers() if job_of(one) == job)
 
     def stop(self) -> int:
         """End its stdin, wait, and return its exit status."""
@@ -95,6 +102,23 @@ def server(folder: Path, **settings: Any) -> Iterator[ServerProcess]:
         yield running
     finally:
         running.stop()
+
+
+def job_of(process: psutil.Process) -> str:
+    """Return the name of the job in whose folder a process works; nothing where it has none."""
+    try:
+        folder = Path(process.cwd()).parent.name
+    except psutil.Error:
+        return ""
+    return folder if folder.startswith("job-") else ""
+
+
+def children_of(process: psutil.Process) -> list[psutil.Process]:
+    """Return what a process has started; nothing where it is gone."""
+    try:
+        return process.children()
+    except psutil.Error:
+        return []
 
 
 def command_line(process: psutil.Process) -> str:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -103,6 +104,10 @@ class Settings(BaseSettings):
     silence_seconds: Seconds = Field(
         600, description="longest time without progress inside a phase"
     )
+    fork_workers: CliSuppress[bool] = sys.platform == "linux"
+    """Whether workers are forked from one process that has loaded the engine: their start then
+    takes a hundredth of a second. Elsewhere, libraries of the system do not bear it."""
+
     engine: CliSuppress[str] = "zeropoint.server.worker.engine"
     """Module that workers import, see `worker.engine`; tests name others."""
 

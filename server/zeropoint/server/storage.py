@@ -53,6 +53,11 @@ class JobFolder:
         """Name of the job."""
         return self.path.name
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What of a worker's environment is its own."""
+        return {"HOME": str(self.temporary), "TMPDIR": str(self.temporary)}
+
     def make(self) -> None:
         """Make the folders in it."""
         folders = (self.cwd, self.temporary, self.partial, self.model, self.workspace, self.result)
@@ -79,6 +84,11 @@ class Scratch:
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
             self._lock = _lock(self._folder / "lock")
         self._left = budget
+
+    @property
+    def folder(self) -> Path:
+        """This server's folder."""
+        return self._folder
 
     def job_folder(self) -> JobFolder:
         """Make a folder for one job."""

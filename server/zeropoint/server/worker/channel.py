@@ -57,16 +57,18 @@ class ServerChannel:
             try:
                 return socket.send_fds(self._end, [frame], [descriptor])
             except BlockingIOError:
-                await self._writable()
+                await writable(self._end)
 
-    async def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_writer(self._end, _resolve, ready)
-        try:
-            await ready
-        finally:
-            loop.remove_writer(self._end)
+
+async def writable(end: socket.socket) -> None:
+    """Wait until a socket takes more."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(end, _resolve, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(end)
 
 
 def _resolve(ready: asyncio.Future[None]) -> None:

@@ -33,7 +33,7 @@ def contain(settings: WorkerSettings) -> None:
         _limit(resource.RLIMIT_AS, settings.memory + _MAPPED_UNUSED)
         _keep_to(settings.cores)
         _be_first_to_go()
-        _die_with(settings.server)
+        die_with(settings.parent)
 
 
 def watch(end: socket.socket) -> None:
@@ -69,9 +69,12 @@ def _be_first_to_go() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _die_with(server: int) -> None:
+def die_with(parent: int) -> None:
+    """End this process when its parent ends, where the system can do that."""
+    if sys.platform != "linux":
+        return
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != server:  # it ended before the line above
+    if os.getppid() != parent:  # it ended before the line above
         os._exit(1)

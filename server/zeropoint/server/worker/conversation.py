@@ -72,8 +72,11 @@ class Engine(Protocol):
     def dynamic_op_types(self) -> tuple[str, ...]:
         """Return the operators of dynamic quantization."""
 
+    def load(self) -> None:
+        """Compile what will be needed; what several workers may share."""
+
     def warm(self) -> None:
-        """Compile what will be needed."""
+        """Start what one job will have to itself."""
 
 
 class Conversation:

@@ -12,10 +12,12 @@ from zeropoint.engine import (
     versions,
     warm,
 )
+from zeropoint.sketch import warm as load
 
 __all__ = [
     "dynamic_op_types",
     "inspect_model",
+    "load",
     "open_job",
     "static_op_types",
     "versions",

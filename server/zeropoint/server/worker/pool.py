@@ -12,6 +12,7 @@ from zeropoint.server.messages import WorkerReady
 from zeropoint.server.settings import Settings
 from zeropoint.server.storage import Scratch
 from zeropoint.server.worker.cores import CoreShares
+from zeropoint.server.worker.forkserver import ForkServer
 from zeropoint.server.worker.process import Worker
 
 Announce = Callable[[int], Awaitable[None]]
@@ -29,6 +30,8 @@ class WorkerPool:
         self._slots = asyncio.Semaphore(settings.jobs)
         self._waiting = 0
         self._spare: Worker | None = None
+        self._forks: ForkServer | None = None
+        self._starting_forks = asyncio.Lock()
         self._about: asyncio.Future[WorkerReady] = asyncio.get_running_loop().create_future()
         self._workers: set[Worker] = set()
         self._cores = CoreShares()
@@ -84,15 +87,20 @@ class WorkerPool:
     async def close(self) -> None:
         """End every worker."""
         self._closed = True
-        self.kill()
+        for worker in self._workers:
+            worker.kill()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(worker.close() for worker in self._workers))
+        if self._forks is not None:
+            await self._forks.close()
 
     def kill(self) -> None:
         """Kill every worker, without waiting."""
         for worker in self._workers:
             worker.kill()
+        if self._forks is not None:
+            self._forks.kill()
 
     async def _admit(self, announce: Announce) -> None:
         if self._refusing.is_set():
@@ -140,7 +148,7 @@ class WorkerPool:
         folder = await asyncio.to_thread(self._scratch.job_folder)
         cores = self._cores.take(self._settings.worker_threads)
         try:
-            worker = await Worker.start(self._settings, folder, cores)
+            worker = await Worker.start(self._settings, folder, cores, await self._forkserver())
         except BaseException:
             self._cores.give_back(cores)
             await asyncio.to_thread(folder.remove)
@@ -148,6 +156,18 @@ class WorkerPool:
         self._workers.add(worker)
         self._in_background(self._introduce(worker))
         return worker
+
+    async def _forkserver(self) -> ForkServer | None:
+        """Return what forks workers, started if it does not run; None where the system cannot."""
+        if not self._settings.fork_workers:
+            return None
+        async with self._starting_forks:
+            if self._forks is not None and not self._forks.alive:
+                await self._forks.close()
+                self._forks = None
+            if self._forks is None:
+                self._forks = await ForkServer.start(self._settings, self._scratch.folder)
+            return self._forks
 
     async def _introduce(self, worker: Worker) -> None:
         try:

@@ -3,12 +3,7 @@
 import asyncio
 import contextlib
 import os
-import signal
 import socket
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Self
 
 import structlog
@@ -19,12 +14,13 @@ from zeropoint.server.messages import WorkerMessage, WorkerReady
 from zeropoint.server.settings import Settings
 from zeropoint.server.storage import JobFolder
 from zeropoint.server.worker.channel import ServerChannel
+from zeropoint.server.worker.child import Child, environment, execute
 from zeropoint.server.worker.diagnosis import cause_of_death, kernel_kills
+from zeropoint.server.worker.forkserver import ForkServer
 from zeropoint.server.worker.protocol import FrameError, Kind, WorkerSettings
 
 _KEPT_ERRORS = 8 << 10
 _EXIT_SECONDS = 2.0
-_PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
 
 _log = structlog.get_logger()
 
@@ -38,7 +34,7 @@ class Worker:
     """
 
     def __init__(
-        self, process: Process, channel: ServerChannel, folder: JobFolder, cores: tuple[int, ...]
+        self, process: Child, channel: ServerChannel, folder: JobFolder, cores: tuple[int, ...]
     ) -> None:
         self.folder = folder
         self.cores = cores
@@ -52,8 +48,20 @@ class Worker:
         self._ending: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, settings: Settings, folder: JobFolder, cores: tuple[int, ...]) -> Self:
-        """Start a process in `folder`, on these cores; it loads the engine by itself.
+    async def start(
+        cls,
+        settings: Settings,
+        folder: JobFolder,
+        cores: tuple[int, ...],
+        forks: ForkServer | None = None,
+    ) -> Self:
+        """Start a process in `folder`, on these cores.
+
+        Args:
+            settings: Of the server.
+            folder: The job's.
+            cores: CPU cores that it may use.
+            forks: Forks it; without one, it loads the engine by itself.
 
         Raises:
             OSError: no process can be started.
@@ -62,21 +70,13 @@ class Worker:
         with theirs:
             told = _worker_settings(settings, folder, theirs.fileno(), cores)
             try:
-                process = await asyncio.create_subprocess_exec(
-                    # -P: the working directory is no place to import from.
-                    *(sys.executable, "-P", "-m", "zeropoint.server.worker", told.to_json()),
-                    stdin=DEVNULL,
-                    stdout=DEVNULL,
-                    stderr=PIPE,
-                    pass_fds=(theirs.fileno(),),
-                    cwd=folder.cwd,
-                    env=_environment(settings, folder, os.environ),
-                    start_new_session=True,
+                child = await (
+                    _executed(settings, folder, told) if forks is None else forks.fork(told, theirs)
                 )
             except BaseException:
                 ours.close()
                 raise
-        return cls(process, ServerChannel(ours), folder, cores)
+        return cls(child, ServerChannel(ours), folder, cores)
 
     @property
     def alive(self) -> bool:
@@ -117,8 +117,7 @@ class Worker:
     def kill(self) -> None:
         """End the process and all that it has started, at once."""
         self._closing = True
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def end(self) -> None:
         """Begin to close, without waiting."""
@@ -186,9 +185,19 @@ class Worker:
 
     async def _keep_errors(self) -> None:
         """Read stderr as it comes; keep its end."""
-        assert self._process.stderr is not None
         while part := await self._process.stderr.read(_KEPT_ERRORS):
             self._errors = (self._errors + part)[-_KEPT_ERRORS:]
+
+
+async def _executed(settings: Settings, folder: JobFolder, told: WorkerSettings) -> Child:
+    _log.info("engine_loading", job=folder.name)
+    return await execute(
+        "zeropoint.server.worker",
+        told.to_json(),
+        told.socket,
+        folder.cwd,
+        environment(settings) | folder.environment,
+    )
 
 
 def _worker_settings(
@@ -196,7 +205,7 @@ def _worker_settings(
 ) -> WorkerSettings:
     return WorkerSettings(
         socket=descriptor,
-        server=os.getpid(),
+        parent=os.getpid(),
         engine=settings.engine,
         folder=str(folder.path),
         threads=settings.worker_threads,
@@ -205,23 +214,3 @@ def _worker_settings(
         cpu_seconds=settings.worker_cpu_seconds,
         file_bytes=settings.scratch_bytes,
     )
-
-
-def _environment(settings: Settings, folder: JobFolder, ours: Mapping[str, str]) -> dict[str, str]:
-    """Return all that a worker sees of the environment: nothing secret."""
-    passed = {name: ours[name] for name in _PASSED_ON if name in ours}
-    if "PYTHONPATH" in ours:
-        parts = ours["PYTHONPATH"].split(os.pathsep)
-        passed["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in parts if part)
-    threads = str(settings.worker_threads)
-    return passed | {
-        "ORT_DISABLE_TELEMETRY": "1",
-        "HOME": str(folder.temporary),
-        "TMPDIR": str(folder.temporary),
-        "NUMBA_CACHE_DIR": str(settings.compiled_folder),
-        "OMP_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": "1",
-        "NUMBA_NUM_THREADS": threads,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }

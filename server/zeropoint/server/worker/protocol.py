@@ -94,7 +94,7 @@ class WorkerSettings:
 
     Attributes:
         socket: Descriptor of its end of the socket.
-        server: Process id of the server.
+        parent: Id of the process that starts it.
         engine: Module with `open_job` and `inspect_model`.
         folder: The job's folder.
         threads: Threads for running models and counting.
@@ -105,7 +105,7 @@ class WorkerSettings:
     """
 
     socket: int
-    server: int
+    parent: int
     engine: str
     folder: str
     threads: int
@@ -123,3 +123,27 @@ class WorkerSettings:
         """Read the argument."""
         values = json.loads(text)
         return cls(**{**values, "cores": tuple(values["cores"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkSettings:
+    """What the process that workers are forked from is told as it starts.
+
+    Attributes:
+        socket: Descriptor of its end of a socket of packets.
+        server: Process id of the server.
+        engine: Module with `open_job` and `inspect_model`.
+    """
+
+    socket: int
+    server: int
+    engine: str
+
+    def to_json(self) -> str:
+        """Return the argument."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read the argument."""
+        return cls(**json.loads(text))
