@@ -3,5 +3,5 @@
 from zeropoint.engine.jobs.in_order import InOrder
 from zeropoint.engine.jobs.job import Job, versions
 from zeropoint.engine.jobs.opening import inspect_model, open_job, warm
-from zeropoint.engine.jobs.statistics import decide_static
+from zeropoint.engine.jobs.sources import decide_static
 from zeropoint.engine.jobs.verdict import judge

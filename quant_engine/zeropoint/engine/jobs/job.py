@@ -10,8 +10,9 @@ from zeropoint.engine.graph import name_of
 from zeropoint.engine.jobs.batches import Intake
 from zeropoint.engine.jobs.candidate import Candidate, make_candidate, twins_of
 from zeropoint.engine.jobs.clock import Clock
-from zeropoint.engine.jobs.source import Decided, Source
+from zeropoint.engine.jobs.source import Counted, Decided, Source
 from zeropoint.engine.jobs.verdict import judge
+from zeropoint.engine.observe import gathered
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.progress import Phase
 from zeropoint.engine.report import (
@@ -148,7 +149,7 @@ class Job:
         return JobResult(
             files=candidate.files,
             report=self._report(candidate, verified),
-            calibration=self._keep(),
+            calibration=self._keep(decided),
         )
 
     def decide(self) -> Decided:
@@ -160,7 +161,8 @@ class Job:
         """
         self._intake.drain()
         with self._clock.phase(Phase.QUANTIZE, "choosing parameters"), collector_paused():
-            decided = self._source.decide(self._intake.batches, self._intake.rejected)
+            counted = Counted(batches=self._intake.batches, rejected=self._intake.rejected)
+            decided = self._source.decide(counted)
             self._source.close()
         return decided
 
@@ -234,10 +236,13 @@ class Job:
         missing = f"{planned - len(twins.nodes)} nodes in loops, or of very many,"
         return explain(verified, f"{missing} have no figures of their own")
 
-    def _keep(self) -> Path | None:
+    def _keep(self, decided: Decided) -> Path | None:
         """Write the statistics to a file, where they are to be kept."""
+        if not self._settings.keep_calibration or decided.statistics is None:
+            return None
         path = self._settings.workspace / _CALIBRATION_FILE
-        return path if self._settings.keep_calibration and self._source.keep(path) else None
+        path.write_bytes(gathered(decided.planned, decided.statistics).to_bytes())
+        return path
 
     def _begin_verifying(self) -> ReferenceRequest:
         """Have the original run while the result is made, where memory allows for that."""

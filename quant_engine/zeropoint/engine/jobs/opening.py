@@ -12,11 +12,15 @@ from pathlib import Path
 
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.jobs.clock import Clock
-from zeropoint.engine.jobs.completed import Completed
 from zeropoint.engine.jobs.job import Job
-from zeropoint.engine.jobs.known import AsItRuns, Learned
 from zeropoint.engine.jobs.source import Source
-from zeropoint.engine.jobs.statistics import Recalled, Streamed
+from zeropoint.engine.jobs.sources import (
+    as_it_runs,
+    completed,
+    learned,
+    recalled_source,
+    streamed,
+)
 from zeropoint.engine.observe import recalled
 from zeropoint.engine.options import Options, QatOptions, StaticOptions
 from zeropoint.engine.plan import PlannedModel, plan_model
@@ -72,10 +76,10 @@ def _planned(
     if isinstance(options, QatOptions):
         trained = plan_trained(path, options, settings.workspace, sha256=settings.source_sha256)
         if not options.calibrate:
-            return trained.planned, Learned(trained, options)
+            return trained.planned, learned(trained, options)
         chosen = static_options(options, trained.planned.graph)
         completion = plan_completion(trained.planned, chosen, settings.observe_bytes)
-        return completion, Completed(trained, completion, options, chosen, settings)
+        return completion, completed(trained, completion, options, chosen, settings)
     planned = plan_model(
         path,
         options,
@@ -86,10 +90,10 @@ def _planned(
     statistics = None if calibration is None else recalled(planned, calibration)
     planned.require_nodes()
     if not isinstance(options, StaticOptions):
-        return planned, AsItRuns(planned, options.weight)
+        return planned, as_it_runs(planned, options.weight)
     if statistics is not None:
-        return planned, Recalled(planned, options, statistics)
-    return planned, Streamed(planned, options, settings)
+        return planned, recalled_source(planned, options, statistics)
+    return planned, streamed(planned, options, settings)
 
 
 def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import onnx_ir as ir
 
@@ -16,6 +14,14 @@ from zeropoint.engine.progress import Convergence
 from zeropoint.engine.report import Warning
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify import ProofRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How many batches were counted, and how many did not fit or could not be run."""
+
+    batches: int
+    rejected: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,53 +66,29 @@ class Manner:
     warnings: tuple[Warning, ...] = ()
 
 
-class Source(Protocol):
-    """Where the parameters of one job come from."""
-
-    @property
-    def manner(self) -> Manner:
-        """How its result is written."""
-
-    def start(self, batch: Batch, sequence: int) -> "Future[None]":
-        """Begin to count a batch that fits the signature."""
-
-    def convergence(self, batches: int, seconds: float) -> Convergence | None:
-        """Return how far the ranges still move, where that is known."""
-
-    def decide(self, batches: int, rejected: int) -> Decided:
-        """Choose the final plan and its parameters.
-
-        Args:
-            batches: How many were counted.
-            rejected: How many did not fit or could not be run.
-
-        Raises:
-            CalibrationError: there was no batch, and one is needed.
-            NothingToQuantize: the batches reach nothing that could be quantized.
-        """
-
-    def keep(self, path: Path) -> bool:
-        """Write the statistics to a file; return whether there are any."""
-
-    def close(self) -> None:
-        """Give back what only observing needs."""
+def _nothing_to_count(_batch: Batch, _sequence: int) -> "Future[None]":
+    counted: Future[None] = Future()
+    counted.set_result(None)
+    return counted
 
 
-class Unobserved:
-    """What sources have in common to which batches tell nothing: these only serve to verify."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the parameters of one job come from; by default batches only serve to verify.
 
-    def start(self, batch: Batch, sequence: int) -> "Future[None]":
-        """There is nothing to count."""
-        counted: Future[None] = Future()
-        counted.set_result(None)
-        return counted
+    Attributes:
+        manner: How its result is written.
+        decide: Chooses the final plan and its parameters, given how many batches there were. Raises
+            CalibrationError where there was none and one is needed, and NothingToQuantize where
+            they reach nothing that could be quantized.
+        start: Begins to count a batch that fits the signature.
+        convergence: Returns how far the ranges still move, where that is known, given batches and
+            seconds.
+        close: Gives back what only observing needs.
+    """
 
-    def convergence(self, batches: int, seconds: float) -> None:
-        """No range moves."""
-
-    def keep(self, path: Path) -> bool:
-        """There are no statistics."""
-        return False
-
-    def close(self) -> None:
-        """Nothing was taken."""
+    manner: Manner
+    decide: Callable[[Counted], Decided]
+    start: Callable[[Batch, int], "Future[None]"] = _nothing_to_count
+    convergence: Callable[[int, float], Convergence | None] = lambda _batches, _seconds: None
+    close: Callable[[], None] = lambda: None

@@ -1,0 +1,90 @@
+"""The statistics of one job's batches, as they come."""
+
+from concurrent.futures import Future
+
+from zeropoint.engine.errors import CalibrationError
+from zeropoint.engine.jobs.source import Counted
+from zeropoint.engine.observe import (
+    ConvergenceMeter,
+    Observer,
+    Statistics,
+    TensorStatistics,
+    observed_tensors,
+    value_sources,
+)
+from zeropoint.engine.options import StaticOptions
+from zeropoint.engine.plan import PlannedModel
+from zeropoint.engine.progress import Convergence
+from zeropoint.engine.settings import Batch, JobSettings
+
+
+class Observed:
+    """Observes what a plan needs."""
+
+    def __init__(
+        self, planned: PlannedModel, options: StaticOptions, settings: JobSettings
+    ) -> None:
+        """Begin.
+
+        Args:
+            planned: The plan.
+            options: How ranges are chosen.
+            settings: What may be used.
+        """
+        self._planned = planned
+        self._meter = ConvergenceMeter(options)
+        self._tensors = observed_tensors(planned, settings)
+        self._sources = value_sources(planned.graph)
+        self._observer = Observer(
+            planned.prepared.model,
+            tuple(dict.fromkeys(map(self._source, self._tensors))),
+            workspace=settings.workspace,
+            threads=settings.threads,
+            observe_bytes=settings.observe_bytes,
+        )
+
+    def start(self, batch: Batch, sequence: int) -> "Future[None]":
+        """Begin to count a batch."""
+        return self._observer.submit(batch, sequence)
+
+    def convergence(self, batches: int, seconds: float) -> Convergence | None:
+        """Return how far the ranges moved lately."""
+        names = self._planned.plan.observed
+        return self._meter.after(
+            batches, seconds, lambda: self._observer.snapshot(map(self._source, names))
+        )
+
+    def gather(self, counted: Counted) -> Statistics:
+        """Return what was seen.
+
+        Raises:
+            CalibrationError: NO_BATCHES, nothing was.
+        """
+        if not counted.batches:
+            raise CalibrationError(
+                "NO_BATCHES",
+                "static quantization needs at least one batch that fits the model; "
+                f"{counted.rejected} were rejected.",
+                rejected=counted.rejected,
+            )
+        return Statistics(
+            batches=counted.batches,
+            rejected=counted.rejected,
+            tensors={name: self._statistics(name) for name in self._tensors},
+        )
+
+    def close(self) -> None:
+        """Give back the sessions and threads; what was seen stays."""
+        self._observer.close()
+
+    def _source(self, tensor: str) -> str:
+        """Return the tensor that is observed in place of one with the same values."""
+        return self._sources.get(tensor, tensor)
+
+    def _statistics(self, tensor: str) -> TensorStatistics:
+        source = self._source(tensor)
+        return TensorStatistics(
+            sketch=self._observer.sketches()[source],
+            own=tensor in self._planned.loaded.tensors,
+            non_finite_batches=self._observer.non_finite().get(source, ()),
+        )

@@ -1,0 +1,178 @@
+"""The sources of parameters: batches, an earlier job, the running model, training, and both."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+
+import onnx_ir as ir
+
+from zeropoint.engine.errors import OptionError
+from zeropoint.engine.jobs.observed import Observed
+from zeropoint.engine.jobs.source import Counted, Decided, Manner, Source
+from zeropoint.engine.observe import Statistics
+from zeropoint.engine.operators import KERNEL_OPERATORS, SELF_QUANTIZING
+from zeropoint.engine.options import QatOptions, QdqOptions, StaticOptions, WeightOptions
+from zeropoint.engine.plan import (
+    Parameters,
+    PlannedModel,
+    derive_constants,
+    derive_parameters,
+    narrow_plan,
+)
+from zeropoint.engine.qat import TrainedModel, merged, without_unseen
+from zeropoint.engine.rewrite import rewrite_dynamic, rewrite_qdq
+from zeropoint.engine.settings import Batch, JobSettings
+from zeropoint.engine.verify import ProofRequest
+from zeropoint.sketch import Sketch
+
+
+def streamed(planned: PlannedModel, options: StaticOptions, settings: JobSettings) -> Source:
+    """Static quantization: ranges come from batches."""
+    observed = Observed(planned, options, settings)
+    return Source(
+        manner=_static(options),
+        decide=lambda counted: decide_static(planned, options, observed.gather(counted)),
+        start=observed.start,
+        convergence=observed.convergence,
+        close=observed.close,
+    )
+
+
+def recalled_source(
+    planned: PlannedModel, options: StaticOptions, statistics: Statistics
+) -> Source:
+    """Static quantization: ranges come from what an earlier job has seen."""
+
+    def refuse(_batch: Batch, _sequence: int) -> "Future[None]":
+        raise OptionError(
+            "OPTION_CONFLICT",
+            "This job has a calibration and takes no batches: finish it, or leave the calibration "
+            "out.",
+            option="calibration",
+        )
+
+    return Source(
+        manner=_static(options),
+        decide=lambda _counted: decide_static(planned, options, statistics),
+        start=refuse,
+    )
+
+
+def as_it_runs(planned: PlannedModel, weight: WeightOptions) -> Source:
+    """Dynamic quantization: activations are quantized as the model runs."""
+
+    def decide(_counted: Counted) -> Decided:
+        constants = derive_constants(planned.graph, planned.plan, weight)
+        parameters = Parameters(tensors={}, constants=constants, ranges={}, warnings=())
+        return Decided(planned=planned, to_write=planned.plan, parameters=parameters)
+
+    def rewrite(model: ir.Model, decided: Decided) -> None:
+        rewrite_dynamic(model, decided.to_write, decided.parameters, planned.loaded.weights)
+
+    manner = Manner(rewrite=rewrite, kernels=KERNEL_OPERATORS | SELF_QUANTIZING)
+    return Source(manner=manner, decide=decide)
+
+
+def learned(trained: TrainedModel, options: QatOptions) -> Source:
+    """A model trained with fake quantization: it was converted as it was planned."""
+    planned = trained.planned
+    decided = Decided(planned=planned, to_write=planned.plan, parameters=trained.parameters)
+    return Source(manner=_trained(trained, options), decide=lambda _counted: decided)
+
+
+def completed(
+    trained: TrainedModel,
+    completion: PlannedModel,
+    asked: QatOptions,
+    options: StaticOptions,
+    settings: JobSettings,
+) -> Source:
+    """A trained model of which batches complete what was not trained.
+
+    Args:
+        trained: The converted model.
+        completion: The same with the plan of what is not trained.
+        asked: The user's options.
+        options: Those of what is completed.
+        settings: What may be used.
+    """
+    observed = Observed(completion, options, settings)
+
+    def decide(counted: Counted) -> Decided:
+        statistics = observed.gather(counted)
+        sketches = _sketches(statistics)
+        seen = frozenset(name for name, sketch in sketches.items() if sketch.elements)
+        plan, known = without_unseen(completion.plan, seen), trained.parameters
+        found = derive_parameters(completion.graph, plan, sketches, options)
+        return Decided(
+            planned=replace(completion, plan=merged(trained.planned.plan, plan)),
+            to_write=plan,
+            parameters=replace(
+                found,
+                tensors={**found.tensors, **known.tensors},
+                constants={**found.constants, **known.constants},
+                ranges={**found.ranges, **known.ranges},
+            ),
+            statistics=statistics,
+        )
+
+    return Source(
+        manner=replace(_trained(trained, asked), rewrite=_write_pairs),
+        decide=decide,
+        start=observed.start,
+        convergence=observed.convergence,
+        close=observed.close,
+    )
+
+
+def decide_static(planned: PlannedModel, options: StaticOptions, statistics: Statistics) -> Decided:
+    """Return the plan that statistics allow, with parameters from these; a pure function.
+
+    Raises:
+        NothingToQuantize: the batches reach nothing that could be quantized.
+    """
+    sketches = _sketches(statistics)
+    narrowed = narrow_plan(planned, options, sketches)
+    parameters = derive_parameters(narrowed.graph, narrowed.plan, sketches, options)
+    return Decided(
+        planned=narrowed, to_write=narrowed.plan, parameters=parameters, statistics=statistics
+    )
+
+
+def _sketches(statistics: Statistics) -> Mapping[str, Sketch]:
+    return {name: tensor.sketch for name, tensor in statistics.tensors.items()}
+
+
+def _static(options: StaticOptions) -> Manner:
+    return Manner(
+        rewrite=lambda model, decided: _write_pairs(model, decided, options.pairs),
+        form=options.quant_format,
+    )
+
+
+def _trained(trained: TrainedModel, options: QatOptions) -> Manner:
+    """Nothing is left to be written, and all is to be proved."""
+    loaded, prepared = trained.planned.loaded, trained.planned.prepared
+    types = {op_type for _, op_type in KERNEL_OPERATORS}
+    nodes = {name: op_type for name, op_type in loaded.nodes if op_type in types}
+    return Manner(
+        rewrite=lambda _model, _decided: None,
+        form=options.quant_format,
+        typed=trained.described,
+        twins=False,
+        as_written=True,  # what ONNX Runtime makes of it is no longer what was trained
+        proof=ProofRequest(trained=prepared.path, codes=trained.codes, nodes=nodes),
+        warnings=trained.conversion.warnings,
+    )
+
+
+def _write_pairs(model: ir.Model, decided: Decided, form: QdqOptions | None = None) -> None:
+    planned = decided.planned
+    rewrite_qdq(
+        model,
+        decided.to_write,
+        decided.parameters,
+        form=form,
+        weights=planned.loaded.weights,
+        contrib_qdq=planned.prepared.contrib_qdq,
+    )
