@@ -381,7 +381,8 @@ def test_the_command(model: Path, output: Path) -> None:
     assert b"calibrate" in done.stderr
     assert output.exists()
 
-    cached, results = ["--calibration-cache", "cache.zpcal"], []
+    here = ["--server", embedded.endpoint().target]  # else each command starts its own
+    cached, results = ["--calibration-cache", "cache.zpcal", *here], []
     for data in (["--data", "data.npz", "--batch-size", "2"], []):
         subprocess.run([*command, *arguments[:4], *data, *cached], cwd=model.parent, check=True)
         results.append(output.read_bytes())

@@ -6,26 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.models import detector, recognizer
+from support.models import reader
 
 from zeropoint.client.demo.components import Box
 from zeropoint.client.demo.images import crop
 from zeropoint.client.demo.ocr import (
-    Reader,
     charset,
     ctc_text,
     detector_input,
-    open_reader,
     recognizer_input,
     same_line,
     text_boxes,
 )
 from zeropoint.client.demo.pages import page
-
-
-@pytest.fixture(scope="module")
-def reader() -> Reader:
-    return open_reader(detector(), recognizer(), threads=2)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
@@ -41,10 +34,10 @@ def test_a_repeated_letter_needs_a_blank_between() -> None:
     assert ctc_text(probability, charset("o")) == "oo "
 
 
-def test_charset_has_a_character_for_each_class(reader: Reader) -> None:
-    [output] = reader.recognizer.get_outputs()
-    assert len(reader.characters) == output.shape[-1] == 6625
-    assert set("0123456789abcXYZ ") <= set(reader.characters)
+def test_charset_has_a_character_for_each_class() -> None:
+    [output] = reader().recognizer.get_outputs()
+    assert len(reader().characters) == output.shape[-1] == 6625
+    assert set("0123456789abcXYZ ") <= set(reader().characters)
 
 
 def test_boxes_grow_by_area_over_perimeter_and_scale_to_the_picture() -> None:
@@ -86,12 +79,12 @@ def test_lines_keep_their_aspect_and_are_padded_with_zeros(
 
 
 @pytest.mark.parametrize("seed", [0, 1, 3, 4, 5])
-def test_float_models_read_pages_exactly(seed: int, reader: Reader) -> None:
+def test_float_models_read_pages_exactly(seed: int) -> None:
     drawn = page(seed)
-    assert reader.read(drawn.image) == drawn.text
+    assert reader().read(drawn.image) == drawn.text
 
 
-def test_float_recognizer_reads_a_line_from_its_true_box(reader: Reader) -> None:
+def test_float_recognizer_reads_a_line_from_its_true_box() -> None:
     drawn = page(6)
-    read = [reader.text(crop(drawn.image, line.box)) for line in drawn.lines]
+    read = [reader().text(crop(drawn.image, line.box)) for line in drawn.lines]
     assert read == drawn.text

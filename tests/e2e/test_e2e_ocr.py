@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from support.models import (
     classifier,
     detector,
     detector_batches,
+    reader,
     recognizer,
     recognizer_batches,
 )
@@ -26,7 +27,7 @@ from zeropoint.client import (
     quantize_static,
 )
 from zeropoint.client.demo.images import crop
-from zeropoint.client.demo.ocr import Reader, open_reader
+from zeropoint.client.demo.ocr import Reader, open_session
 from zeropoint.client.demo.pages import pages
 from zeropoint.client.options import StaticKeywords
 
@@ -176,9 +177,9 @@ def texts(reader: Reader) -> list[str]:
 
 
 def test_a_recogniser_with_a_scale_for_each_channel_reads_the_same(static: Static) -> None:
-    before = texts(open_reader(detector(), recognizer(), threads=2))
-    target = static("recogniser", True).model
-    assert texts(open_reader(detector(), target, threads=2)) == before
+    before = texts(reader())
+    quantized = open_session(static("recogniser", True).model, threads=1)
+    assert texts(replace(reader(), recognizer=quantized)) == before
     assert len(before) > 10
     assert len(set("".join(before))) > 20
 

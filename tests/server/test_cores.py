@@ -8,6 +8,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.black_box import real_server
 from support.graphs import residual
 from support.raw_client import Call, in_loop, script
 from support.servers import server
@@ -72,8 +73,7 @@ async def test_jobs_at_once_run_on_different_cores(tmp_path: Path) -> None:
 @in_loop
 async def test_all_threads_and_the_verifying_process_keep_to_them(tmp_path: Path) -> None:
     files = {"model.onnx": residual().save(tmp_path).read_bytes()}
-    engine = "zeropoint.server.worker.engine"
-    with server(tmp_path, engine=engine, worker_threads=1) as running:
+    with real_server(tmp_path) as running:
         async with grpc.aio.insecure_channel(running.address) as channel:
             call = Call(channel)
             job = (await call.begin(files)).job

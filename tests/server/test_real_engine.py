@@ -7,11 +7,12 @@ import grpc
 import numpy as np
 import onnx
 import pytest
+from support.black_box import real_server
 from support.engine import quantize, run, sqnr_db, static
 from support.graphs import normal_batches, residual
 from support.learned import fake_quantized
 from support.raw_client import Call, in_loop, inspect
-from support.servers import ServerProcess, server
+from support.servers import ServerProcess
 
 from zeropoint import v1
 from zeropoint.engine import QatOptions
@@ -23,7 +24,7 @@ ASKED = v1.StaticOptions(weight_type=v1.QUANT_TYPE_QINT8, per_channel=True)
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = tmp_path_factory.mktemp("real")
-    with server(folder, engine="zeropoint.server.worker.engine", worker_threads=1) as running:
+    with real_server(folder) as running:
         yield running
 
 
