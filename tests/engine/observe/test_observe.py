@@ -156,6 +156,15 @@ def test_groups_follow_from_shapes_and_budget(tmp_path: Path) -> None:
         assert max(totals) <= 300_000 or layout.groups == exposed.most_groups
 
 
+def test_a_group_is_written_once(tmp_path: Path) -> None:
+    """Another thread may be loading it."""
+    exposed = ExposedModel(ir.from_proto(residual().model()), TENSORS, tmp_path)
+    path, wanted = exposed.write(2, 1)
+    path.write_bytes(b"loading")
+    assert exposed.write(2, 1) == (path, wanted)
+    assert path.read_bytes() == b"loading"
+
+
 def test_sizes_are_those_of_the_arrays(tmp_path: Path) -> None:
     exposed = ExposedModel(ir.from_proto(residual().model()), TENSORS, tmp_path)
     session = Session(exposed.write(1, 0)[0])

@@ -1,6 +1,7 @@
 """The float model with activations as outputs, whole or cut into groups."""
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,7 +33,9 @@ class ExposedModel:
             folder: Where to write models.
         """
         self._folder = folder
-        self._proto = ir.to_proto(model)
+        self._proto = ir.to_proto(model)  # changed while a group is written
+        self._lock = threading.Lock()
+        self._written: dict[tuple[int, int], Path] = {}
         self._repeats = repeats(model)
         graph = self._proto.graph
         self._own = [output.SerializeToString() for output in graph.output]
@@ -50,8 +53,18 @@ class ExposedModel:
         return self.hidden[group::groups]
 
     def write(self, groups: int, group: int) -> tuple[Path, tuple[str, ...]]:
-        """Write the model of one group; return its path, and its outputs that are to be seen."""
-        proto, members = self._proto, self.members(groups, group)
+        """Write the model of one group, once; return its path, and its outputs that are to be seen.
+
+        For any thread: one may open a session while another looks for where to cut batches.
+        """
+        members = self.members(groups, group)
+        with self._lock:
+            if (groups, group) not in self._written:
+                self._written[groups, group] = self._write(groups, group, members)
+        return self._written[groups, group], members if group else (*self._seen, *members)
+
+    def _write(self, groups: int, group: int, members: Sequence[str]) -> Path:
+        proto = self._proto
         if has_bodies(proto):
             proto = onnx.ModelProto()
             proto.CopyFrom(self._proto)
@@ -64,7 +77,7 @@ class ExposedModel:
         outputs.extend(onnx.ValueInfoProto(name=name) for name in members)
         path = self._folder / f"observed-{group + 1}-of-{groups}.onnx"
         path.write_bytes(proto.SerializeToString())
-        return path, members if group else (*self._seen, *members)
+        return path
 
     def weight_bytes(self) -> int:
         """Return how much one session takes, roughly."""
@@ -84,15 +97,21 @@ class ExposedModel:
         It is inferred, at a few milliseconds for hundreds of nodes. What cannot be inferred is
         taken to be as large as the largest that can.
         """
-        known = _inferred_bytes(self._proto, shapes)
+        proto = onnx.ModelProto()
+        with self._lock:
+            proto.CopyFrom(self._proto)
+        known = _inferred_bytes(proto, shapes)
         largest = max(known.values(), default=0)
         return {name: known.get(name, largest) * self._repeats.get(name, 1) for name in self.hidden}
 
 
-def _inferred_bytes(source: onnx.ModelProto, shapes: Shapes) -> dict[str, int]:
-    """Return the bytes of each value whose shape is known when the inputs' shapes are."""
-    proto = onnx.ModelProto()
-    proto.CopyFrom(source)
+def _inferred_bytes(proto: onnx.ModelProto, shapes: Shapes) -> dict[str, int]:
+    """Return the bytes of each value whose shape is known when the inputs' shapes are.
+
+    Args:
+        proto: The model; it is changed.
+        shapes: Those of its inputs.
+    """
     graph = proto.graph
     del graph.value_info[:]
     for output in graph.output:
