@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
+from zeropoint.engine.jobs.versions import versions
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.options import Options, canonical
 from zeropoint.engine.plan import ConstantInput, Parameters, QuantPlan
@@ -32,7 +32,7 @@ def result_digest(
             name: {"source": tensor.source, **_qparams(parameters.tensors.get(name))}
             for name, tensor in plan.tensors.items()
         },
-        "version": version("zeropoint"),
+        "version": versions().zeropoint,
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).digest()

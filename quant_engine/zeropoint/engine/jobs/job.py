@@ -1,7 +1,6 @@
 """What every job does: take batches, choose parameters, rewrite, save, verify, report."""
 
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
@@ -12,15 +11,11 @@ from zeropoint.engine.jobs.candidate import Candidate, make_candidate, twins_of
 from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.source import Counted, Decided, Source
 from zeropoint.engine.jobs.verdict import judge
+from zeropoint.engine.jobs.versions import versions
 from zeropoint.engine.observe import gathered
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.progress import Phase
-from zeropoint.engine.report import (
-    PlanReport,
-    Report,
-    Signature,
-    Versions,
-)
+from zeropoint.engine.report import PlanReport, Report, Signature
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.samples import RetainedBatches
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
@@ -36,13 +31,6 @@ _CALIBRATION_FILE = "calibration.zpcal"
 
 def _ignore(_error: BaseException | None) -> None:
     """Leave it to the report, which counts the rejected batches."""
-
-
-def versions() -> Versions:
-    """Return the versions that this process runs."""
-    return Versions(
-        zeropoint=version("zeropoint"), onnxruntime=version("onnxruntime"), onnx=version("onnx")
-    )
 
 
 class Job:
