@@ -11,9 +11,10 @@ export ORT_DISABLE_TELEMETRY = 1
 demo: $(VENV)/ready
 	$(BIN)/zeropoint demo --models .cache/models
 
-# Most tests wait for processes of their own: two at once, whatever the machine has.
+# Many tests wait for processes of their own: two at once, whatever the machine has. How
+# tests are shared out stands in tests/conftest.py.
 test: $(VENV)/ready models
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/ready
 	$(BIN)/ruff format --check .
