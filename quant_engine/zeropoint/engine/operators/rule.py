@@ -93,7 +93,7 @@ class OpRule:
         stored_axes: Axes of their scales.
         integer_output: Whether the integer kernel exists only with a quantized output.
         every_output: Whether it has several outputs, all of them data.
-        fixed_output: Range (low, high) of the output, whatever the data.
+        fixed_output: Range (low, high) of the output, whatever the data; `high` is not reached.
         condition: Why a particular node has no integer form.
         dynamic: Whether there is a form for dynamic quantization.
         dynamic_data: Whether that form quantizes the first input as the model runs.
@@ -130,6 +130,15 @@ class OpRule:
         """
         found = self.layout(node, rank) if self.layout is not None else None
         return found.outputs if found is not None and found.single else None
+
+    def scale_axes(
+        self, node: ir.Node, shape: tuple[int, ...], *, per_channel: bool
+    ) -> tuple[int, ...]:
+        """Return along which axes the weight, or what is stored, has scales; see `ScaleRule`."""
+        if self.stored_axes is not None:
+            return self.stored_axes(node, shape, per_channel=per_channel)
+        axis = self.channel_axis(node, len(shape)) if per_channel else None
+        return () if axis is None else (axis,)
 
     def data_outputs(self, node: ir.Node) -> tuple[ir.Value, ...]:
         """Return the outputs of `node` that carry data."""

@@ -121,7 +121,7 @@ _MATMUL = OpRule(
 _GEMM = replace(_MATMUL, layout=weights.gemm, bias=2, computed_weight_dynamic=False)
 _JOIN = OpRule(role=Role.JOIN)
 _BINARY = OpRule(role=Role.JOIN, activations=(0, 1))
-_PROBABILITY = OpRule(role=Role.JOIN, fixed_output=(0.0, 255.0 / 256.0))
+_PROBABILITY = OpRule(role=Role.JOIN, fixed_output=(0.0, 1.0))
 _SHARE = OpRule(role=Role.SHARE)
 _SHARE_12 = OpRule(role=Role.SHARE, min_opset=12)
 _FLOAT = OpRule(role=Role.FLOAT, activations=None)

@@ -5,6 +5,7 @@ from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.choice import Choice, resolve_nodes, resolve_op_types
 from zeropoint.engine.plan.parameters import Parameters, derive_constants, derive_parameters
 from zeropoint.engine.plan.planned_model import PlannedModel, plan_model
+from zeropoint.engine.plan.planner import make_plan
 from zeropoint.engine.plan.quant_plan import (
     ConstantInput,
     ConstantRole,
@@ -12,6 +13,5 @@ from zeropoint.engine.plan.quant_plan import (
     NodeQuant,
     QuantPlan,
     TensorQuant,
-    make_plan,
 )
 from zeropoint.engine.plan.unseen import narrow_plan

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.graph import constant, name_of
 from zeropoint.engine.number_types import QuantType
-from zeropoint.engine.operators import OpRule, rule_of
+from zeropoint.engine.operators import rule_of
 from zeropoint.engine.options import PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.quant_plan import ConstantInput, ConstantRole, QuantPlan, TensorQuant
 from zeropoint.engine.report import ParameterSource
@@ -123,7 +123,7 @@ class _Check:
             return
         rank = array.ndim
         axis = override.axis + rank if override.axis < 0 else override.axis
-        allowed = _channels(node, rule, array.shape)
+        allowed = next(iter(rule.scale_axes(node, array.shape, per_channel=True)), None)
         if axis != allowed:
             told = "there is none" if allowed is None else f"that is {allowed}"
             raise override.error(
@@ -166,14 +166,6 @@ def _followers(value: ir.Value | None) -> Iterator[str]:
             return
         value = node.outputs[0]
         yield name_of(value)
-
-
-def _channels(node: ir.Node, rule: OpRule, shape: tuple[int, ...]) -> int | None:
-    """Return the axis along which a weight or table can have scales."""
-    if rule.stored_axes is not None:
-        axes = rule.stored_axes(node, shape, per_channel=True)
-        return axes[0] if axes else None
-    return rule.channel_axis(node, len(shape))
 
 
 def _check_codes(override: TensorQuantOverride, quant_type: QuantType) -> None:

@@ -17,7 +17,8 @@ from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.check_overrides import check_overrides
 from zeropoint.engine.plan.describe import describe_plan
 from zeropoint.engine.plan.parameters import Parameters
-from zeropoint.engine.plan.quant_plan import QuantPlan, make_dynamic_plan, make_plan
+from zeropoint.engine.plan.planner import make_dynamic_plan, make_plan
+from zeropoint.engine.plan.quant_plan import QuantPlan
 from zeropoint.engine.plan.twice_stored import twice_stored
 from zeropoint.engine.prepare import PreparedModel, normalize_gemms, prepare_model
 from zeropoint.engine.reasons import Reason, WarningCode

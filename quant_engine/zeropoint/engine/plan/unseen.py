@@ -13,7 +13,8 @@ from zeropoint.engine.graph import name_of, paths
 from zeropoint.engine.operators import MASK, Role, rule_of
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan.planned_model import PlannedModel
-from zeropoint.engine.plan.quant_plan import NodeQuant, QuantPlan, make_plan
+from zeropoint.engine.plan.planner import make_plan
+from zeropoint.engine.plan.quant_plan import NodeQuant, QuantPlan
 from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import ParameterSource
 from zeropoint.sketch import Sketch

@@ -1,0 +1,292 @@
+"""Model and options -> what will be done with each node and tensor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+import onnx_ir as ir
+
+from zeropoint.engine.graph import NodeName, constant, name_of, producer_of
+from zeropoint.engine.operators import OpRule, Role, rule_of
+from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
+from zeropoint.engine.plan.already_quantized import existing_parameters, existing_range
+from zeropoint.engine.plan.bodies import Bodies
+from zeropoint.engine.plan.candidates import Candidates, select
+from zeropoint.engine.plan.integer_flow import IntegerFlow, bias_add, integer_flow
+from zeropoint.engine.plan.quant_plan import (
+    ConstantInput,
+    ConstantRole,
+    NodeQuant,
+    QuantPlan,
+    TensorQuant,
+)
+from zeropoint.engine.prepare import PreparedModel
+from zeropoint.engine.reasons import Kept, Reason
+from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.tensor_override import TensorQuantOverride
+
+
+def make_plan(
+    prepared: PreparedModel,
+    options: StaticOptions,
+    user_nodes: Sequence[NodeName],
+    bodies: Bodies,
+    shown: Mapping[str, Kept] = MappingProxyType({}),
+) -> QuantPlan:
+    """Decide for each node and tensor of a prepared model.
+
+    Args:
+        prepared: The model.
+        options: The user's options.
+        user_nodes: Name and operator type of each node of the user's own model.
+        bodies: What can be observed in bodies of If, Loop and Scan.
+        shown: Why further nodes stay float, as batches showed, by name.
+
+    Raises:
+        OptionError: a name or operator type that the user's model does not have.
+    """
+    candidates = select(
+        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, shown=shown
+    )
+    return _Planner(options, candidates, integer_flow(prepared.model, candidates)).plan()
+
+
+def make_dynamic_plan(
+    prepared: PreparedModel,
+    options: DynamicOptions,
+    user_nodes: Sequence[NodeName],
+    bodies: Bodies,
+) -> QuantPlan:
+    """Decide for each node where activations are quantized as the model runs.
+
+    Args:
+        prepared: The model.
+        options: The user's options.
+        user_nodes: Name and operator type of each node of the user's own model.
+        bodies: What can be quantized in bodies of If, Loop and Scan.
+
+    Raises:
+        OptionError: a name or operator type that the user's model does not have.
+    """
+    candidates = select(
+        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, dynamic=True
+    )
+    nodes: dict[str, NodeQuant] = {}
+    tensors: dict[str, TensorQuant] = {}
+    overrides, per_channel = _overrides(options), options.weight.per_channel
+    for node, rule in candidates.rules.items():
+        name = name_of(node)
+        constants = tuple(_constants(node, rule, overrides, per_channel=per_channel))
+        computed = node.op_type == "MatMul" and not constants
+        inputs = ((0, 1) if computed else (0,)) if rule.dynamic_data else ()
+        read = tuple(name_of(node.inputs[index]) for index in inputs)
+        nodes[name] = NodeQuant(node=name, inputs=inputs, tensors=read, constants=constants)
+        for tensor in read:
+            tensors[tensor] = TensorQuant(name=tensor, source=ParameterSource.DYNAMIC)
+    return QuantPlan(
+        nodes=nodes,
+        tensors=tensors,
+        absorbed={},
+        kept=candidates.kept,
+        weight_only=candidates.weight_only,
+    )
+
+
+Overrides = Mapping[str, TensorQuantOverride]
+"""What the user wants of single tensors, by name."""
+
+
+def _overrides(options: PostTrainingOptions) -> Overrides:
+    return {override.tensor_name: override for override in options.tensor_quant_overrides}
+
+
+def _constants(
+    node: ir.Node, rule: OpRule, overrides: Overrides, *, per_channel: bool
+) -> Iterator[ConstantInput]:
+    """Yield the weight of a node, where it has a constant one, and what is stored of it."""
+    for index in (rule.weight, *rule.stored):
+        value = node.inputs[index] if index is not None else None
+        array = constant(value)
+        if index is None or array is None:
+            continue
+        override = overrides.get(name_of(value))
+        wanted = per_channel if override is None else override.axis is not None
+        axes = rule.scale_axes(node, array.shape, per_channel=wanted)
+        yield ConstantInput(
+            role=ConstantRole.STORED if index in rule.stored else ConstantRole.WEIGHT,
+            node=name_of(node),
+            index=index,
+            axis=axes[0] if axes else None,
+            rows=len(axes) > 1,
+            override=override,
+        )
+
+
+_NO_NEIGHBOUR = Kept(
+    Reason.NO_INTEGER_NEIGHBOUR,
+    "between float neighbours, where quantization would only add conversions",
+)
+_OUTPUT_EXCLUDED = Kept(
+    Reason.NO_INTEGER_NEIGHBOUR,
+    "its output is among OpTypesToExcludeOutputQuantization, and nothing is gained by quantizing "
+    "its inputs alone",
+)
+
+
+class _Planner:
+    """Collects the entries of a plan in one walk over the graph."""
+
+    def __init__(self, options: StaticOptions, candidates: Candidates, flow: IntegerFlow) -> None:
+        self._options = options
+        self._candidates = candidates
+        self._flow = flow
+        self._nodes: dict[str, NodeQuant] = {}
+        self._tensors: dict[str, TensorQuant] = {}
+        self._absorbed: dict[str, str] = {}
+        self._kept: dict[str, Kept] = dict(candidates.kept)
+        self._overrides = _overrides(options)
+
+    def plan(self) -> QuantPlan:
+        for node, rule in self._candidates.rules.items():
+            if node in self._flow.nodes and node.name not in self._absorbed:
+                self._add(node, rule)
+        for node in self._candidates.rules:
+            name = name_of(node)
+            if name not in self._nodes and name not in self._absorbed:
+                excluded = node.op_type in self._candidates.float_outputs
+                self._kept[name] = _OUTPUT_EXCLUDED if excluded else _NO_NEIGHBOUR
+        kept = {name: why for name, why in self._kept.items() if name not in self._absorbed}
+        return QuantPlan(
+            nodes=self._nodes,
+            tensors=self._tensors,
+            absorbed=self._absorbed,
+            kept=kept,
+            weight_only=self._candidates.weight_only,
+        )
+
+    def _add(self, node: ir.Node, rule: OpRule) -> None:
+        name = name_of(node)
+        per_channel = self._options.weight.per_channel
+        constants = tuple(_constants(node, rule, self._overrides, per_channel=per_channel))
+        weights = [where for where in constants if where.role is ConstantRole.WEIGHT]
+        taken = {where.index for where in weights}
+        inputs = tuple(i for i in rule.activation_inputs(node) if i not in taken)
+        tensors = tuple(self._read(node.inputs[index]) for index in inputs)
+        output, clamp = self._output(node, rule)
+        biases = (bias for where in weights for bias in self._bias(node, rule, where))
+        self._nodes[name] = NodeQuant(
+            node=name,
+            inputs=inputs,
+            tensors=tensors,
+            constants=(*constants, *biases),
+            output=output,
+            clamp=clamp,
+        )
+
+    def _bias(self, node: ir.Node, rule: OpRule, weight: ConstantInput) -> Iterator[ConstantInput]:
+        found = self._bias_input(node, rule)
+        if found is not None:
+            yield ConstantInput(
+                role=ConstantRole.BIAS,
+                node=name_of(found[0]),
+                index=found[1],
+                axis=None if weight.axis is None else 0,
+                stays_float=not self._options.pairs.quantize_bias,
+            )
+
+    def _bias_input(self, node: ir.Node, rule: OpRule) -> tuple[ir.Node, int] | None:
+        if rule.bias is not None:
+            bias = node.inputs[rule.bias] if len(node.inputs) > rule.bias else None
+            if bias is None:
+                return None
+            array = constant(bias)
+            if rule.role is Role.FLOAT and (array is None or array.ndim > 1):
+                return None
+            return node, rule.bias
+        found = bias_add(node) if node.op_type == "MatMul" else None
+        if found is not None and found[0] in self._candidates.rules:
+            self._absorbed[name_of(found[0])] = name_of(node)
+        return found
+
+    def _read(self, value: ir.Value | None) -> str:
+        name = name_of(value)
+        if name not in self._tensors:
+            self._tensors[name] = self._tensor(name, value)
+        return name
+
+    def _tensor(self, name: str, value: ir.Value | None) -> TensorQuant:
+        if (existing := existing_parameters(value)) is not None:
+            fixed = existing_range(existing)
+            return TensorQuant(name=name, source=ParameterSource.FIXED, fixed=fixed)
+        if constant(value) is not None:
+            override = self._overrides.get(name)
+            return TensorQuant(name=name, source=ParameterSource.WEIGHT, override=override)
+        return self._own_parameters(name, self._unseen_range(value))
+
+    def _own_parameters(
+        self, name: str, fixed: tuple[float, float] | None = None, *, everywhere: bool = False
+    ) -> TensorQuant:
+        """Return a tensor with parameters that no other has.
+
+        Args:
+            name: Its name.
+            fixed: The range that its node fixes. Its upper end is not reached: codes stop one short
+                of it, so that a scale of 1/256 serves for 0..1.
+            everywhere: Whether all that read it read the quantized values.
+        """
+        override = self._overrides.get(name)
+        if fixed is not None:
+            (low, high), kind = fixed, self._options.of(override).activation_type.number
+            fixed = low, high - (high - low) / kind.levels
+        if override is not None and override.settled:
+            fixed = override.range
+        given = fixed is not None or (override is not None and override.settled)
+        return TensorQuant(
+            name=name,
+            source=ParameterSource.FIXED if given else ParameterSource.CALIBRATED,
+            fixed=fixed,
+            override=override,
+            everywhere=everywhere,
+        )
+
+    def _unseen_range(self, value: ir.Value | None) -> tuple[float, float] | None:
+        """Return the range of what a node gives that was to be quantized until data was seen.
+
+        So a fixed range was not observed; that of others was.
+        """
+        producer = producer_of(value)
+        kept = self._kept.get(name_of(producer)) if producer is not None else None
+        if producer is None or kept is None or kept.reason is not Reason.MASKED:
+            return None
+        rule = rule_of(producer)
+        return rule.fixed_output if rule is not None else None
+
+    def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
+        points = self._flow.points.get(node)
+        if not points:
+            return None, None
+        for value in points[1:]:
+            self._inherit(node, value)
+        point = points[0]
+        producer = point.producer()
+        behind = self._candidates.rules.get(producer) if producer is not None else None
+        clamp = None
+        if producer is not None and behind is not None and behind.role is Role.CLAMP:
+            clamp = producer.name
+        if clamp is not None:
+            self._absorbed[clamp] = name_of(node)
+        name = name_of(point)
+        if rule.role is Role.SHARE and clamp is None:
+            self._inherit(node, point)
+            return name, clamp
+        fixed = rule.fixed_output if clamp is None else None
+        self._tensors[name] = self._own_parameters(name, fixed, everywhere=True)
+        return name, clamp
+
+    def _inherit(self, node: ir.Node, value: ir.Value) -> None:
+        name = name_of(value)
+        self._tensors[name] = TensorQuant(
+            name=name,
+            source=ParameterSource.INHERITED,
+            inherited_from=name_of(node.inputs[0]),
+            everywhere=True,
+        )
