@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import ingest, job, latency, loopback, memory, observation, scale, trained
+from benchmarks import ingest, job, latency, loopback, memory, observation, scale, starts, trained
 from benchmarks.effort import QUICK, Effort
 from benchmarks.machine import OtherLoad, facts
 from benchmarks.table import Row, markdown
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "ingest": ingest.run,
     "latency": latency.run,
     "scale": scale.run,
+    "starts": starts.run,
     "trained": trained.run,
 }
 
