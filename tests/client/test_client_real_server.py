@@ -165,6 +165,27 @@ def test_forms_of_a_trained_model(
     assert sqnr_db(expected, got) > 35
 
 
+@pytest.mark.parametrize(
+    ("form", "operators"),
+    [
+        ("QOperator", {"QLinearConv", "QGemm"}),
+        ("IntegerOps", {"ConvInteger", "MatMulInteger"}),
+    ],
+)
+def test_forms_of_static_quantization(
+    tmp_path: Path, output: Path, form: str, operators: set[str]
+) -> None:
+    source, batches = residual().save(tmp_path), normal_batches({"x": (2, 3, 16, 16)})
+    report = quantize_static(source, output, batches, quant_format=form).report
+    types = {node.op_type for node in onnx.load(output).graph.node}
+    assert operators <= types
+    assert not types & {"Conv", "Gemm"}
+    assert isinstance(report.options, StaticOptions)
+    assert report.options.quant_format == form
+    [expected], [got] = (run(path, batches[0]) for path in (source, output))
+    assert sqnr_db(expected, got) > 25
+
+
 def test_a_model_that_learned_nothing_is_refused(model: Path, output: Path) -> None:
     with pytest.raises(ModelError) as caught:
         quantize_qat(model, output)
