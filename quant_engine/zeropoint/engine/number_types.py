@@ -62,6 +62,10 @@ class NumberType:
             return CodeLimits(-quarter, quarter) if self.signed else CodeLimits(0, high // 2)
         return CodeLimits(-high, high) if self.signed and symmetric else CodeLimits(low, high)
 
+    def multiplies(self, weight: "NumberType") -> bool:
+        """Whether ONNX Runtime has integer kernels for data of this type and such weights."""
+        return weight.signed or not self.signed
+
 
 def _row(kind: type[Any], element_type: int, bits: int, signed: bool, opset: int) -> NumberType:
     return NumberType(

@@ -224,7 +224,7 @@ class StaticOptions:
                 f"percentile={self.percentile:g} must be above 50 and at most 100.",
                 option="percentile",
             )
-        if self.activation_type.signed and not self.weight.quant_type.signed:
+        if not self.activation_type.number.multiplies(self.weight.quant_type.number):
             raise OptionError(
                 "OPTION_CONFLICT",
                 "activation_type=QInt8 needs weight_type=QInt8: ONNX Runtime has no integer "

@@ -195,7 +195,7 @@ def run_operator(op_type: str, array: NDArray[np.generic], qparams: QParams) -> 
     """Run QuantizeLinear or DequantizeLinear in ONNX Runtime."""
     element = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
     result = (
-        onnx.TensorProto.DataType.Value(onnx.TensorProto.DataType.Name(qparams.element_type))
+        onnx.TensorProto.DataType.Value(onnx.TensorProto.DataType.Name(qparams.number.element_type))
         if op_type == "QuantizeLinear"
         else onnx.helper.np_dtype_to_tensor_dtype(qparams.scale.dtype)
     )
@@ -259,7 +259,7 @@ def per_channel(*scales: float) -> QParams:
 def test_bias_scale_is_the_product_and_codes_are_int32() -> None:
     found = bias_qparams(scalar(0.1), per_channel(0.5, 0.25))
     assert found.dtype == np.int32
-    assert found.element_type == onnx.TensorProto.INT32
+    assert found.number.element_type == onnx.TensorProto.INT32
     assert found.axis == 0
     expected = np.float32(0.1) * np.array([0.5, 0.25], np.float32)
     np.testing.assert_array_equal(found.scale, expected)

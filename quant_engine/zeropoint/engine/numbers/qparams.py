@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from zeropoint.engine.errors import CalibrationError, ModelError
-from zeropoint.engine.number_types import INT32, CodeLimits, QuantType, number_type
+from zeropoint.engine.number_types import INT32, CodeLimits, NumberType, QuantType, number_type
 from zeropoint.engine.options import WeightOptions
 from zeropoint.engine.tensor_override import TensorQuantOverride
 
@@ -49,14 +49,9 @@ class QParams:
         return self.zero_point.dtype
 
     @property
-    def signed(self) -> bool:
-        """Whether negative codes exist."""
-        return number_type(self.dtype).signed
-
-    @property
-    def element_type(self) -> int:
-        """Type of the codes as a number of onnx.TensorProto.DataType."""
-        return number_type(self.dtype).element_type
+    def number(self) -> NumberType:
+        """The row of that type."""
+        return number_type(self.dtype)
 
     @property
     def content(self) -> tuple[str, bytes, bytes]:
@@ -66,7 +61,7 @@ class QParams:
     @property
     def code_limits(self) -> CodeLimits:
         """Codes in use, with the type's own limits filled in."""
-        return number_type(self.dtype).limits if self.limits is None else self.limits
+        return self.number.limits if self.limits is None else self.limits
 
 
 def activation_qparams(

@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant, input_at, producer_of
-from zeropoint.engine.number_types import INT8, known_number_type, number_type, quant_type
+from zeropoint.engine.number_types import INT8, known_number_type, quant_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import OpRule, Role, Trait, dequantizer_of, has, is_clamp
 from zeropoint.engine.reasons import Kept, Reason
@@ -77,7 +77,7 @@ def existing_parameters(value: ir.Value | None) -> QParams | None:
 
 def existing_range(qparams: QParams) -> tuple[float, float]:
     """Return the least and the greatest value that a tensor with these parameters can have."""
-    low, high = number_type(qparams.dtype).limits
+    low, high = qparams.number.limits
     scale, zero_point = float(qparams.scale), int(qparams.zero_point)
     return scale * (low - zero_point), scale * (high - zero_point)
 

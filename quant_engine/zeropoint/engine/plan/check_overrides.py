@@ -85,7 +85,7 @@ class _Check:
             activation = self._options.of(tensor.override).activation_type
             weight = self._options.weight.of(quant.weight.override).quant_type
             blamed = quant.weight.override or tensor.override
-            if activation.signed and not weight.signed and blamed is not None:
+            if blamed is not None and not activation.number.multiplies(weight.number):
                 raise blamed.error(
                     f"node {quant.node!r} would have int8 activations with uint8 weights, for "
                     "which ONNX Runtime has no integer kernels",

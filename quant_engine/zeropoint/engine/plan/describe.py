@@ -108,7 +108,7 @@ def _activation(
     learned = tensor.source is ParameterSource.LEARNED
     return TensorPlan(
         name=name,
-        element_type=qparams.element_type if qparams else kind.number.element_type,
+        element_type=qparams.number.element_type if qparams else kind.number.element_type,
         axis=qparams.axis if qparams else None,
         symmetric=_is_symmetric(qparams) if learned else static_symmetric,
         source=tensor.source,
@@ -139,7 +139,7 @@ def _constant_tensor(
         integers = (INT32 if bias else weight.quant_type.number).element_type
     return TensorPlan(
         name=name,
-        element_type=qparams.element_type if qparams else integers,
+        element_type=qparams.number.element_type if qparams else integers,
         axis=where.axis,
         symmetric=symmetric,
         source=source,
@@ -149,7 +149,7 @@ def _constant_tensor(
 
 
 def _is_symmetric(qparams: QParams | None) -> bool:
-    return qparams is not None and not qparams.zero_point.any() and qparams.signed
+    return qparams is not None and not qparams.zero_point.any() and qparams.number.signed
 
 
 def _single(figures: NDArray[np.generic]) -> Any:

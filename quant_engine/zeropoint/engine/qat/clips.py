@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import GraphEditor, add_origins, graph_of, name_of, origins
-from zeropoint.engine.number_types import CodeLimits, number_type
+from zeropoint.engine.number_types import CodeLimits
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import FakeQuant, Trait, fake_quants, has
 from zeropoint.engine.qat.bounds import UNBOUNDED, Bounds, tensor_bounds
@@ -66,7 +66,7 @@ def _never_reached(bounds: Bounds, pair: FakeQuant, limits: CodeLimits) -> bool:
     if not pair.single:
         return False
     ends = pair.qparams
-    low, high = number_type(ends.dtype).limits
+    low, high = ends.number.limits
     lowest = max(code_of(bounds.low, ends), low)
     highest = min(code_of(bounds.high, ends), high)
     return lowest >= limits.low and highest <= limits.high

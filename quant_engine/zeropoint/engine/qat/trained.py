@@ -69,7 +69,7 @@ class TrainedModel:
                 trained=pair.trained_codes,
                 written=pair.codes,
                 shift=_shift(pair.trained, pair.written),
-                element_type=pair.written.element_type,
+                element_type=pair.written.number.element_type,
             )
             for pair in self.conversion.learned
             if not pair.inner

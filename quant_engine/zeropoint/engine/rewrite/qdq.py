@@ -8,7 +8,6 @@ import onnx_ir as ir
 
 from zeropoint.engine.files import WeightFile
 from zeropoint.engine.graph import GraphEditor, array_of, graph_of, name_of
-from zeropoint.engine.number_types import number_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import clamp_bounds
 from zeropoint.engine.options import QdqOptions
@@ -57,7 +56,7 @@ def rewrite_qdq(
 def clamp_implied(clamp: ir.Node, qparams: QParams) -> bool:
     """Whether every value of a quantized range is within the bounds of a Relu or Clip."""
     low, high = clamp_bounds(clamp)
-    limits = number_type(qparams.dtype).limits
+    limits = qparams.number.limits
     zero_point, scale = int(qparams.zero_point), np.float32(qparams.scale)
     lowest = scale * np.float32(limits.low - zero_point)
     highest = scale * np.float32(limits.high - zero_point)

@@ -142,7 +142,7 @@ def _layer(node: ir.Node, result: Output | None) -> tuple[Dequantized, Dequantiz
     if data is None or weight is None or data.qparams.axis is not None:
         return None
     one_type = result is None or data.qparams.dtype == result.qparams.dtype
-    fits = one_type and (weight.qparams.signed or not data.qparams.signed)
+    fits = one_type and data.qparams.number.multiplies(weight.qparams.number)
     return (data, weight) if fits else None
 
 

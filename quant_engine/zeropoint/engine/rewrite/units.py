@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import constant, input_at, rank_of, value_at
-from zeropoint.engine.number_types import INT8, INT32, UINT8, number_type
+from zeropoint.engine.number_types import INT8, INT32, UINT8
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import dequantizer_of, fits_channels, is_clamp, read_qparams
 from zeropoint.engine.rewrite.qdq import clamp_implied
@@ -112,5 +112,5 @@ def output(value: ir.Value) -> Output | None:
 
 def _is_taken(qparams: QParams) -> bool:
     """Whether integer operators take codes of this type; int32 is that of biases."""
-    taken = number_type(qparams.dtype) in (INT8, UINT8, INT32)
+    taken = qparams.number in (INT8, UINT8, INT32)
     return taken and qparams.scale.dtype == np.float32
