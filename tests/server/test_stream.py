@@ -23,6 +23,7 @@ from zeropoint.server.messages import (
     Progress,
     Response,
     WorkerMessage,
+    WorkerProgress,
 )
 from zeropoint.server.settings import Settings
 from zeropoint.server.stream import GrpcLink
@@ -73,7 +74,7 @@ async def test_a_send_that_is_given_up_does_not_break_the_next() -> None:
     await asyncio.sleep(0)
     given_up.cancel()
     await asyncio.gather(given_up, return_exceptions=True)
-    next_one = asyncio.create_task(transport.link.send(Progress(phase=Phase.VERIFY)))
+    next_one = asyncio.create_task(transport.link.send(Progress(phase=Phase.PREPARE)))
     await asyncio.sleep(0.01)
     assert transport.taken == []
     transport.open.set()
@@ -168,7 +169,7 @@ class LastWords:
 
     def __init__(self) -> None:
         self._said: list[WorkerMessage] = [
-            Progress(phase=Phase.VERIFY),
+            WorkerProgress(b""),
             JobDone(payload=b"", manifest=Manifest(())),
         ]
 

@@ -24,14 +24,11 @@ class Mode(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where a job is."""
+    """Where a job is that its worker does not know of yet."""
 
     QUEUED = "queued"
     UPLOAD = "upload"
     PREPARE = "prepare"
-    CALIBRATE = "calibrate"
-    QUANTIZE = "quantize"
-    VERIFY = "verify"
 
 
 # From clients
@@ -133,14 +130,6 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Convergence:
-    """Share of the ranges that moved over the last `batches`."""
-
-    moving_share: float
-    batches: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """`done` of `total` units of a phase; `total` is 0 where unknown."""
 
@@ -148,7 +137,13 @@ class Progress:
     done: int = 0
     total: int = 0
     message: str = ""
-    convergence: Convergence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProgress:
+    """How far the worker is; `payload` is its own."""
+
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +154,9 @@ class Result:
 
 
 Request = Start | ModelChunk | BatchHeader | BatchChunk | Finish | Heartbeat
-Notice = ModelStatus | Started | Credit | Ack | Progress | Result | Failure | Heartbeat
+Notice = (
+    ModelStatus | Started | Credit | Ack | Progress | WorkerProgress | Result | Failure | Heartbeat
+)
 Response = Notice | ModelChunk
 
 # From workers
@@ -202,4 +199,4 @@ class ModelInspected:
     payload: bytes
 
 
-WorkerMessage = WorkerReady | ModelOpened | BatchSettled | Progress | JobDone | ModelInspected
+WorkerMessage = WorkerReady | ModelOpened | BatchSettled | WorkerProgress | JobDone | ModelInspected

@@ -8,8 +8,6 @@ from zeropoint.server.convert import wire
 from zeropoint.server.failure import JobError
 from zeropoint.server.worker.protocol import FrameError, Kind
 
-_PHASES = {v1.Phase.Value(f"PHASE_{phase.name}"): phase for phase in messages.Phase}
-
 
 def worker_message(kind: Kind, payload: bytes) -> messages.WorkerMessage:
     """Return what a worker says.
@@ -29,7 +27,10 @@ def _message(kind: Kind, payload: bytes) -> messages.WorkerMessage:
         case Kind.SETTLED:
             return _settled(v1.Ack.FromString(payload))
         case Kind.PROGRESS:
-            return _progress(v1.Progress.FromString(payload))
+            phase = v1.Progress.FromString(payload).phase
+            if phase not in v1.Phase.values():
+                raise FrameError(f"phase {phase} is unknown")
+            return messages.WorkerProgress(payload)
         case Kind.READY:
             v1.GetServerInfoResponse.FromString(payload)
             return messages.WorkerReady(payload)
@@ -57,19 +58,3 @@ def _settled(ack: v1.Ack) -> messages.BatchSettled:
             sequence=ack.applied, reason=first.reason, message=first.message
         )
     return messages.BatchSettled(sequence=ack.applied, rejection=rejection)
-
-
-def _progress(progress: v1.Progress) -> messages.Progress:
-    if progress.phase not in _PHASES:
-        raise FrameError(f"phase {progress.phase} is unknown")
-    convergence = None
-    if progress.HasField("convergence"):
-        told = progress.convergence
-        convergence = messages.Convergence(moving_share=told.moving_share, batches=told.batches)
-    return messages.Progress(
-        phase=_PHASES[progress.phase],
-        done=progress.done,
-        total=progress.total,
-        message=progress.message,
-        convergence=convergence,
-    )

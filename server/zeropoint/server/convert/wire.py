@@ -1,6 +1,5 @@
 """The service's messages to and from the values of `messages`."""
 
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -145,6 +144,8 @@ def _part(message: messages.Notice) -> dict[str, Any]:
             return {"ack": _ack(message)}
         case messages.Progress():
             return {"progress": _progress(message)}
+        case messages.WorkerProgress(payload=payload):
+            return {"progress": v1.Progress.FromString(payload)}
         case messages.Heartbeat():
             return {"heartbeat": v1.Heartbeat()}
         case messages.ModelStatus(committed=committed):
@@ -167,15 +168,12 @@ def _ack(message: messages.Ack) -> v1.Ack:
 
 
 def _progress(message: messages.Progress) -> v1.Progress:
-    progress = v1.Progress(
+    return v1.Progress(
         phase=f"PHASE_{message.phase.name}",
         done=message.done,
         total=message.total,
         message=message.message,
     )
-    if message.convergence is not None:
-        progress.convergence.CopyFrom(v1.Convergence(**asdict(message.convergence)))
-    return progress
 
 
 def _started(message: messages.Started) -> v1.Started:

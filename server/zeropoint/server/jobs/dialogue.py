@@ -11,8 +11,8 @@ from zeropoint.server.messages import (
     BatchSettled,
     JobDone,
     ModelInspected,
-    Progress,
     WorkerMessage,
+    WorkerProgress,
 )
 from zeropoint.server.worker.process import Worker
 from zeropoint.server.worker.protocol import Kind
@@ -43,7 +43,7 @@ class Dialogue:
         while True:
             message = await self.watchdog.hear(self._worker.receive())
             match message:
-                case Progress():
+                case WorkerProgress():
                     await self._link.send(message)
                 case BatchSettled() if self._on_settled is not None:
                     self._on_settled(message)
