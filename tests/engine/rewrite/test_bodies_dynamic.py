@@ -148,5 +148,5 @@ def test_what_has_no_figures_of_its_own_is_said(tmp_path: Path, name: str, told:
     result = quantize(builder.save(tmp_path), batches[:2], dynamic(), tmp_path / "job")
     verification = result.report.verification
     assert len(verification.nodes) == told
-    said = "1 nodes in loops, or of very many, have no figures" in verification.message
+    said = "1 nodes have no figures of their own: such in loops" in verification.message
     assert said == (not told)

@@ -237,7 +237,7 @@ def test_of_very_many_nodes_some_have_figures(
     report = engine.quantize(source, batches, options, tmp_path / "job").report
     figures = {node.name for node in report.verification.nodes}
     assert 1 < len(figures) <= 3
-    assert "nodes in loops, or of very many, have no figures" in report.verification.message
+    assert "nodes have no figures of their own: such in loops" in report.verification.message
 
 
 # Bodies

@@ -221,8 +221,8 @@ class Job:
         twins, planned = candidate.twins, len(candidate.decided.planned.plan.nodes)
         if twins is None or planned == len(twins.nodes):
             return verified
-        missing = f"{planned - len(twins.nodes)} nodes in loops, or of very many,"
-        return explain(verified, f"{missing} have no figures of their own")
+        missing = f"{planned - len(twins.nodes)} nodes have no figures of their own"
+        return explain(verified, f"{missing}: such in loops, and in very large models all but some")
 
     def _keep(self, decided: Decided) -> Path | None:
         """Write the statistics to a file, where they are to be kept."""
