@@ -181,7 +181,7 @@ class FakeService(v1.QuantizationServiceServicer):
         start = next(reader).start
         yield response(heartbeat=v1.Heartbeat())
         if script.silent_after_start:
-            script.cancelled.wait(30)
+            script.cancelled.wait()
             return
         if script.end_early:
             return
