@@ -34,9 +34,14 @@ async def health(channel: grpc.aio.Channel, name: str = "") -> int:
 async def test_health_and_reflection(patient: ServerProcess) -> None:
     async with grpc.aio.insecure_channel(patient.address) as channel:
         await v1.QuantizationServiceStub(channel).GetServerInfo(v1.GetServerInfoRequest())
-        while await health(channel) != SERVING:
-            await asyncio.sleep(0.01)
-        assert await health(channel, SERVICE) == SERVING
+        for name in ("", SERVICE):
+            watch = health_pb2_grpc.HealthStub(channel).Watch(
+                health_pb2.HealthCheckRequest(service=name)
+            )
+            while (await watch.read()).status != SERVING:
+                pass
+            assert await health(channel, name) == SERVING
+            watch.cancel()
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
         call = stub.ServerReflectionInfo()
         await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
