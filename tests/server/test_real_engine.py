@@ -209,3 +209,15 @@ async def test_what_is_no_model_is_told_without_our_paths(real: ServerProcess) -
         failure = await call.failure()
     assert failure.reason == "MODEL_INVALID"
     assert str(real.scratch) not in str(failure)
+
+
+@in_loop
+async def test_what_workers_are_forked_from_has_one_thread(
+    real: ServerProcess, files: dict[str, bytes]
+) -> None:
+    """A fork has none of the others, and would wait for what they hold."""
+    async with grpc.aio.insecure_channel(real.address) as channel:
+        call = Call(channel)
+        await call.begin(files, ASKED)
+        assert [process.num_threads() for process in real.forkservers()] == [1]
+        call.call.cancel()
