@@ -9,6 +9,7 @@ packs, so that each run would dequantize anew.) Of a table only what a Gather pi
     with scales for columns   Mul(Cast(Gather(codes)), scales)
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class StoredConstants:
         self._edit = work.edit
         self._qparams = work.parameters.constants
         self._loaded: dict[tuple[ir.Value, str, bytes, bytes], ir.Value] = {}
-        self._scales: dict[tuple[str, bytes], ir.Value] = {}
+        self._figures: dict[tuple[str, bytes], ir.Value] = {}
 
     def load(self, node: ir.Node, quant: NodeQuant) -> None:
         """Let a node read its stored constants as floats."""
@@ -64,50 +65,75 @@ class StoredConstants:
         self, node: ir.Node, table: ir.Value, where: ConstantInput, qparams: QParams
     ) -> list[ir.Node]:
         """Return the nodes that make floats of picked codes whose rows or columns have scales."""
-        name, base, shape = name_of(table), name_of(node), array_of(table).shape
+        shape, new = array_of(table).shape, list[ir.Node]()
         rows = where.axis == node.attributes.get_int("axis", 0) % len(shape)
-        key = (name, qparams.scale.tobytes())
-        if key not in self._scales:
-            along = _along(qparams.scale, where, shape) if rows else qparams.scale
-            self._scales[key] = self._edit.constant(f"{name}_scale", along)
-        scale, picked = self._scales[key], []
-        if rows:
-            picked.append(self._edit.node("Gather", (scale, node.inputs[1]), base))
-            picked[0].attributes.update(node.attributes)
-            scale = picked[0].outputs[0]
-        floats = self._as_floats(node.outputs[0], qparams, base)
-        return [*picked, *floats, self._edit.node("Mul", (floats[-1].outputs[0], scale), base)]
+
+        def meeting(kind: str, figures: NDArray[Any]) -> ir.Value:
+            along = _along(figures, where, shape) if rows else figures
+            key = (f"{name_of(table)}_{kind}", along.tobytes())
+            if key not in self._figures:
+                self._figures[key] = self._edit.constant(key[0], along)
+            if not rows or not along.ndim:
+                return self._figures[key]
+            new.append(self._edit.node("Gather", (self._figures[key], node.inputs[1]), base))
+            new[-1].attributes.update(node.attributes)
+            return new[-1].outputs[0]
+
+        base = name_of(node)
+        scale = meeting("scale", qparams.scale)
+        return [*new, *self._as_floats(node.outputs[0], scale, qparams, base, meeting)]
 
     def _load(self, node: ir.Node, where: ConstantInput) -> ir.Value:
         """Return a stored constant as floats, computed in the main graph."""
         value = value_at(node, where.index)
-        qparams = self._qparams[where.key]
+        qparams, name = self._qparams[where.key], name_of(value)
         key = (value, *qparams.content)
         if key not in self._loaded:
-            name, along = name_of(value), _along(qparams.scale, where, array_of(value).shape)
-            scale = self._edit.constant(f"{name}_scale", along)
+
+            def meeting(kind: str, figures: NDArray[Any]) -> ir.Value:
+                along = _along(figures, where, array_of(value).shape)
+                return self._edit.constant(f"{name}_{kind}", along)
+
+            scale = meeting("scale", qparams.scale)
             codes = self._edit.codes(value, qparams, rows=where.rows)
-            new = [*self._as_floats(codes, qparams, name)]
-            new.append(self._edit.node("Mul", (new[-1].outputs[0], scale), name, like=value))
+            new = self._as_floats(codes, scale, qparams, name, meeting)
             self._edit.insert_first(self._edit.graph, *new)
             self._loaded[key] = new[-1].outputs[0]
+            self._loaded[key].type, self._loaded[key].shape = value.type, value.shape
         return self._loaded[key]
 
-    def _as_floats(self, codes: ir.Value, qparams: QParams, name: str) -> list[ir.Node]:
-        """Return the nodes that take the zero point, which is one for all, from codes."""
+    def _as_floats(
+        self,
+        codes: ir.Value,
+        scale: ir.Value,
+        qparams: QParams,
+        name: str,
+        meeting: Callable[[str, NDArray[Any]], ir.Value],
+    ) -> list[ir.Node]:
+        """Return the nodes that compute scale * (codes - zero point).
+
+        Args:
+            codes: The integers.
+            scale: In the shape in which it meets them.
+            qparams: Their parameters.
+            name: What the nodes are named after.
+            meeting: Returns zero points in the shape in which they meet the codes.
+        """
         to_float = {"to": int(ir.DataType.FLOAT)}
         new = [self._edit.node("Cast", (codes,), name, attributes=to_float)]
-        zero_point = int(qparams.zero_point.reshape(-1)[0])  # scales of their own are symmetric
-        if zero_point:
-            offset = self._edit.constant(f"{name}_zero_point", np.array(zero_point, np.float32))
+        zero_points = qparams.zero_point.astype(np.float32)
+        if zero_points.any():
+            same = (zero_points == zero_points.flat[0]).all()
+            offset = meeting("zero_point", zero_points.reshape(-1)[0] if same else zero_points)
             new.append(self._edit.node("Sub", (new[0].outputs[0], offset), name))
+        new.append(self._edit.node("Mul", (new[-1].outputs[0], scale), name))
         return new
 
 
 def _along(scale: NDArray[Any], where: ConstantInput, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return scales in the shape in which they meet a constant of `shape`."""
-    if where.axis is None:
-        return scale
+    if where.axis is None or not scale.ndim:
+        return np.asarray(scale)
     if where.rows:
         return scale.reshape((*shape[:-1], 1))
     return scale.reshape([-1 if axis == where.axis else 1 for axis in range(len(shape))])
