@@ -16,7 +16,7 @@ from zeropoint.engine.numbers import (
     quantize,
 )
 from zeropoint.engine.numbers.ranges import Range, choose_range
-from zeropoint.engine.numbers.ranges.search import least
+from zeropoint.engine.numbers.ranges.mse import least
 from zeropoint.engine.numbers.ranges.statistics import Statistics
 from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
 

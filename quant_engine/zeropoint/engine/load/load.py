@@ -15,9 +15,7 @@ from zeropoint.engine.errors import ModelError, OptionError
 from zeropoint.engine.files import WeightFile, make_dense, split_weights, use_stored_tensors
 from zeropoint.engine.graph import NodeName, add_origins, spoken_name
 from zeropoint.engine.load.functions import check_functions
-from zeropoint.engine.load.inputs import input_ranges
-from zeropoint.engine.load.maps import leave_out_maps
-from zeropoint.engine.load.signature import read_signature
+from zeropoint.engine.load.signature import input_ranges, read_signature
 from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import Signature
 from zeropoint.engine.samples import InputRange
@@ -186,7 +184,7 @@ def _left_out(proto: onnx.ModelProto) -> tuple[report.Warning, ...]:
 def _graph_of(proto: onnx.ModelProto, weights: WeightFile) -> ir.Model:
     try:
         make_dense(proto, weights)
-        leave_out_maps(proto.graph)
+        _leave_out_maps(proto.graph)
         model = ir.serde.deserialize_model(proto)
     except ModelError:
         raise
@@ -242,3 +240,35 @@ def _root(error: BaseException) -> BaseException:
 
 def _invalid(message: str) -> ModelError:
     return ModelError("MODEL_INVALID", message)
+
+
+def _leave_out_maps(graph: onnx.GraphProto) -> None:
+    """Leave the types out that hold a map, in place: the graph knows none, ONNX Runtime finds them.
+
+    Operators of ai.onnx.ml make maps of class probabilities.
+
+    Raises:
+        ModelError: MODEL_UNSUPPORTED, an input is a map.
+    """
+    for value in graph.input:
+        if _holds_map(value.type):
+            raise ModelError(
+                "MODEL_UNSUPPORTED",
+                f"Input {value.name!r} of the model is a map; only tensors can be fed.",
+                input=value.name,
+            )
+    for value in (*graph.output, *graph.value_info):
+        if _holds_map(value.type):
+            value.ClearField("type")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                _leave_out_maps(body)
+
+
+def _holds_map(kind: onnx.TypeProto) -> bool:
+    if kind.HasField("sequence_type"):
+        return _holds_map(kind.sequence_type.elem_type)
+    if kind.HasField("optional_type"):
+        return _holds_map(kind.optional_type.elem_type)
+    return kind.HasField("map_type")

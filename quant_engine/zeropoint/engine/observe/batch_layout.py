@@ -1,10 +1,11 @@
-"""How a batch is run: in how many parts and groups, and with how many threads.
+"""How a batch is run: in how many parts and groups, with how many threads, and how many at once.
 
-It follows from the shapes of the batch alone: what is visible, and how many samples are together,
-decides what ONNX Runtime does, and so the last bits, which must not depend on the order of the
-batches.
+The layout follows from the shapes of the batch alone: what is visible, and how many samples are
+together, decides what ONNX Runtime does, and so the last bits, which must not depend on the order
+of the batches.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -90,3 +91,35 @@ class LayoutRule:
             if largest <= self._observe_bytes or groups >= self._model.most_groups:
                 return groups, largest
             groups *= 2
+
+
+class ByteGate:
+    """Lets work pass as long as what is under way fits into a budget.
+
+    Work that is larger than the whole budget passes alone.
+    """
+
+    def __init__(self, budget: int) -> None:
+        """Open with nothing under way."""
+        self._budget = budget
+        self._under_way = 0
+        self._changed = threading.Condition()
+
+    def enter(self, size: int) -> None:
+        """Wait until `size` bytes fit, and take them."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._under_way or self._under_way + size <= self._budget
+            )
+            self._under_way += size
+
+    def leave(self, size: int) -> None:
+        """Give `size` bytes back."""
+        with self._changed:
+            self._under_way -= size
+            self._changed.notify_all()
+
+    def wait_until_empty(self) -> None:
+        """Wait until nothing is under way."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._under_way)

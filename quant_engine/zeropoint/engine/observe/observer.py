@@ -15,8 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.errors import BatchError, ModelError
-from zeropoint.engine.observe.batch_layout import Layout, LayoutRule
-from zeropoint.engine.observe.byte_budget import ByteGate
+from zeropoint.engine.observe.batch_layout import ByteGate, Layout, LayoutRule
 from zeropoint.engine.observe.exposed_model import ExposedModel
 from zeropoint.engine.observe.group_session import GroupSession, Seen, has_convolutions
 from zeropoint.engine.observe.splittable import SplitCheck

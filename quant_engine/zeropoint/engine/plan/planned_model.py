@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from zeropoint.engine.errors import NothingToQuantize
+from zeropoint.engine.files import INLINE_BYTES
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
 from zeropoint.engine.operators import Trait, has
@@ -19,7 +20,6 @@ from zeropoint.engine.plan.describe import describe_plan
 from zeropoint.engine.plan.parameters import Parameters
 from zeropoint.engine.plan.planner import make_dynamic_plan, make_plan
 from zeropoint.engine.plan.quant_plan import QuantPlan
-from zeropoint.engine.plan.twice_stored import twice_stored
 from zeropoint.engine.prepare import PreparedModel, normalize_gemms, prepare_model
 from zeropoint.engine.reasons import Reason, WarningCode
 from zeropoint.engine.report import PlanReport, Warning
@@ -219,3 +219,33 @@ def _min_opset(options: PostTrainingOptions) -> int:
     channels = any(one.axis is not None for one in options.tensor_quant_overrides)
     # The axis of DequantizeLinear; QuantizeLinear.
     return 13 if options.weight.per_channel or channels else 10
+
+
+def twice_stored(
+    nodes: Mapping[str, ir.Node], plan: QuantPlan
+) -> Mapping[ir.Value, tuple[ir.Node, ...]]:
+    """Return the larger weights that a result needs as integers and as floats.
+
+    Args:
+        nodes: All nodes of a prepared model, by name.
+        plan: What is quantized.
+
+    Returns:
+        For each such weight the nodes that read it as floats.
+    """
+    taken = {
+        (nodes[where.node], where.index)
+        for quant in plan.nodes.values()
+        for where in quant.constants
+    }
+    taken |= {(nodes[quant.node], index) for quant in plan.nodes.values() for index in quant.inputs}
+    found: dict[ir.Value, tuple[ir.Node, ...]] = {}
+    for node, index in taken:
+        value = node.inputs[index]
+        if value is None or value.const_value is None or value.const_value.nbytes < INLINE_BYTES:
+            continue
+        uses = ((use.node, use.idx) for use in value.uses())
+        floats = tuple(use[0] for use in uses if use not in taken)
+        if floats:
+            found[value] = floats
+    return found

@@ -17,8 +17,7 @@ from zeropoint.engine.graph import drop_no_ops, origins, remove_unused, settle_n
 from zeropoint.engine.load import LoadedModel, inline_functions, reload_graph
 from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.prepare.affine_fusion import fuse_affine
-from zeropoint.engine.prepare.constant_folding import fold_constants
-from zeropoint.engine.prepare.constant_lifting import lift_constants
+from zeropoint.engine.prepare.constants import fold_constants, lift_constants
 from zeropoint.engine.prepare.float16 import widen_halves
 from zeropoint.engine.prepare.infer_types import infer_shapes, learn_types, unknown_values
 from zeropoint.engine.prepare.loop_invariants import free_invariants

@@ -6,8 +6,7 @@ propagate    missing pairs, where those of a neighbour are exact
 retype       int8 behind Relu as uint8, which ONNX Runtime fuses
 affine       BatchNormalization behind a layer, into the scales of its weight
 biases       in the form that gets an integer kernel
-scopes       constants in the bodies that read them
-convert      all of these, in order
+convert      all of these, in order, and constants in the bodies that read them
 trained      the converted model as a plan
 complete     what was not trained, from batches
 

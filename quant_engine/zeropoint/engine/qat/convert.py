@@ -1,6 +1,6 @@
 """The conversion: a fake-quantized graph to one with stored integers, in exact steps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -23,11 +23,21 @@ from zeropoint.engine.qat.biases import quantize_biases, release_biases, split_f
 from zeropoint.engine.qat.clips import settle_clips
 from zeropoint.engine.qat.propagate import complete_pairs
 from zeropoint.engine.qat.retype import retype_activations
-from zeropoint.engine.qat.scopes import sink_constants
 from zeropoint.engine.qat.weights import push_dequantizers, settle_parameters
 from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import Warning
 from zeropoint.engine.rewrite import hold_apart
+
+_FOLDED = (
+    "What follows {} layers channel by channel (BatchNormalization, or the division of a training "
+    "module) was folded into their scales and biases, or they would run with float kernels. This "
+    "rounds once where training rounds several times; exact=True leaves it."
+)
+_ROUNDED = (
+    "The biases of {} layers are int32 now, each rounded to a multiple of the product of the "
+    "scales of input and weight."
+)
+_READERS = frozenset({"Clip", "DequantizeLinear", "QuantizeLinear"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +97,8 @@ def convert_trained(
         pass
     warnings: list[Warning] = []
     if not options.exact:
-        warnings += _folded(fold_affine(editor, prepared.opset))
+        folded = fold_affine(editor, prepared.opset)
+        warnings += _warning(WarningCode.BATCH_NORMALIZATION_FOLDED, _FOLDED, folded)
     settle_clips(editor, prepared.opset)
     complete_pairs(editor)
     retype_activations(
@@ -95,12 +106,13 @@ def convert_trained(
     )
     release_biases(editor)
     if options.quantize_bias:
-        warnings += _rounded(quantize_biases(editor))
+        rounded = quantize_biases(editor)
+        warnings += _warning(WarningCode.BIASES_ROUNDED, _ROUNDED, rounded)
     if not options.exact:
         split_float_outputs(editor)
     keep_float(editor, kept | misread(model.graph))
     remove_unused(model.graph)
-    sink_constants(editor)
+    _sink_constants(editor)
     editor.remove_unused_constants()
     return Conversion(learned=_learned(model.graph, before, names), warnings=tuple(warnings))
 
@@ -165,29 +177,32 @@ def _learned(
     return tuple(found)
 
 
-def _folded(layers: tuple[str, ...]) -> list[Warning]:
-    if not layers:
-        return []
-    return [
-        Warning(
-            code=WarningCode.BATCH_NORMALIZATION_FOLDED,
-            message=f"What follows {len(layers)} layers channel by channel (BatchNormalization, "
-            "or the division of a training module) was folded into their scales and biases, or "
-            "they would run with float kernels. This rounds once where training rounds several "
-            "times; exact=True leaves it.",
-            nodes=layers,
-        )
-    ]
+def _warning(code: WarningCode, message: str, layers: tuple[str, ...]) -> Iterator[Warning]:
+    if layers:
+        yield Warning(code=code, message=message.format(len(layers)), nodes=layers)
 
 
-def _rounded(layers: tuple[str, ...]) -> list[Warning]:
-    if not layers:
-        return []
-    return [
-        Warning(
-            code=WarningCode.BIASES_ROUNDED,
-            message=f"The biases of {len(layers)} layers are int32 now, each rounded to a multiple "
-            "of the product of the scales of input and weight.",
-            nodes=layers,
-        )
-    ]
+def _sink_constants(editor: GraphEditor) -> None:
+    """Give each body the constants that its pairs read, in place.
+
+    ONNX Runtime leaves Relu out before a pair only where the pair's parameters are in the same
+    graph, and its optimizer refuses a model where those of a weight in a body are not. One that
+    other graphs read, too, is there several times; its data is not copied.
+    """
+    for graph in editor.graph.subgraphs():
+        own: dict[ir.Value, ir.Value] = {}
+        for node in graph:
+            if node.op_type not in _READERS:
+                continue
+            for index, value in enumerate(node.inputs):
+                if value is None or value.graph is not editor.graph or constant(value) is None:
+                    continue
+                if value not in own:
+                    own[value] = ir.Value(
+                        name=editor.unique(f"{value.name}_inner"),
+                        shape=value.shape,
+                        type=value.type,
+                        const_value=value.const_value,
+                    )
+                    graph.register_initializer(own[value])
+                node.replace_input_with(index, own[value])

@@ -13,7 +13,7 @@ from zeropoint.engine.operators import clamp_bounds
 from zeropoint.engine.options import QdqOptions
 from zeropoint.engine.plan import Parameters, QuantPlan, TensorQuant, existing_parameters
 from zeropoint.engine.report import ParameterSource
-from zeropoint.engine.rewrite.body_pairs import pair_crossings
+from zeropoint.engine.rewrite.further_pairs import dedicate_pairs, pair_crossings
 from zeropoint.engine.rewrite.fusion_barriers import (
     guard_float_nodes,
     keep_together,
@@ -21,7 +21,6 @@ from zeropoint.engine.rewrite.fusion_barriers import (
     split_skip_normalizations,
 )
 from zeropoint.engine.rewrite.layer_constants import load, quantize_constants, store
-from zeropoint.engine.rewrite.pair_per_reader import dedicate_pairs
 from zeropoint.engine.rewrite.stored_constants import load_stored
 from zeropoint.engine.rewrite.work import Step, Work
 

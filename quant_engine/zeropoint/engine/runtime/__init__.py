@@ -2,5 +2,9 @@
 
 from zeropoint.engine.runtime.integer_kernels import IntegerKernels, count_integer_kernels
 from zeropoint.engine.runtime.memory import collector_paused, give_back
-from zeropoint.engine.runtime.refusal import read_refusal
-from zeropoint.engine.runtime.session import RuntimeRefusal, Session, weights_of_optimized
+from zeropoint.engine.runtime.session import (
+    RuntimeRefusal,
+    Session,
+    read_refusal,
+    weights_of_optimized,
+)

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: opened by path, on the CPU, without side effects."""
+"""ONNX Runtime sessions: opened by path, on the CPU, without side effects; and what it refuses."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 # Everything that ONNX Runtime says is raised as RuntimeRefusal; its log would say it twice.
 _LOG_FATAL_ONLY = 4
 _PATH_GIVEN = re.compile(r"Load model from .*? failed:")
+_FAILED_NODE = re.compile(
+    r".*?running (?P<op_type>\w+) node\. Name:'(?P<node>[^']*)' Status Message: (?P<text>.*)",
+    re.DOTALL,
+)
+# "file.h:12 ", then the function: either its name or its whole C++ signature.
+_ORIGIN = re.compile(r"^\S+\.(?:h|cc|cpp):\d+ (?:[\w:&<>,*~ ]+\([^)]*\)(?: const)? |\w+ )")
 
 
 class RuntimeRefusal(Exception):  # noqa: N818 - what it is, not what it breaks
@@ -138,3 +144,29 @@ def _plain(error: Exception) -> str:
     if text.startswith("[ONNXRuntimeError]"):
         text = text.split(" : ", 3)[-1]
     return _PATH_GIVEN.sub("", text).strip()
+
+
+class Refusal(NamedTuple):
+    """Why a model does not run.
+
+    Attributes:
+        node: Name of the node that fails; empty where it is not the fault of one.
+        op_type: Its operator type.
+        text: What is wrong, without ONNX Runtime's file names and functions.
+    """
+
+    node: str
+    op_type: str
+    text: str
+
+    def __str__(self) -> str:
+        if not self.op_type:
+            return self.text
+        return f"{self.op_type} node {self.node!r}: {self.text}"
+
+
+def read_refusal(message: str) -> Refusal:
+    """Take apart a message of ONNX Runtime."""
+    found = _FAILED_NODE.match(message)
+    node, op_type, text = found.group("node", "op_type", "text") if found else ("", "", message)
+    return Refusal(node, op_type, _ORIGIN.sub("", text).strip())

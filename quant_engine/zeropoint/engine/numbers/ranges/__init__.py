@@ -9,11 +9,9 @@ from typing import Final, Protocol
 from zeropoint.engine.errors import CalibrationError
 from zeropoint.engine.numbers.ranges.auto import auto_range
 from zeropoint.engine.numbers.ranges.entropy import entropy_range
-from zeropoint.engine.numbers.ranges.interval import Range
-from zeropoint.engine.numbers.ranges.minmax import minmax_range
 from zeropoint.engine.numbers.ranges.mse import mse_range
-from zeropoint.engine.numbers.ranges.percentile import percentile_range
-from zeropoint.engine.numbers.ranges.statistics import Statistics
+from zeropoint.engine.numbers.ranges.percentile import minmax_range, percentile_range
+from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
 from zeropoint.engine.options import CalibrationMethod, StaticOptions
 from zeropoint.sketch import Sketch
 

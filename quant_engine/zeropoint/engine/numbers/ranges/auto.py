@@ -4,11 +4,9 @@ from dataclasses import replace
 from typing import Final
 
 from zeropoint.engine.numbers.ranges.entropy import entropy_range
-from zeropoint.engine.numbers.ranges.interval import Range
-from zeropoint.engine.numbers.ranges.minmax import minmax_range
 from zeropoint.engine.numbers.ranges.mse import least_error
-from zeropoint.engine.numbers.ranges.percentile import percentile_ranges
-from zeropoint.engine.numbers.ranges.statistics import Statistics
+from zeropoint.engine.numbers.ranges.percentile import minmax_range, percentile_ranges
+from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.report import RangeAlternative
 

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.engine.numbers.qparams import CodeGrids, activation_grids
-from zeropoint.engine.numbers.ranges.interval import Range
-from zeropoint.engine.numbers.ranges.statistics import Statistics
+from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
 from zeropoint.engine.options import StaticOptions
 
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from zeropoint.engine.numbers.qparams import CodeGrids
 from zeropoint.engine.numbers.ranges.candidates import Candidates
 from zeropoint.engine.numbers.ranges.cells import Cells, places, share_below
-from zeropoint.engine.numbers.ranges.interval import Range
-from zeropoint.engine.numbers.ranges.minmax import minmax_range
-from zeropoint.engine.numbers.ranges.statistics import Statistics
+from zeropoint.engine.numbers.ranges.percentile import minmax_range
+from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
 from zeropoint.engine.options import StaticOptions
 
 _KEPT: Final = 0.99

@@ -1,18 +1,21 @@
 """MSE: the range with the least expected squared error."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.engine.numbers.ranges.candidates import Candidates
-from zeropoint.engine.numbers.ranges.interval import Range
 from zeropoint.engine.numbers.ranges.percentile import percentile_range
-from zeropoint.engine.numbers.ranges.search import least
-from zeropoint.engine.numbers.ranges.statistics import Statistics
+from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
 from zeropoint.engine.options import StaticOptions
+
+_Costs = Callable[[NDArray[np.intp]], NDArray[np.float64]]
+
+_AT_ONCE: Final = 32
 
 
 def mse_range(statistics: Statistics, options: StaticOptions, /) -> Range:
@@ -114,3 +117,34 @@ def _end(statistics: Statistics, side: int, most: float) -> _End:
         clipped = cells.beyond[side, first] + at_extreme
         first = len(sums) - int(np.searchsorted(sums[::-1], math.sqrt(most * clipped), "right"))
     return _End(edges[first:], sums[first:])
+
+
+def least(costs: _Costs, count: int, also: Sequence[int] = ()) -> dict[int, float]:
+    """Find the least of many costs from coarse to fine, without computing most of them.
+
+    Evenly spaced candidates are computed, then some between the neighbours of the best of them,
+    and so on. That finds the least of all where costs fall and rise once, and wherever there are
+    no more than can be computed at once; else it is no more than any that was computed.
+
+    Args:
+        costs: Returns the costs of the candidates with the given numbers.
+        count: How many candidates there are.
+        also: Numbers of candidates to compute in any case.
+
+    Returns:
+        The costs that were computed, by number.
+    """
+    low, high = 0, count - 1
+    known: dict[int, float] = {}
+    while True:
+        few = min(_AT_ONCE, high - low + 1)
+        numbers = low + np.arange(few) * (high - low) // max(few - 1, 1)
+        if not known:
+            numbers = np.union1d(numbers, np.array(also, dtype=np.intp))
+        found = costs(numbers)
+        known.update(zip(numbers.tolist(), found.tolist(), strict=True))
+        if few == high - low + 1:
+            return known
+        best = int(np.argmin(found))
+        low = int(numbers[max(best - 1, 0)])
+        high = int(numbers[min(best + 1, len(numbers) - 1)])

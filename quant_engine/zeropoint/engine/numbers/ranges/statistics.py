@@ -1,11 +1,31 @@
-"""What range methods work on: everything that follows from a sketch, computed once when needed."""
+"""What range methods work on, all computed once from a sketch when needed, and what they give."""
 
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from zeropoint.engine.numbers.quantile import Histogram, histogram, magnitudes
 from zeropoint.engine.numbers.ranges.cells import Cells
 from zeropoint.engine.numbers.ranges.error import ExpectedError
+from zeropoint.engine.report import RangeAlternative
 from zeropoint.sketch import Sketch
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A closed range of real values, in the tensor's own units.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+        method: What chose it: a calibration method, such as "MinMax" or "Percentile 99.99".
+        alternatives: What it was chosen from, least expected error first, where errors were
+            compared.
+    """
+
+    low: float
+    high: float
+    method: str = field(default="", compare=False)
+    alternatives: tuple[RangeAlternative, ...] = field(default=(), compare=False)
 
 
 class Statistics:

@@ -1,8 +1,9 @@
-"""Computing once what does not depend on the inputs."""
+"""Constants: all are initializers that every pass sees; what they determine is computed once."""
 
 import hashlib
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes import common
 
-from zeropoint.engine.files import INLINE_BYTES, WeightFile
-from zeropoint.engine.graph import name_of, remove_unused
+from zeropoint.engine.files import INLINE_BYTES, WeightFile, use_stored_tensors
+from zeropoint.engine.graph import GraphEditor, name_of, remove_unused
 from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 
@@ -44,6 +46,43 @@ _TYPES = frozenset(
         ir.DataType.UINT8,
     }
 )
+
+
+def lift_constants(model: ir.Model) -> None:
+    """Turn Constant nodes and initializers of subgraphs into initializers of the main graph.
+
+    What is itself an output of its graph stays. Names are kept unless they are taken.
+    """
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    for graph in model.graphs():
+        use_stored_tensors(graph)
+    inner = [
+        value
+        for graph in model.graph.subgraphs()
+        for value in graph.initializers.values()
+        if not (value.is_graph_input() or value.is_graph_output())
+    ]
+    if not inner:
+        return
+    names = _uses_of_names(model)
+    editor = GraphEditor(model.graph)
+    for value in inner:
+        assert value.graph is not None
+        assert value.name is not None
+        del value.graph.initializers[value.name]
+        if names[value.name] > 1:
+            value.name = editor.unique(value.name)
+        model.graph.register_initializer(value)
+
+
+def _uses_of_names(model: ir.Model) -> Counter[str]:
+    """Return how many values of all graphs have each name."""
+    names: Counter[str] = Counter()
+    for graph in model.graphs():
+        values = {*graph.inputs, *graph.initializers.values()}
+        values.update(value for node in graph for value in node.outputs)
+        names.update(value.name for value in values if value.name)
+    return names
 
 
 def fold_constants(model: ir.Model, weights: WeightFile) -> None:
