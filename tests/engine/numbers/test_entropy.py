@@ -10,7 +10,7 @@ from onnxruntime.quantization.calibrate import HistogramCollector
 from support.distributions import NAMED, Values, named, sketch_of
 
 from zeropoint.engine.number_types import QuantType
-from zeropoint.engine.numbers import activation_grids
+from zeropoint.engine.numbers import CodeGrids, activation_qparams
 from zeropoint.engine.numbers.ranges import Range, choose_range
 from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
 from zeropoint.sketch import Sketch
@@ -62,11 +62,13 @@ class BruteForce:
         return Range(low, min(max(end, self.minimum), self.maximum))
 
     def _points(self, one: Range) -> NDArray[np.float64]:
-        grids = activation_grids(
-            np.array([one.low]),
-            np.array([one.high]),
-            self.options.activation_type,
-            symmetric=self.options.activations_symmetric,
+        grids = CodeGrids.of(
+            activation_qparams(
+                np.array([one.low]),
+                np.array([one.high]),
+                self.options.activation_type,
+                symmetric=self.options.activations_symmetric,
+            )
         )
         return np.asarray(grids.points(0, grids.levels)[0])
 

@@ -10,7 +10,6 @@ from support.distributions import NAMED, VALUES, Values, named, sketch_of
 from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.numbers import (
     CodeGrids,
-    activation_grids,
     activation_qparams,
     dequantize,
     quantize,
@@ -48,11 +47,13 @@ def by(method: CalibrationMethod, options: StaticOptions) -> StaticOptions:
 
 
 def grids_of(ranges: list[Range], options: StaticOptions) -> CodeGrids:
-    return activation_grids(
-        np.array([one.low for one in ranges]),
-        np.array([one.high for one in ranges]),
-        options.activation_type,
-        symmetric=options.activations_symmetric,
+    return CodeGrids.of(
+        activation_qparams(
+            np.array([one.low for one in ranges]),
+            np.array([one.high for one in ranges]),
+            options.activation_type,
+            symmetric=options.activations_symmetric,
+        )
     )
 
 

@@ -17,8 +17,8 @@ from support.engine import run
 from zeropoint.engine.errors import CalibrationError, ModelError
 from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.numbers import (
+    CodeGrids,
     QParams,
-    activation_grids,
     activation_qparams,
     bias_qparams,
     dequantize,
@@ -348,7 +348,7 @@ def test_grids_are_what_parameters_of_each_range_stand_for(
 ) -> None:
     ends = np.array(ranges)
     low, high = ends.min(axis=1), ends.max(axis=1)
-    grids = activation_grids(low, high, quant_type, symmetric=symmetric)
+    grids = CodeGrids.of(activation_qparams(low, high, quant_type, symmetric=symmetric))
     points = grids.points(0, grids.levels)
     for number in range(len(ranges)):
         one = activation_qparams(low[number], high[number], quant_type, symmetric=symmetric)
@@ -360,6 +360,8 @@ def test_grids_are_what_parameters_of_each_range_stand_for(
 
 def test_grids_of_ranges_that_are_not_finite_are_refused() -> None:
     with pytest.raises(CalibrationError, match="not finite"):
-        activation_grids(
-            np.array([0.0, 0.0]), np.array([1.0, 1e39]), QuantType.QUINT8, symmetric=False
+        CodeGrids.of(
+            activation_qparams(
+                np.array([0.0, 0.0]), np.array([1.0, 1e39]), QuantType.QUINT8, symmetric=False
+            )
         )

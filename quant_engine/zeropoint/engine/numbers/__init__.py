@@ -4,7 +4,6 @@ from zeropoint.engine.numbers.codes import dequantize, quantize, unsigned_codes
 from zeropoint.engine.numbers.qparams import (
     CodeGrids,
     QParams,
-    activation_grids,
     activation_qparams,
     bias_qparams,
     given_qparams,

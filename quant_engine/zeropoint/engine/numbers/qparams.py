@@ -65,8 +65,8 @@ class QParams:
 
 
 def activation_qparams(
-    low: float,
-    high: float,
+    low: float | NDArray[np.float64],
+    high: float | NDArray[np.float64],
     quant_type: QuantType,
     *,
     symmetric: bool,
@@ -74,11 +74,11 @@ def activation_qparams(
     minimum_real_range: float = 0.0,
     scale_type: DTypeLike = np.float32,
 ) -> QParams:
-    """Choose scale and zero point for the range of an activation.
+    """Choose scale and zero point for the range of an activation, or for many ranges.
 
     Args:
-        low: Lower end of the range; zero is added to the range where it is outside.
-        high: Upper end.
+        low: Lower end of the range, or float64[n]; zero is added to a range where it is outside.
+        high: Upper end, or float64[n].
         quant_type: Integer type.
         symmetric: Widen the range to (-m, m).
         restricted: Take 0 or 128 for the zero point; asymmetric uint8 only.
@@ -86,15 +86,30 @@ def activation_qparams(
         scale_type: float32, or float16 for a float16 tensor: its QuantizeLinear takes no other.
 
     Returns:
-        0-d parameters.
+        0-d parameters, or those of n ranges.
 
     Raises:
         CalibrationError: NO_FINITE_VALUES, the range is not finite in `scale_type`.
     """
-    scale, zero_point = _activation_parameters(
-        low, high, quant_type, symmetric, restricted, minimum_real_range, scale_type
-    )
-    return QParams(scale, zero_point.astype(quant_type.number.dtype))
+    with np.errstate(over="ignore"):
+        ends = np.asarray([low, high], dtype=np.float64).astype(scale_type)
+    if not np.isfinite(ends).all():
+        raise CalibrationError(
+            "NO_FINITE_VALUES",
+            f"The range ({np.min(low):g}, {np.max(high):g}) is not finite in "
+            f"{np.dtype(scale_type)}.",
+            low=float(np.min(low)),
+            high=float(np.max(high)),
+        )
+    number = quant_type.number
+    limits = number.spread(symmetric=symmetric)
+    bottom, top = np.asarray(np.minimum(ends[0], 0)), np.asarray(np.maximum(ends[1], 0))
+    top = _widened(bottom, top, minimum_real_range)
+    if restricted:
+        scale, zero_point = _restricted_scale_and_zero_point(bottom, top, limits)
+    else:
+        scale, zero_point = _scale_and_zero_point(bottom, top, limits, symmetric)
+    return QParams(scale, zero_point.astype(number.dtype))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +126,13 @@ class CodeGrids:
     first: NDArray[np.int64]
     last: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, qparams: QParams) -> "CodeGrids":
+        """Return those of parameters that `activation_qparams` has given for many ranges."""
+        low, high = qparams.code_limits
+        zero = qparams.zero_point.astype(np.int64)
+        return cls(qparams.scale.astype(np.float64), low - zero, high - zero)
+
     @property
     def levels(self) -> int:
         """How many codes there are."""
@@ -125,66 +147,6 @@ class CodeGrids:
         points = (self.first + shift)[:, np.newaxis] + np.arange(count, dtype=np.float64)
         points *= self.scale[:, np.newaxis]
         return points
-
-
-def activation_grids(
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    quant_type: QuantType,
-    *,
-    symmetric: bool,
-    restricted: bool = False,
-    minimum_real_range: float = 0.0,
-    scale_type: DTypeLike = np.float32,
-) -> CodeGrids:
-    """Return what `activation_qparams` gives for many ranges, as the values that codes stand for.
-
-    Args:
-        low: float64[n], lower ends.
-        high: float64[n], upper ends.
-        quant_type: As there.
-        symmetric: As there.
-        restricted: As there.
-        minimum_real_range: As there.
-        scale_type: As there.
-
-    Raises:
-        CalibrationError: as there.
-    """
-    scale, zero_point = _activation_parameters(
-        low, high, quant_type, symmetric, restricted, minimum_real_range, scale_type
-    )
-    low_code, high_code = quant_type.number.limits
-    zero = zero_point.astype(np.int64)
-    return CodeGrids(scale.astype(np.float64), low_code - zero, high_code - zero)
-
-
-def _activation_parameters(
-    low: float | NDArray[np.float64],
-    high: float | NDArray[np.float64],
-    quant_type: QuantType,
-    symmetric: bool,
-    restricted: bool,
-    minimum_real_range: float,
-    scale_type: DTypeLike,
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Return scale and zero point for one range or for many."""
-    with np.errstate(over="ignore"):
-        ends = np.asarray([low, high], dtype=np.float64).astype(scale_type)
-    if not np.isfinite(ends).all():
-        raise CalibrationError(
-            "NO_FINITE_VALUES",
-            f"The range ({np.min(low):g}, {np.max(high):g}) is not finite in "
-            f"{np.dtype(scale_type)}.",
-            low=float(np.min(low)),
-            high=float(np.max(high)),
-        )
-    limits = quant_type.number.spread(symmetric=symmetric)
-    bottom, top = np.asarray(np.minimum(ends[0], 0)), np.asarray(np.maximum(ends[1], 0))
-    top = _widened(bottom, top, minimum_real_range)
-    if restricted:
-        return _restricted_scale_and_zero_point(bottom, top, limits)
-    return _scale_and_zero_point(bottom, top, limits, symmetric)
 
 
 def weight_qparams(
@@ -230,10 +192,7 @@ def weight_qparams(
     top = _widened(bottom, top, options.minimum_real_range)
     scale, zero_point = _scale_and_zero_point(bottom, top, limits, symmetric)
     return QParams(
-        scale,
-        zero_point.astype(number.dtype),
-        axis,
-        limits if options.reduce_range else None,
+        scale, zero_point.astype(number.dtype), axis, limits if options.reduce_range else None
     )
 
 
@@ -243,14 +202,7 @@ def given_qparams(
     axis: int | None = None,
     scale_type: DTypeLike = np.float32,
 ) -> QParams:
-    """Return the scale and zero point that an override has.
-
-    Args:
-        override: With a scale.
-        quant_type: Integer type.
-        axis: Axis of the channels; None for one scale.
-        scale_type: Type of the scale.
-    """
+    """Return the scale and zero point of an override that has them; 0-d without an axis."""
     shape = () if axis is None else (-1,)
     scale = np.array(override.scale, scale_type).reshape(shape)
     zero_point = np.array(override.zero_point, quant_type.number.dtype).reshape(shape)

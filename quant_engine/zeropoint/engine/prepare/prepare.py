@@ -1,10 +1,10 @@
 """Bringing a model into the form that quantization works on; it computes the same as before."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -67,12 +67,31 @@ class PreparedModel:
         return origins(node)
 
 
-class _Effort(IntEnum):
-    """How much is done to a model; less where more does not work."""
+@dataclass(slots=True)
+class _Work:
+    """A model on its way through the passes, and the lowest opset that is wanted."""
 
-    AS_IT_IS = 0
-    KEEP_OPSET = 1
-    FULL = 2
+    model: ir.Model
+    loaded: LoadedModel
+    min_opset: int
+    warnings: list[report.Warning] = field(default_factory=list)
+
+    def run(self, passes: "_Passes") -> None:
+        for step in passes:
+            self.warnings += step(self) or ()
+
+    def prepared(self, path: Path) -> PreparedModel:
+        opset = self.model.opset_imports[""]
+        return PreparedModel(
+            model=self.model,
+            opset=opset,
+            contrib_qdq=not self.min_opset <= opset <= NEWEST_QDQ,
+            path=path,
+            warnings=(*self.loaded.warnings, *self.warnings),
+        )
+
+
+_Passes = tuple[Callable[[_Work], Iterable[report.Warning] | None], ...]
 
 
 def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> PreparedModel:
@@ -97,20 +116,28 @@ def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> Pr
             opset=loaded.opset,
         )
     model = loaded.model
-    if not model.functions and not _has_operators(model):
-        return _untouched(model, loaded)
+    if not model.functions and not _has_operators(model):  # trees can be large, and slow to load
+        settle_names(model)
+        return PreparedModel(
+            model=model,
+            opset=model.opset_imports[""],
+            contrib_qdq=False,
+            path=loaded.runnable,
+            warnings=loaded.warnings,
+        )
+    path = workspace / "prepared.onnx"
     refusal: Exception | None = None
-    for effort in _efforts(loaded.opset < min_opset):
+    for passes in (_FULL, _KEEP_OPSET, _AS_IT_IS)[loaded.opset >= min_opset :]:
+        work = _Work(model, loaded, min_opset)
         try:
-            return _prepared(model, loaded, effort, min_opset, workspace)
+            work.run((*passes, partial(_check_loads, path=path)))
+            return work.prepared(path)
         except Exception as error:
-            _logger.info("preparing with effort %s failed", effort.name, exc_info=True)
+            _logger.info("a pass of preparation failed, less is done", exc_info=True)
             refusal = error
         model = reload_graph(loaded)
     if isinstance(refusal, RuntimeRefusal):
-        raise ModelError(
-            "MODEL_NOT_RUNNABLE", f"ONNX Runtime cannot load the model: {refusal}"
-        ) from refusal
+        raise _not_runnable(refusal) from refusal
     raise ModelError("MODEL_UNSUPPORTED", f"The model cannot be taken: {refusal}") from refusal
 
 
@@ -129,97 +156,36 @@ def prepare_trained(loaded: LoadedModel, *, workspace: Path, exact: bool) -> Pre
     Raises:
         ModelError: MODEL_NOT_RUNNABLE, ONNX Runtime cannot load the model.
     """
-    model = loaded.model
-    warnings = [*loaded.warnings, *_normalize(model)]
-    infer_shapes(model)
+    work = _Work(loaded.model, loaded, _OLDEST_QDQ)
+    work.run((_normalize, _infer))
     path = workspace / "prepared.onnx"
     try:
-        _check_loads(model, path)
+        _check_loads(work, path)
     except RuntimeRefusal as refusal:
-        raise ModelError(
-            "MODEL_NOT_RUNNABLE", f"ONNX Runtime cannot load the model: {refusal}"
-        ) from refusal
+        raise _not_runnable(refusal) from refusal
     if loaded.opset < _OLDEST_TRAINED:
-        model = _raised(model, loaded, workspace / "raised.onnx")
-    if not exact:
-        warnings += _widen(model, loaded)
-    drop_no_ops(model.graph)
-    free_invariants(model)
-    fold_constants(model, loaded.weights)
-    drop_no_ops(model.graph)
-    remove_unused(model.graph)
-    opset = model.opset_imports[""]
-    return PreparedModel(
-        model=model,
-        opset=opset,
-        contrib_qdq=not _OLDEST_QDQ <= opset <= NEWEST_QDQ,
-        path=path,
-        warnings=tuple(warnings),
-    )
+        _raise_trained(work, workspace / "raised.onnx")
+    work.run((_simplify,) if exact else (_widen, _simplify))
+    remove_unused(work.model.graph)
+    return work.prepared(path)
 
 
-def _raised(model: ir.Model, loaded: LoadedModel, path: Path) -> ir.Model:
-    """Return a model with an opset in which codes can be clipped, or as it was."""
+def _raise_trained(work: _Work, path: Path) -> None:
+    """Give a model an opset in which codes can be clipped, or leave it as it was."""
     try:
-        convert_opset(model, _RAISED_TRAINED)
-        lift_constants(model)
-        settle_names(model)
-        _check_loads(model, path)  # the converter leaves attributes that have become inputs
+        _convert(work.model, _RAISED_TRAINED)
+        _check_loads(work, path)  # the converter leaves attributes that have become inputs
     except Exception:
         _logger.info("the opset of a trained model cannot be raised", exc_info=True)
-        model = reload_graph(loaded)
-        for _ in _normalize(model):
-            pass
+        work.model = reload_graph(work.loaded)
+        tuple(_normalize(work))  # it has warned before
     finally:
         path.unlink(missing_ok=True)
-    infer_shapes(model)
-    return model
+    infer_shapes(work.model)
 
 
-def _untouched(model: ir.Model, loaded: LoadedModel) -> PreparedModel:
-    """Return a model of which nothing can be quantized: trees can be large, and slow to load."""
-    settle_names(model)
-    return PreparedModel(
-        model=model,
-        opset=model.opset_imports[""],
-        contrib_qdq=False,
-        path=loaded.runnable,
-        warnings=loaded.warnings,
-    )
-
-
-def _efforts(convert: bool) -> tuple[_Effort, ...]:
-    if convert:
-        return (_Effort.FULL, _Effort.KEEP_OPSET, _Effort.AS_IT_IS)
-    return (_Effort.FULL, _Effort.AS_IT_IS)
-
-
-def _prepared(
-    model: ir.Model, loaded: LoadedModel, effort: _Effort, min_opset: int, workspace: Path
-) -> PreparedModel:
-    warnings = list(loaded.warnings)
-    if effort > _Effort.AS_IT_IS:
-        warnings += _normalize(model)
-        warnings += _widen(model, loaded)
-        if effort is _Effort.FULL and loaded.opset < min_opset and _has_operators(model):
-            convert_opset(model, min_opset)
-            lift_constants(model)
-            settle_names(model)
-        infer_shapes(model)
-        _simplify(model, loaded)
-    else:
-        settle_names(model)
-        infer_shapes(model)
-    opset = model.opset_imports[""]
-    path = workspace / "prepared.onnx"
-    _check_loads(model, path)
-    return PreparedModel(
-        model=model,
-        opset=opset,
-        contrib_qdq=not min_opset <= opset <= NEWEST_QDQ,
-        path=path,
-        warnings=tuple(warnings),
-    )
+def _not_runnable(refusal: RuntimeRefusal) -> ModelError:
+    return ModelError("MODEL_NOT_RUNNABLE", f"ONNX Runtime cannot load the model: {refusal}")
 
 
 def _has_operators(model: ir.Model) -> bool:
@@ -230,8 +196,9 @@ def _has_operators(model: ir.Model) -> bool:
     )
 
 
-def _normalize(model: ir.Model) -> Iterator[report.Warning]:
+def _normalize(work: _Work) -> Iterator[report.Warning]:
     """Inline functions and make all constants initializers of the main graph that are no inputs."""
+    model = work.model
     inline_functions(model)
     model.graph.sort()
     lift_constants(model)
@@ -248,14 +215,50 @@ def _normalize(model: ir.Model) -> Iterator[report.Warning]:
     settle_ir_version(model)
 
 
-def _widen(model: ir.Model, loaded: LoadedModel) -> Iterator[report.Warning]:
-    infer_shapes(model)
-    if widen_halves(model, loaded.weights):
+def _widen(work: _Work) -> Iterator[report.Warning]:
+    infer_shapes(work.model)
+    if widen_halves(work.model, work.loaded.weights):
         yield report.Warning(
             code=WarningCode.FLOAT16_WIDENED,
             message="The model is float16; what is not quantized is computed in float32, as ONNX "
             "Runtime does on CPUs. Inputs, outputs and stored weights stay float16.",
         )
+
+
+def _raise_opset(work: _Work) -> None:
+    if _has_operators(work.model):
+        _convert(work.model, work.min_opset)
+
+
+def _convert(model: ir.Model, opset: int) -> None:
+    convert_opset(model, opset)
+    lift_constants(model)
+    settle_names(model)
+
+
+def _settle(work: _Work) -> None:
+    settle_names(work.model)
+
+
+def _infer(work: _Work) -> None:
+    infer_shapes(work.model)
+
+
+def _simplify(work: _Work) -> None:
+    # A tied weight is one constant only where no Identity of it is computed.
+    drop_no_ops(work.model.graph)
+    free_invariants(work.model)
+    fold_constants(work.model, work.loaded.weights)
+    drop_no_ops(work.model.graph)
+
+
+def _fuse(work: _Work) -> None:
+    fuse_affine(work.model.graph, work.loaded.weights)
+
+
+_KEEP_OPSET: _Passes = (_normalize, _widen, _infer, _simplify, _fuse)
+_FULL: _Passes = (_normalize, _widen, _raise_opset, _infer, _simplify, _fuse)
+_AS_IT_IS: _Passes = (_settle, _infer)
 
 
 def _is_weight(value: ir.Value) -> bool:
@@ -266,17 +269,7 @@ def _is_weight(value: ir.Value) -> bool:
     )
 
 
-def _simplify(model: ir.Model, loaded: LoadedModel) -> None:
-    # A tied weight is one constant only where no Identity of it is computed.
-    drop_no_ops(model.graph)
-    free_invariants(model)
-    fold_constants(model, loaded.weights)
-    drop_no_ops(model.graph)
-    fuse_affine(model.graph, loaded.weights)
-    remove_unused(model.graph)
-
-
-def _check_loads(model: ir.Model, path: Path) -> None:
+def _check_loads(work: _Work, path: Path) -> None:
     """Write the model and load it in ONNX Runtime, which knows types that onnx does not.
 
     What it needs for that is the graph alone: its optimizations and the packing of weights would
@@ -285,9 +278,9 @@ def _check_loads(model: ir.Model, path: Path) -> None:
     Raises:
         RuntimeRefusal: it does not load.
     """
-    proto = ir.serde.serialize_model(model)
+    proto = ir.serde.serialize_model(work.model)
     path.write_bytes(proto.SerializeToString())
-    unknown = unknown_values(model)
+    unknown = unknown_values(work.model)
     if unknown:
         proto.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in unknown)
         probe = path.with_name("types.onnx")

@@ -1,6 +1,6 @@
 """The conversion: a fake-quantized graph to one with stored integers, in exact steps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -96,18 +96,23 @@ def convert_trained(
     while push_and_fold(editor, model, weights):
         pass
     warnings: list[Warning] = []
-    if not options.exact:
-        folded = fold_affine(editor, prepared.opset)
-        warnings += _warning(WarningCode.BATCH_NORMALIZATION_FOLDED, _FOLDED, folded)
+    if not options.exact and (layers := fold_affine(editor, prepared.opset)):
+        warnings.append(
+            Warning(
+                code=WarningCode.BATCH_NORMALIZATION_FOLDED,
+                message=_FOLDED.format(len(layers)),
+                nodes=layers,
+            )
+        )
     settle_clips(editor, prepared.opset)
     complete_pairs(editor)
     retype_activations(
         editor, prepared.opset, uniform=options.quant_format is QuantFormat.QOPERATOR
     )
     release_biases(editor)
-    if options.quantize_bias:
-        rounded = quantize_biases(editor)
-        warnings += _warning(WarningCode.BIASES_ROUNDED, _ROUNDED, rounded)
+    if options.quantize_bias and (layers := quantize_biases(editor)):
+        text = _ROUNDED.format(len(layers))
+        warnings.append(Warning(code=WarningCode.BIASES_ROUNDED, message=text, nodes=layers))
     if not options.exact:
         split_float_outputs(editor)
     keep_float(editor, kept | misread(model.graph))
@@ -175,11 +180,6 @@ def _learned(
         inner = pair.dequantize.graph is not main
         found.append(Learned(tensor, codes, name_of(pair.codes), trained, pair.qparams, inner))
     return tuple(found)
-
-
-def _warning(code: WarningCode, message: str, layers: tuple[str, ...]) -> Iterator[Warning]:
-    if layers:
-        yield Warning(code=code, message=message.format(len(layers)), nodes=layers)
 
 
 def _sink_constants(editor: GraphEditor) -> None:

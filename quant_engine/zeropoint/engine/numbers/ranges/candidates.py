@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.engine.numbers.qparams import CodeGrids, activation_grids
+from zeropoint.engine.numbers.qparams import CodeGrids, activation_qparams
 from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
 from zeropoint.engine.options import StaticOptions
 
@@ -55,7 +55,7 @@ class Candidates:
 
     def grids(self, options: StaticOptions) -> CodeGrids:
         """Return what codes stand for in each range."""
-        return activation_grids(
+        qparams = activation_qparams(
             self.low,
             self.high,
             options.activation_type,
@@ -63,6 +63,7 @@ class Candidates:
             restricted=options.activation_restricted_asymmetric,
             minimum_real_range=options.minimum_real_range,
         )
+        return CodeGrids.of(qparams)
 
     def range(self, number: int, method: str) -> Range:
         """Return one of the ranges."""
