@@ -63,6 +63,14 @@ class QParams:
         """Codes in use, with the type's own limits filled in."""
         return self.number.limits if self.limits is None else self.limits
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value that codes in use stand for, whatever the channel."""
+        low, high = self.code_limits
+        zero_point, scale = self.zero_point.astype(np.int64), self.scale.astype(np.float64)
+        least, greatest = scale * (low - zero_point), scale * (high - zero_point)
+        return float(least.min()), float(greatest.max())
+
 
 def activation_qparams(
     low: float | NDArray[np.float64],

@@ -1,6 +1,6 @@
 """Model and options -> what is done with each node and tensor, and why not."""
 
-from zeropoint.engine.plan.already_quantized import existing_parameters, existing_range
+from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.choice import Choice, resolve_nodes, resolve_op_types
 from zeropoint.engine.plan.parameters import Parameters, derive_constants, derive_parameters
@@ -14,4 +14,4 @@ from zeropoint.engine.plan.quant_plan import (
     QuantPlan,
     TensorQuant,
 )
-from zeropoint.engine.plan.unseen import narrow_plan
+from zeropoint.engine.plan.unseen import narrow_plan, unseen_tensor

@@ -75,13 +75,6 @@ def existing_parameters(value: ir.Value | None) -> QParams | None:
     return QParams(scale.reshape(()), zero_point.reshape(()), None)
 
 
-def existing_range(qparams: QParams) -> tuple[float, float]:
-    """Return the least and the greatest value that a tensor with these parameters can have."""
-    low, high = qparams.number.limits
-    scale, zero_point = float(qparams.scale), int(qparams.zero_point)
-    return scale * (low - zero_point), scale * (high - zero_point)
-
-
 def _may_serve(node: ir.Node, rule: OpRule, value: ir.Value, read: list[ir.Value]) -> bool:
     """Whether a node can be quantized that reads `value` through the pair that is there."""
     producer = value.producer()

@@ -18,7 +18,7 @@ from zeropoint.engine.numbers import (
 )
 from zeropoint.engine.numbers.ranges import Range, choose_range
 from zeropoint.engine.options import StaticOptions, WeightOptions
-from zeropoint.engine.plan.already_quantized import existing_parameters, existing_range
+from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.quant_plan import (
     ConstantInput,
     ConstantRole,
@@ -75,7 +75,7 @@ def derive_parameters(
         given = existing_parameters(value)
         if tensor.override is not None and tensor.override.scale:
             given = given_qparams(tensor.override, own.activation_type)
-        chosen = _range(tensor, value, sketches, own) if given is None else _whole_range(given)
+        chosen = _range(tensor, value, sketches, own) if given is None else Range(*given.range)
         ranges[tensor.name] = chosen
         tensors[tensor.name] = given or activation_qparams(
             chosen.low,
@@ -109,10 +109,6 @@ def derive_constants(
         for where in quant.constants
         if where.role is not ConstantRole.BIAS
     }
-
-
-def _whole_range(qparams: QParams) -> Range:
-    return Range(*existing_range(qparams))
 
 
 def _range(

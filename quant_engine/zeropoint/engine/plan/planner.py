@@ -8,7 +8,7 @@ import onnx_ir as ir
 from zeropoint.engine.graph import NodeName, constant, name_of, producer_of
 from zeropoint.engine.operators import OpRule, Role, rule_of
 from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
-from zeropoint.engine.plan.already_quantized import existing_parameters, existing_range
+from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.candidates import Candidates, select
 from zeropoint.engine.plan.integer_flow import IntegerFlow, bias_add, integer_flow
@@ -215,8 +215,7 @@ class _Planner:
 
     def _tensor(self, name: str, value: ir.Value | None) -> TensorQuant:
         if (existing := existing_parameters(value)) is not None:
-            fixed = existing_range(existing)
-            return TensorQuant(name=name, source=ParameterSource.FIXED, fixed=fixed)
+            return TensorQuant(name=name, source=ParameterSource.FIXED, fixed=existing.range)
         if constant(value) is not None:
             override = self._overrides.get(name)
             return TensorQuant(name=name, source=ParameterSource.WEIGHT, override=override)

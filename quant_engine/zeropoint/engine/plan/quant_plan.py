@@ -91,6 +91,12 @@ class NodeQuant:
         """What is stored as integers."""
         return self.of_role(ConstantRole.STORED)
 
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """Names of the node and of those that disappear into it."""
+        bias, clamp = self.bias, self.clamp
+        return (self.node, *((bias.node,) if bias else ()), *((clamp,) if clamp else ()))
+
     def of_role(self, role: ConstantRole) -> tuple[ConstantInput, ...]:
         """Return its constants of one role."""
         return tuple(where for where in self.constants if where.role is role)

@@ -4,7 +4,7 @@ Such are the tensors of a branch that no batch took, those that were empty in ev
 that mask.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -40,8 +40,8 @@ def narrow_plan(
         found = {
             name: _never_run(missing)
             for quant in plan.nodes.values()
-            if (missing := _missing(quant, plan, seen)) is not None
-            for name in _names(quant)
+            if (missing := unseen_tensor(quant, plan, seen)) is not None
+            for name in quant.taken
         }
         found.update((name, why) for name, why in refused.items() if name in plan.nodes)
         if not found:
@@ -103,20 +103,13 @@ def _is_mask(sketch: Sketch, *, scores: bool) -> bool:
     return low is not None and high is not None and low <= -MASK and (scores or high <= 0)
 
 
-def _missing(quant: NodeQuant, plan: QuantPlan, seen: set[str]) -> str | None:
-    """Return a tensor of a node whose range is needed and not known."""
-    output: tuple[str, ...] = () if quant.output is None else (quant.output,)
-    for name in (*quant.tensors, *output):
+def unseen_tensor(quant: NodeQuant, plan: QuantPlan, seen: Set[str]) -> str | None:
+    """Return a tensor that a node reads or gives whose range is needed and not known."""
+    for name in (*quant.tensors, *filter(None, (quant.output,))):
         tensor = plan.root(plan.tensors[name])
         if tensor.source is ParameterSource.CALIBRATED and tensor.name not in seen:
             return name
     return None
-
-
-def _names(quant: NodeQuant) -> tuple[str, ...]:
-    """Return a node and those that disappear into it."""
-    bias = quant.bias.node if quant.bias is not None else quant.node
-    return tuple(dict.fromkeys((quant.node, bias, quant.clamp or quant.node)))
 
 
 def _never_run(tensor: str) -> Kept:

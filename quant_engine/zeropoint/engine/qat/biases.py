@@ -48,40 +48,31 @@ def release_biases(editor: GraphEditor) -> None:
         if bias is None:
             continue
         codes, qparams = constant(bias.inputs[0]), read_qparams(bias)
-        wanted = _wanted(layer)
         if codes is None or qparams is None:
             continue
-        if wanted is not None and codes.dtype == INT32.dtype and _equal(wanted, qparams):
-            continue
-        floats = dequantize(codes, qparams)
-        name = name_of(value_at(reader, index))
-        reader.replace_input_with(index, editor.constant(f"{name}_float", floats))
+        wanted = _wanted(layer) if codes.dtype == INT32.dtype else None
+        if wanted is None or not np.array_equal(wanted.scale.flat, qparams.scale.flat):
+            floats, name = dequantize(codes, qparams), name_of(bias.outputs[0])
+            reader.replace_input_with(index, editor.constant(f"{name}_float", floats))
 
 
-def split_float_outputs(editor: GraphEditor) -> tuple[str, ...]:
+def split_float_outputs(editor: GraphEditor) -> None:
     """Let layers whose output stays float multiply integers, in place; the sum stays the same.
 
     A Gemm only where nothing is quantized behind: it may add up in another order than a MatMul.
-
-    Returns:
-        Names of the layers.
     """
-    found = []
     quantized = _before_pairs(editor.graph)
     for node in tuple(editor.graph.all_nodes()):
         if node.domain or not _has_stored_weight(node):
             continue
-        if node.op_type == "Gemm":
-            if not _is_plain_gemm(node) or node.outputs[0] in quantized:
-                continue
+        if node.op_type == "Gemm" and _is_plain_gemm(node) and node.outputs[0] not in quantized:
             _split_gemm(editor, node)
-            found.append(name_of(node))
-        elif node.op_type == "MatMul" and (found_add := _bias_add(node)) is not None:
-            add, index = found_add
+        elif node.op_type == "MatMul" and (found := _bias_add(node)) is not None:
+            add, index = found
             if constant(add.inputs[index]) is not None and not _is_quantized(add.outputs[0]):
-                _subtract(editor, add, index)
-                found.append(name_of(node))
-    return tuple(found)
+                minus = editor.constant(f"{add.name}_minus_bias", -array_of(add.inputs[index]))
+                sub = editor.node("Sub", (add.inputs[1 - index], minus), name_of(add))
+                editor.replace(add, sub)
 
 
 def quantize_biases(editor: GraphEditor) -> tuple[str, ...]:
@@ -160,16 +151,11 @@ def _wanted(layer: ir.Node) -> QParams | None:
     return bias_qparams(first, second)
 
 
-def _equal(wanted: QParams, qparams: QParams) -> bool:
-    return np.array_equal(wanted.scale.reshape(-1), qparams.scale.reshape(-1))
-
-
 def _is_quantized(value: ir.Value) -> bool:
     """Whether a tensor is quantized, at once or behind a clamp."""
-    readers = [node for node, _ in value.uses()]
     return any(
         node.op_type == "QuantizeLinear" or (is_clamp(node) and _is_quantized(node.outputs[0]))
-        for node in readers
+        for node, _ in value.uses()
     )
 
 
@@ -226,13 +212,6 @@ def _split_gemm(editor: GraphEditor, node: ir.Node) -> None:
     sub = editor.node("Sub", (matmul.outputs[0], minus), name_of(node))
     editor.replace(node, matmul, sub)
     node.name, matmul.name = None, node.name
-
-
-def _subtract(editor: GraphEditor, add: ir.Node, index: int) -> None:
-    """Write the Add of a bias as Sub of the negated one."""
-    minus = editor.constant(f"{add.name}_minus_bias", -array_of(add.inputs[index]))
-    sub = editor.node("Sub", (add.inputs[1 - index], minus), name_of(add))
-    editor.replace(add, sub)
 
 
 def _transposed(editor: GraphEditor, weight: ir.Node) -> ir.Value:

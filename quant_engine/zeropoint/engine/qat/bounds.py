@@ -34,7 +34,7 @@ def tensor_bounds(graph: ir.Graph, pairs: tuple[FakeQuant, ...]) -> dict[ir.Valu
         graph: The main graph, sorted.
         pairs: Its pairs, which bound what they give.
     """
-    known = {pair.result: _codes(pair) for pair in pairs if pair.single}
+    known = {pair.result: Bounds(*pair.qparams.range) for pair in pairs if pair.single}
     for inner in (graph, *graph.subgraphs()):
         for node in inner:
             if node.outputs and node.outputs[0] not in known and not node.domain:
@@ -42,13 +42,6 @@ def tensor_bounds(graph: ir.Graph, pairs: tuple[FakeQuant, ...]) -> dict[ir.Valu
                 if bounds != UNBOUNDED:
                     known.update((value, bounds) for value in node.outputs)
     return known
-
-
-def _codes(pair: FakeQuant) -> Bounds:
-    qparams = pair.qparams
-    zero, scale = int(qparams.zero_point), float(qparams.scale)
-    limits = qparams.code_limits
-    return Bounds((limits.low - zero) * scale, (limits.high - zero) * scale)
 
 
 def _of(node: ir.Node, known: dict[ir.Value, Bounds]) -> Bounds:

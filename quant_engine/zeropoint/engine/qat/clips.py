@@ -15,31 +15,24 @@ _INTEGER_CLIP = 12
 """First opset whose Clip takes 8-bit integers."""
 
 
-def settle_clips(editor: GraphEditor, opset: int) -> tuple[str, ...]:
+def settle_clips(editor: GraphEditor, opset: int) -> None:
     """Write what lies between each pair as one Clip on integers, and drop those proved idle.
 
     A Clip is idle where the codes have no others, or where the quantized tensor has bounds within
     it: behind Clip, Sigmoid, Softmax, another pair, and what keeps those bounds.
-
-    Returns:
-        Names of the tensors whose limits were dropped.
     """
     pairs = fake_quants(editor.graph)
     bounds = tensor_bounds(editor.graph, pairs)
-    dropped = []
     for pair in pairs:
         if not pair.between or any(has(node, Trait.MOVES) for node in pair.between):
             continue
         if not _is_private(pair):
             continue
-        limits = pair.qparams.limits
+        limits, found = pair.qparams.limits, [node.op_type for node in pair.between]
         if limits is None or _never_reached(bounds.get(pair.source, UNBOUNDED), pair, limits):
-            if limits is not None:
-                dropped.append(name_of(pair.source))
             _replace(editor, pair, None)
-        elif opset >= _INTEGER_CLIP and not _is_one_clip(pair):
+        elif opset >= _INTEGER_CLIP and found != ["Clip"]:
             _replace(editor, pair, limits)
-    return tuple(dropped)
 
 
 def insert_clip(
@@ -65,10 +58,9 @@ def code_of(value: float, qparams: QParams) -> float:
 def _never_reached(bounds: Bounds, pair: FakeQuant, limits: CodeLimits) -> bool:
     if not pair.single:
         return False
-    ends = pair.qparams
-    low, high = ends.number.limits
-    lowest = max(code_of(bounds.low, ends), low)
-    highest = min(code_of(bounds.high, ends), high)
+    low, high = pair.qparams.number.limits
+    lowest = max(code_of(bounds.low, pair.qparams), low)
+    highest = min(code_of(bounds.high, pair.qparams), high)
     return lowest >= limits.low and highest <= limits.high
 
 
@@ -80,10 +72,6 @@ def _is_private(pair: FakeQuant) -> bool:
         or {node for node, _ in value.uses()} - {*pair.between, pair.dequantize}
         for value in inner
     )
-
-
-def _is_one_clip(pair: FakeQuant) -> bool:
-    return len(pair.between) == 1 and pair.between[0].op_type == "Clip"
 
 
 def _replace(editor: GraphEditor, pair: FakeQuant, limits: CodeLimits | None) -> None:

@@ -32,6 +32,7 @@ from zeropoint.engine.plan import (
     QuantPlan,
     TensorQuant,
     make_plan,
+    unseen_tensor,
 )
 from zeropoint.engine.qat.convert import misread
 from zeropoint.engine.report import ParameterSource
@@ -103,16 +104,10 @@ def plan_completion(
 
 def without_unseen(plan: QuantPlan, seen: frozenset[str]) -> QuantPlan:
     """Leave out the nodes that read or give a tensor that no batch reached."""
-    lost = {
-        tensor.name
-        for tensor in plan.tensors.values()
-        if tensor.source is ParameterSource.CALIBRATED and tensor.name not in seen
-    }
-    lost |= {t.name for t in plan.tensors.values() if t.inherited_from in lost}
     nodes = {
         name: quant
         for name, quant in plan.nodes.items()
-        if not lost.intersection((*quant.tensors, quant.output or ""))
+        if unseen_tensor(quant, plan, seen) is None
     }
     used = {name for quant in nodes.values() for name in (*quant.tensors, quant.output or "")}
     tensors = {name: tensor for name, tensor in plan.tensors.items() if name in used}
@@ -136,14 +131,14 @@ def _share_pairs(graph: ir.Graph, lost: frozenset[str]) -> None:
     """Let nodes that read a tensor as floats read it through the pair of another reader."""
     pairs: dict[ir.Value, FakeQuant] = {}
     for pair in fake_quants(graph):
-        if pair.single and pair.dequantize.graph is graph and _is_fine(pair):
+        low, high = pair.qparams.code_limits
+        fine = high - low >= _SEVEN_BITS  # as many as training for x86 has
+        if pair.single and pair.dequantize.graph is graph and fine:
             pairs.setdefault(pair.source, pair)
-    results = {pair.result for pair in pairs.values()}
+    readable = {pair.result for pair in pairs.values()} | set(pairs)
     order = {node: position for position, node in enumerate(graph)}
     for node in graph:
-        if not _is_completed(node) or node.name in lost:
-            continue
-        if not _is_ready(node, results | set(pairs)):
+        if node.name in lost or not _is_completed(node) or not _is_ready(node, readable):
             continue
         for index, value in enumerate(node.inputs):
             found = pairs.get(value) if value is not None else None
@@ -168,12 +163,6 @@ def _has_uneven_bias(node: ir.Node) -> bool:
     bias = constant(node.inputs[2]) if node.op_type == "Gemm" and len(node.inputs) > 2 else None
     factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
     return bias is not None and (bias.ndim != 1 or bias.size == 1 or factors != [1.0, 1.0])
-
-
-def _is_fine(pair: FakeQuant) -> bool:
-    """Whether a pair has at least the 7 bits of training for x86, so that others can read it."""
-    limits = pair.qparams.code_limits
-    return limits.high - limits.low >= _SEVEN_BITS
 
 
 def _open_inputs(graph: ir.Graph, learned: QuantPlan) -> Iterator[tuple[ir.Node, int, ir.Value]]:

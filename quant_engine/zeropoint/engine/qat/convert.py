@@ -1,6 +1,5 @@
 """The conversion: a fake-quantized graph to one with stored integers, in exact steps."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -9,7 +8,6 @@ from zeropoint.engine.files import WeightFile
 from zeropoint.engine.graph import GraphEditor, constant, name_of, rank_of, remove_unused
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import (
-    FakeQuant,
     average_pool_refused,
     dequantizer_of,
     fake_quants,
@@ -47,16 +45,16 @@ class Learned:
     Attributes:
         tensor: Name of the tensor that is quantized, in the user's model.
         trained_codes: Name of its integers in the prepared model.
-        codes: Name of its integers in the result.
         trained: Parameters as they were learned.
+        codes: Name of its integers in the result.
         written: Parameters in the result: other than `trained` only in the type of the codes.
         inner: Whether the pair is in a body of If, Loop or Scan.
     """
 
     tensor: str
     trained_codes: str
-    codes: str
     trained: QParams
+    codes: str
     written: QParams
     inner: bool
 
@@ -90,11 +88,13 @@ def convert_trained(
         node.domain for node in model.graph.all_nodes() if node.op_type == "QuantizeLinear"
     )
     editor = GraphEditor(model.graph, weights=weights, contrib_qdq=contrib or prepared.contrib_qdq)
-    before = {pair.dequantize: pair for pair in fake_quants(model.graph)}
-    names = {node: (name_of(p.source), name_of(p.codes)) for node, p in before.items()}
+    before = {
+        pair.dequantize: (name_of(pair.source), name_of(pair.codes), pair.qparams)
+        for pair in fake_quants(model.graph)
+    }
     settle_parameters(editor)
-    while push_and_fold(editor, model, weights):
-        pass
+    while push_dequantizers(editor):
+        fold_constants(model, weights)
     warnings: list[Warning] = []
     if not options.exact and (layers := fold_affine(editor, prepared.opset)):
         warnings.append(
@@ -119,15 +119,17 @@ def convert_trained(
     remove_unused(model.graph)
     _sink_constants(editor)
     editor.remove_unused_constants()
-    return Conversion(learned=_learned(model.graph, before, names), warnings=tuple(warnings))
-
-
-def push_and_fold(editor: GraphEditor, model: ir.Model, weights: WeightFile) -> bool:
-    """Move DequantizeLinear behind what moves elements, and compute that; whether anything did."""
-    moved = push_dequantizers(editor)
-    if moved:
-        fold_constants(model, weights)
-    return moved
+    learned = tuple(
+        Learned(
+            *before[pair.dequantize],
+            codes=name_of(pair.codes),
+            written=pair.qparams,
+            inner=pair.dequantize.graph is not model.graph,
+        )
+        for pair in fake_quants(model.graph)
+        if pair.dequantize in before
+    )
+    return Conversion(learned=learned, warnings=tuple(warnings))
 
 
 def misread(graph: ir.Graph) -> frozenset[str]:
@@ -164,22 +166,6 @@ def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
             pair = dequantizer_of(value)
             if pair is not None and constant(pair.inputs[0]) is None:
                 hold_apart(editor, node, index)
-
-
-def _learned(
-    main: ir.Graph,
-    before: Mapping[ir.Node, FakeQuant],
-    names: Mapping[ir.Node, tuple[str, str]],
-) -> tuple[Learned, ...]:
-    found = []
-    for pair in fake_quants(main):
-        if pair.dequantize not in before:
-            continue
-        tensor, codes = names[pair.dequantize]
-        trained = before[pair.dequantize].qparams
-        inner = pair.dequantize.graph is not main
-        found.append(Learned(tensor, codes, name_of(pair.codes), trained, pair.qparams, inner))
-    return tuple(found)
 
 
 def _sink_constants(editor: GraphEditor) -> None:

@@ -14,19 +14,16 @@ from zeropoint.engine.operators import FakeQuant, Role, Trait, fake_quants, has,
 _MOST_STEPS = 8
 
 
-def complete_pairs(editor: GraphEditor) -> int:
-    """Insert the pairs that are exact and that let a neighbour compute on integers.
-
-    Returns:
-        How many were inserted.
-    """
-    return _forward(editor) + _backward(editor) + _shield(editor)
+def complete_pairs(editor: GraphEditor) -> None:
+    """Insert the pairs that are exact and that let a neighbour compute on integers."""
+    _forward(editor)
+    _backward(editor)
+    _shield(editor)
 
 
-def _forward(editor: GraphEditor) -> int:
+def _forward(editor: GraphEditor) -> None:
     """Behind what picks values, up to where a node computes with them."""
     pairs = {pair.result: pair for pair in fake_quants(editor.graph) if pair.single}
-    inserted = 0
     for node in tuple(editor.graph.all_nodes()):
         if not _computes(node):
             continue
@@ -35,23 +32,19 @@ def _forward(editor: GraphEditor) -> int:
             if pair is None:
                 continue
             for picked in reversed(path):
-                new = insert_pair(editor, picked, pair)
+                new = _insert_pair(editor, picked, pair)
                 pairs[new.result] = new
-                inserted += 1
-    return inserted
 
 
-def _shield(editor: GraphEditor) -> int:
+def _shield(editor: GraphEditor) -> None:
     """Behind what picks values for a body: ONNX Runtime would try to, and abort the process."""
     pairs = {pair.result: pair for pair in fake_quants(editor.graph) if pair.single}
-    inserted = 0
-    for value in tuple(value for graph in _graphs(editor.graph) for value in _captured(graph)):
+    graphs = (editor.graph, *editor.graph.subgraphs())
+    for value in [value for graph in graphs for value in _captured(graph)]:
         _, pair = _path_up(value, pairs)
         if pair is not None:
-            new = insert_pair(editor, value, pair)
+            new = _insert_pair(editor, value, pair)
             pairs[new.result] = new
-            inserted += 1
-    return inserted
 
 
 def _picks(node: ir.Node) -> bool:
@@ -70,10 +63,6 @@ def _produces(node: ir.Node) -> bool:
     rule = rule_of(node)
     joins = rule is not None and rule.role in (Role.JOIN, Role.CLAMP)
     return joins or _computes(node) or (not node.domain and node.op_type == "Sub")
-
-
-def _graphs(main: ir.Graph) -> tuple[ir.Graph, ...]:
-    return (main, *main.subgraphs())
 
 
 def _captured(graph: ir.Graph) -> list[ir.Value]:
@@ -105,23 +94,19 @@ def _path_up(
 
 def _zero_kept(path: list[ir.Value], pair: FakeQuant) -> bool:
     """Whether the zero that a Relu gives has a code."""
-    relu = any(node is not None and node.op_type == "Relu" for node in (v.producer() for v in path))
-    limits = pair.qparams.code_limits
-    return not relu or limits.low <= int(pair.qparams.zero_point) <= limits.high
+    low, high = pair.qparams.code_limits
+    producers = (value.producer() for value in path)
+    relu = any(node is not None and node.op_type == "Relu" for node in producers)
+    return not relu or low <= int(pair.qparams.zero_point) <= high
 
 
-def _backward(editor: GraphEditor) -> int:
+def _backward(editor: GraphEditor) -> None:
     """Before what commutes with rounding, up to what computes."""
-    inserted = 0
     pairs = fake_quants(editor.graph)
     results = {pair.result for pair in pairs}
     for pair in pairs:
-        if not pair.single:
-            continue
-        for value in _values_before(pair.source, results):
-            insert_pair(editor, value, pair)
-            inserted += 1
-    return inserted
+        for value in _values_before(pair.source, results) if pair.single else ():
+            _insert_pair(editor, value, pair)
 
 
 def _values_before(source: ir.Value, results: set[ir.Value]) -> list[ir.Value]:
@@ -165,7 +150,7 @@ def _is_only_for(value: ir.Value) -> bool:
     return len(uses) == 1 and uses[0].node.graph is value.graph and not value.is_graph_output()
 
 
-def insert_pair(editor: GraphEditor, value: ir.Value, like: FakeQuant) -> FakeQuant:
+def _insert_pair(editor: GraphEditor, value: ir.Value, like: FakeQuant) -> FakeQuant:
     """Insert a pair behind a tensor, with the parameters of another; all readers read it."""
     codes = ir.TensorType(ir.DataType.from_numpy(like.qparams.dtype))
     quantize, dequantize = editor.pair(value, like.quantize.inputs[1:], codes)

@@ -30,16 +30,11 @@ _OUTPUT_TYPE = 21  # opset
 _OFFSET = -INT8.limits.low
 
 
-def retype_activations(editor: GraphEditor, opset: int, *, uniform: bool = False) -> int:
+def retype_activations(editor: GraphEditor, opset: int, *, uniform: bool) -> None:
     """Write the int8 pairs of a model as uint8, where that lets ONNX Runtime fuse more.
 
-    Args:
-        editor: Of the graph.
-        opset: Its version.
-        uniform: Do so wherever there are both types: QLinear operators take one.
-
-    Returns:
-        How many were changed; 0 where none needs it, or not all can be.
+    With `uniform` wherever there are both types: QLinear operators take one. None are changed
+    where not all can be.
     """
     found = fake_quants(editor.graph)
     pairs = [pair for pair in found if pair.qparams.dtype == INT8.dtype]
@@ -52,14 +47,11 @@ def retype_activations(editor: GraphEditor, opset: int, *, uniform: bool = False
         or (mixed and (uniform or pair.between))
         for pair in pairs
     ):
-        return 0
+        return
     known = {node for pair in pairs for node in (*pair.between, pair.dequantize)}
-    if not all(_can_change(pair, known) for pair in pairs):
-        return 0
-    changed: dict[ir.Node, tuple[ir.Value, ...]] = {}
-    for pair in pairs:
+    changed: dict[ir.Node, ir.Value] = {}
+    for pair in pairs if all(_can_change(pair, known) for pair in pairs) else ():
         _retype(editor, pair, bounds.get(pair.source, UNBOUNDED), changed)
-    return len(pairs)
 
 
 def _is_held_back(pair: FakeQuant) -> bool:
@@ -67,14 +59,10 @@ def _is_held_back(pair: FakeQuant) -> bool:
     clamp = pair.source.producer()
     if clamp is None or not is_clamp(clamp) or not pair.single:
         return False
-    data = clamp.inputs[0]
-    layer = producer_of(data)
-    return int(pair.qparams.zero_point) == 0 and layer is not None and _is_fused(layer)
-
-
-def _is_fused(node: ir.Node) -> bool:
-    """Whether ONNX Runtime makes an integer kernel of a node, and looks for a clamp behind it."""
-    return is_layer(node) or (not node.domain and node.op_type in ("Add", "Mul"))
+    layer = producer_of(clamp.inputs[0])
+    if layer is None or int(pair.qparams.zero_point) != 0:
+        return False
+    return is_layer(layer) or (not layer.domain and layer.op_type in ("Add", "Mul"))
 
 
 def _is_shared(pair: FakeQuant) -> bool:
@@ -95,12 +83,9 @@ def _can_change(pair: FakeQuant, known: set[ir.Node]) -> bool:
 
 
 def _retype(
-    editor: GraphEditor,
-    pair: FakeQuant,
-    bounds: Bounds,
-    changed: dict[ir.Node, tuple[ir.Value, ...]],
+    editor: GraphEditor, pair: FakeQuant, bounds: Bounds, changed: dict[ir.Node, ir.Value]
 ) -> None:
-    """Change one pair; pairs that share a QuantizeLinear share what is changed of it."""
+    """Change one pair; pairs that share a QuantizeLinear share its zero point, in `changed`."""
     qparams = pair.qparams
     zero = int(qparams.zero_point)
     low, high = qparams.code_limits
@@ -109,10 +94,10 @@ def _retype(
     limits = CodeLimits(max(low, 0) if aside else low + shift, high + shift)
     new = QParams(qparams.scale, np.array(zero + shift, UINT8.dtype))
     if pair.quantize not in changed:
-        changed[pair.quantize] = (editor.parameters(name_of(pair.source), new)[1],)
-        set_input(pair.quantize, 2, changed[pair.quantize][0])
+        changed[pair.quantize] = editor.parameters(name_of(pair.source), new)[1]
+        set_input(pair.quantize, 2, changed[pair.quantize])
         pair.quantize.attributes.pop("output_dtype", None)
-    set_input(pair.dequantize, 2, changed[pair.quantize][0])
+    set_input(pair.dequantize, 2, changed[pair.quantize])
     codes = pair.quantize.outputs[0]
     codes.type = ir.TensorType(ir.DataType(UINT8.element_type))
     standing = codes

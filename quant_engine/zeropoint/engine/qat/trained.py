@@ -1,10 +1,9 @@
 """A model that was trained with fake quantization, as a plan: what is learned, and where."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.errors import ModelError, OptionError
@@ -34,7 +33,6 @@ from zeropoint.engine.plan import (
     PlannedModel,
     QuantPlan,
     TensorQuant,
-    existing_range,
 )
 from zeropoint.engine.prepare import PreparedModel, prepare_trained
 from zeropoint.engine.qat.convert import Conversion, convert_trained
@@ -68,7 +66,7 @@ class TrainedModel:
                 tensor=pair.tensor,
                 trained=pair.trained_codes,
                 written=pair.codes,
-                shift=_shift(pair.trained, pair.written),
+                shift=int(pair.written.zero_point.flat[0]) - int(pair.trained.zero_point.flat[0]),
                 element_type=pair.written.number.element_type,
             )
             for pair in self.conversion.learned
@@ -138,13 +136,8 @@ def stored_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, QParams]]:
             yield node, qparams
 
 
-def _shift(trained: QParams, written: QParams) -> int:
-    return int(np.ravel(written.zero_point)[0]) - int(np.ravel(trained.zero_point)[0])
-
-
 def _require_learned(graph: ir.Graph) -> None:
-    found = any(has(node, Trait.PAIR) for node in graph.all_nodes())
-    if not found:
+    if not any(has(node, Trait.PAIR) for node in graph.all_nodes()):
         raise ModelError(
             "NOT_FAKE_QUANTIZED",
             "The model has no QuantizeLinear or DequantizeLinear: nothing was learned that could "
@@ -213,7 +206,7 @@ def _describe(
     absorbed = {}
     for node in graph.all_nodes():
         name = name_of(node)
-        if has(node, Trait.PAIR) or _is_between(node) or _is_absorbed(node):
+        if has(node, Trait.PAIR) or _is_absorbed(node):
             absorbed[name] = name
         elif (why := kept.get(name) or _float_reason(node, tensor_of)) is not None:
             left[name] = why
@@ -222,24 +215,21 @@ def _describe(
             weight = nodes[name].weight
             if weight is not None and (found := _weight_of(node, weight.index)) is not None:
                 weights[weight.key] = found
-    ranges = {name: Range(*_range(known)) for name, known in qparams.items()}
+    ranges = {name: Range(*replace(known, limits=None).range) for name, known in qparams.items()}
     return (
         QuantPlan(nodes=nodes, tensors=tensors, absorbed=absorbed, kept=left, weight_only={}),
         Parameters(tensors=qparams, constants=weights, ranges=ranges, warnings=()),
     )
 
 
-def _is_between(node: ir.Node) -> bool:
-    data = input_at(node, 0)
-    producer = producer_of(data)
-    return producer is not None and producer.op_type == "QuantizeLinear"
-
-
 def _is_absorbed(node: ir.Node) -> bool:
-    """Whether a node disappears into another, or moves values between pairs.
+    """Whether a node disappears into another, or moves values inside of a pair or between pairs.
 
     A clamp between a layer and its pair, or the bias behind a MatMul.
     """
+    producer = producer_of(input_at(node, 0))
+    if producer is not None and producer.op_type == "QuantizeLinear":
+        return True
     if node.domain or not node.inputs or node.inputs[0] is None:
         return False
     if node.op_type in ("Add", "Sub"):
@@ -273,27 +263,15 @@ def _float_reason(node: ir.Node, pairs: Mapping[ir.Value, str]) -> Kept | None:
 
 
 def _node(node: ir.Node, pairs: Mapping[ir.Value, str]) -> NodeQuant:
-    read = [
-        (index, pairs[value])
-        for index, value in enumerate(node.inputs)
-        if value is not None and value in pairs
-    ]
-    stored = [
-        index
-        for index, value in enumerate(node.inputs[:2])
-        if value is not None and is_stored(value)
-    ]
+    given = {index: value for index, value in enumerate(node.inputs) if value is not None}
+    read = {index: pairs[value] for index, value in given.items() if value in pairs}
+    stored = next((index for index in (0, 1) if index in given and is_stored(given[index])), None)
     weight: tuple[ConstantInput, ...] = ()
-    if stored and (qparams := _weight_of(node, stored[0])) is not None:
-        where = ConstantInput(
-            role=ConstantRole.WEIGHT, node=name_of(node), index=stored[0], axis=qparams.axis
-        )
-        weight = (where,)
+    if stored is not None and (qparams := _weight_of(node, stored)) is not None:
+        role, axis = ConstantRole.WEIGHT, qparams.axis
+        weight = (ConstantInput(role=role, node=name_of(node), index=stored, axis=axis),)
     return NodeQuant(
-        node=name_of(node),
-        inputs=tuple(index for index, _ in read),
-        tensors=tuple(name for _, name in read),
-        constants=weight,
+        node=name_of(node), inputs=tuple(read), tensors=tuple(read.values()), constants=weight
     )
 
 
@@ -302,12 +280,3 @@ def _weight_of(node: ir.Node, index: int) -> QParams | None:
     producer = value_at(node, index).producer()
     assert producer is not None
     return read_qparams(producer)
-
-
-def _range(qparams: QParams) -> tuple[float, float]:
-    if qparams.axis is None:
-        return existing_range(qparams)
-    limits = qparams.code_limits
-    low = qparams.scale * (limits.low - qparams.zero_point.astype(np.int64))
-    high = qparams.scale * (limits.high - qparams.zero_point.astype(np.int64))
-    return float(low.min()), float(high.max())
