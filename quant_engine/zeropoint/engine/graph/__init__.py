@@ -21,4 +21,5 @@ from zeropoint.engine.graph.values import (
     producer_of,
     rank_of,
     value_at,
+    values_of,
 )

@@ -7,9 +7,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.files import WeightFile
-from zeropoint.engine.graph.bodies import bodies_of
 from zeropoint.engine.graph.node_origins import add_origins, origins
-from zeropoint.engine.graph.values import array_of, graph_of, name_of
+from zeropoint.engine.graph.values import array_of, graph_of, name_of, values_of
 from zeropoint.engine.numbers import QParams, quantize
 
 _CONTRIB = "com.microsoft"
@@ -263,12 +262,6 @@ def set_input(node: ir.Node, index: int, value: ir.Value) -> None:
 
 def taken_names(graph: ir.Graph) -> set[str]:
     """Return the names of all values and nodes of a graph and of those inside its nodes."""
-    names = {value.name for value in graph.inputs if value.name} | set(graph.initializers)
-    for node in ir.traversal.RecursiveGraphIterator(graph):
-        names.update(value.name for value in node.outputs if value.name)
-        if node.name:
-            names.add(node.name)
-        for inner in bodies_of(node):
-            names.update(value.name for value in inner.inputs if value.name)
-            names.update(inner.initializers)
-    return names
+    graphs = (graph, *graph.subgraphs())
+    items = (item for inner in graphs for item in (*values_of(inner), *inner))
+    return {item.name for item in items if item.name}

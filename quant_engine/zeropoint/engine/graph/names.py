@@ -1,9 +1,10 @@
 """The user's own names for nodes, and names that no two nodes or values share."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import onnx_ir as ir
+
+from zeropoint.engine.graph.values import values_of
 
 
 class NodeName(NamedTuple):
@@ -29,17 +30,11 @@ def settle_names(model: ir.Model) -> None:
     """
     values, nodes = _Unused(), _Unused()
     for graph in tuple(model.graphs()):
-        for value in _values(graph):
+        for value in values_of(graph):
             if value.name:
                 value.name = values.name(value.name)
         for node in graph:
             node.name = nodes.name(node.name or node.op_type)
-
-
-def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    yield from dict.fromkeys((*graph.inputs, *graph.initializers.values()))
-    for node in graph:
-        yield from node.outputs
 
 
 class _Unused:

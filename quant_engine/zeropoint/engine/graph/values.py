@@ -18,6 +18,12 @@ def graph_of(item: ir.Node | ir.Value) -> ir.Graph:
     return item.graph
 
 
+def values_of(graph: ir.Graph) -> tuple[ir.Value, ...]:
+    """Return what a graph is given, holds and computes, each value once."""
+    computed = (value for node in graph for value in node.outputs)
+    return tuple(dict.fromkeys((*graph.inputs, *graph.initializers.values(), *computed)))
+
+
 def input_at(node: ir.Node, index: int) -> ir.Value | None:
     """Return an input that may be left out, or lie beyond the last."""
     return node.inputs[index] if len(node.inputs) > index else None

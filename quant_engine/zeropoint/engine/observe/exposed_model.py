@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from zeropoint.engine.graph import repeats
-from zeropoint.engine.protobuf import body_infos, has_bodies, surface
+from zeropoint.engine.protobuf import body_infos, has_bodies, inferred, surface
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -45,7 +45,12 @@ class ExposedModel:
         hidden = inputs.union(self.outputs)
         self.hidden = tuple(name for name in tensors if name not in hidden)
         self._seen = tuple(name for name in self.outputs if name in set(tensors) - inputs)
-        self.batched = frozenset(value.name for value in graph.input if _has_open_rows(value))
+        # Inputs whose first axis may have any size.
+        self.batched = frozenset(
+            value.name
+            for value in graph.input
+            if any(not d.HasField("dim_value") for d in value.type.tensor_type.shape.dim[:1])
+        )
         self.most_groups = 1 << max(0, len(self.hidden) - 1).bit_length()
 
     def members(self, groups: int, group: int) -> tuple[str, ...]:
@@ -106,12 +111,7 @@ class ExposedModel:
 
 
 def _inferred_bytes(proto: onnx.ModelProto, shapes: Shapes) -> dict[str, int]:
-    """Return the bytes of each value whose shape is known when the inputs' shapes are.
-
-    Args:
-        proto: The model; it is changed.
-        shapes: Those of its inputs.
-    """
+    """Return the bytes of each value whose shape follows from the inputs'; the model is changed."""
     graph = proto.graph
     del graph.value_info[:]
     for output in graph.output:
@@ -123,12 +123,8 @@ def _inferred_bytes(proto: onnx.ModelProto, shapes: Shapes) -> dict[str, int]:
             shape.dim.extend(
                 onnx.TensorShapeProto.Dimension(dim_value=size) for size in shapes[value.name]
             )
-    try:
-        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
-    except (ValueError, RuntimeError, onnx.shape_inference.InferenceError):
-        inferred = graph
-    own = (*inferred.value_info, *inferred.output, *inferred.input)
-    values = (*own, *body_infos(inferred))
+    known = inferred(proto).graph
+    values = (*known.value_info, *known.output, *known.input, *body_infos(known))
     return {value.name: size for value in values if (size := _bytes(value)) is not None}
 
 
@@ -138,12 +134,6 @@ def _bytes(value: onnx.ValueInfoProto) -> int | None:
     if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in dims):
         return None
     return math.prod(dim.dim_value for dim in dims) * _item_bytes(kind.elem_type)
-
-
-def _has_open_rows(value: onnx.ValueInfoProto) -> bool:
-    """Whether the first axis of an input may have any size."""
-    dims = value.type.tensor_type.shape.dim
-    return len(dims) > 0 and not dims[0].HasField("dim_value")
 
 
 def _item_bytes(element_type: int) -> int:

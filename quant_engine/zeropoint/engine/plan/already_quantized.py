@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant, input_at, producer_of
+from zeropoint.engine.graph import constant, input_at, name_of, producer_of
 from zeropoint.engine.number_types import INT8, known_number_type, quant_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import OpRule, Role, Trait, dequantizer_of, has, is_clamp
@@ -26,30 +26,26 @@ def already_quantized(node: ir.Node, rule: OpRule | None, *, dynamic: bool) -> K
         dynamic: Whether activations are quantized as the model runs.
     """
     if is_integer(node):
-        return Kept(Reason.ALREADY_QUANTIZED, f"{node.op_type} works on integers already")
+        return _already(f"{node.op_type} works on integers")
     if rule is None:
         return None
-    if rule.weight is not None and len(node.inputs) > rule.weight:
-        weight = node.inputs[rule.weight]
-        if _is_stored(weight):
-            name = weight.name if weight is not None else ""
-            return Kept(
-                Reason.ALREADY_QUANTIZED, f"the weight {name} is stored as integers already"
-            )
-    if not dynamic and _quantizes(node.outputs[0]):
-        return Kept(
-            Reason.ALREADY_QUANTIZED, f"its result {node.outputs[0].name} is quantized already"
-        )
+    weight = input_at(node, rule.weight) if rule.weight is not None else None
+    result = node.outputs[0]
+    if _is_stored(weight):
+        return _already(f"the weight {name_of(weight)} is stored as integers")
+    if not dynamic and _quantizes(result):
+        return _already(f"its result {result.name} is quantized")
     read = [value for i in rule.activation_inputs(node) if (value := node.inputs[i]) is not None]
     for value in read:
         if not dynamic and _quantizes(value):
-            return Kept(
-                Reason.ALREADY_QUANTIZED,
-                f"its input {value.name} is quantized for other nodes already",
-            )
+            return _already(f"its input {value.name} is quantized for other nodes")
         if _is_dequantized(value) and (dynamic or not _may_serve(node, rule, value, read)):
-            return Kept(Reason.ALREADY_QUANTIZED, f"its input {value.name} is dequantized already")
+            return _already(f"its input {value.name} is dequantized")
     return None
+
+
+def _already(what: str) -> Kept:
+    return Kept(Reason.ALREADY_QUANTIZED, f"{what} already")
 
 
 def is_integer(node: ir.Node) -> bool:
@@ -106,18 +102,11 @@ def _is_stored(value: ir.Value | None) -> bool:
     if node.op_type in ("Add", "Mul", "Sub"):  # (integers - zero point) * scale, written out
         return any(_is_stored(read) for read in node.inputs)
     source = input_at(node, 0)
-    return (
-        node.op_type in ("Cast", "DequantizeLinear")
-        and source is not None
-        and constant(source) is not None
-        and _is_code(source.dtype)
-    )
-
-
-def _is_code(dtype: ir.DataType | None) -> bool:
-    """Whether a weight may be stored in a type; what is wider is more often something else."""
-    number = known_number_type(dtype)
-    return number is not None and number.bits <= INT8.bits
+    if source is None or constant(source) is None:
+        return False
+    number = known_number_type(source.dtype)  # what is wider is more often something else
+    narrow = number is not None and number.bits <= INT8.bits
+    return narrow and node.op_type in ("Cast", "DequantizeLinear")
 
 
 def _behind_movers(value: ir.Value | None) -> ir.Node | None:

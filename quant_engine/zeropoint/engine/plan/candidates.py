@@ -47,15 +47,7 @@ def select(
     dynamic: bool = False,
     shown: Mapping[str, Kept] = MappingProxyType({}),
 ) -> Candidates:
-    """Sort the nodes of a prepared model.
-
-    Args:
-        prepared: The model.
-        selection: The user's choice.
-        user_nodes: Name and operator type of each node of the user's own model.
-        bodies: What can be quantized in bodies of If, Loop and Scan.
-        dynamic: Whether activations are quantized as the model runs.
-        shown: Why further nodes stay float, as batches showed, by name.
+    """Sort the nodes of a prepared model, as `make_plan` or `make_dynamic_plan` asks for it.
 
     Raises:
         OptionError: a name or operator type that the user's model does not have.

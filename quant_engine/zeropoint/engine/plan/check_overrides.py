@@ -1,6 +1,5 @@
 """Overrides of single tensors, held against the model and its plan before any data is taken."""
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from zeropoint.engine.graph import constant, name_of
 from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.operators import rule_of
 from zeropoint.engine.options import PostTrainingOptions, StaticOptions
+from zeropoint.engine.plan.choice import nearest
 from zeropoint.engine.plan.quant_plan import ConstantInput, ConstantRole, QuantPlan, TensorQuant
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.tensor_override import TensorQuantOverride
@@ -72,7 +72,13 @@ class _Check:
                 f"{self._instead(name)}"
             )
         else:
-            raise _unknown(name, known)
+            raise OptionError(
+                "TENSOR_UNKNOWN",
+                f"tensor_quant_overrides: the model has no tensor {name!r}"
+                f"{nearest(name, known) or '.'}",
+                option="tensor_quant_overrides",
+                tensor=name,
+            )
 
     def types(self) -> None:
         """Refuse int8 activations with uint8 weights, for which there are no integer kernels."""
@@ -121,8 +127,7 @@ class _Check:
         _check_codes(override, self._options.weight.of(override).quant_type)
         if override.axis is None:
             return
-        rank = array.ndim
-        axis = override.axis + rank if override.axis < 0 else override.axis
+        axis = override.axis + (array.ndim if override.axis < 0 else 0)
         allowed = next(iter(rule.scale_axes(node, array.shape, per_channel=True)), None)
         if axis != allowed:
             told = "there is none" if allowed is None else f"that is {allowed}"
@@ -150,8 +155,7 @@ class _Check:
 
     def _instead(self, name: str) -> str:
         """Say where the values of a tensor are quantized, if that is right behind it."""
-        value = self._values.get(name)
-        for later in _followers(value):
+        for later in _followers(self._values.get(name)):
             if later in self._plan.tensors:
                 return f"; its values are quantized as {later!r}"
         return ""
@@ -173,14 +177,3 @@ def _check_codes(override: TensorQuantOverride, quant_type: QuantType) -> None:
     for zero_point in override.zero_point:
         if not low <= zero_point <= high:
             raise override.error(f"zero_point {zero_point} is no code of {quant_type}")
-
-
-def _unknown(name: str, known: Collection[str]) -> OptionError:
-    close = difflib.get_close_matches(name, known, n=3)
-    hint = "; did you mean " + " or ".join(map(repr, close)) + "?" if close else "."
-    return OptionError(
-        "TENSOR_UNKNOWN",
-        f"tensor_quant_overrides: the model has no tensor {name!r}{hint}",
-        option="tensor_quant_overrides",
-        tensor=name,
-    )

@@ -116,7 +116,7 @@ def resolve_nodes(
         if not matches:
             raise OptionError(
                 "NODE_UNKNOWN",
-                f"{option}: the model has no node {pattern!r}{_nearest(pattern, known) or '.'}",
+                f"{option}: the model has no node {pattern!r}{nearest(pattern, known) or '.'}",
                 option=option,
                 node=pattern,
             )
@@ -143,7 +143,7 @@ def resolve_op_types(
             raise OptionError(
                 "OP_TYPE_UNKNOWN",
                 f"{option}: {op_type!r} is no operator type that can be quantized"
-                f"{_nearest(op_type, known) or '; these can be: ' + ', '.join(known) + '.'}",
+                f"{nearest(op_type, known) or '; these can be: ' + ', '.join(known) + '.'}",
                 option=option,
                 opType=op_type,
             )
@@ -158,10 +158,9 @@ def _matches(pattern: str, known: Mapping[str, None]) -> list[str]:
     return [name for name in known if fnmatchcase(name, pattern)]
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """Say which names are close to an unknown one, whatever their case; empty if none is."""
     by_folded = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(word.casefold(), by_folded, n=_SUGGESTIONS)
-    if not close:
-        return ""
-    return "; did you mean " + " or ".join(repr(by_folded[name]) for name in close) + "?"
+    named = " or ".join(repr(by_folded[name]) for name in close)
+    return f"; did you mean {named}?" if close else ""

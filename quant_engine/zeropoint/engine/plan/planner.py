@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import NodeName, constant, name_of, producer_of
+from zeropoint.engine.graph import NodeName, constant, input_at, name_of, producer_of
 from zeropoint.engine.operators import OpRule, Role, rule_of
 from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.already_quantized import existing_parameters
@@ -56,13 +56,7 @@ def make_dynamic_plan(
     user_nodes: Sequence[NodeName],
     bodies: Bodies,
 ) -> QuantPlan:
-    """Decide for each node where activations are quantized as the model runs.
-
-    Args:
-        prepared: The model.
-        options: The user's options.
-        user_nodes: Name and operator type of each node of the user's own model.
-        bodies: What can be quantized in bodies of If, Loop and Scan.
+    """Decide like `make_plan` where activations are quantized as the model runs.
 
     Raises:
         OptionError: a name or operator type that the user's model does not have.
@@ -170,7 +164,10 @@ class _Planner:
         weights = [where for where in constants if where.role is ConstantRole.WEIGHT]
         taken = {where.index for where in weights}
         inputs = tuple(i for i in rule.activation_inputs(node) if i not in taken)
-        tensors = tuple(self._read(node.inputs[index]) for index in inputs)
+        tensors = tuple(name_of(node.inputs[index]) for index in inputs)
+        for index, tensor in zip(inputs, tensors, strict=True):
+            if tensor not in self._tensors:
+                self._tensors[tensor] = self._tensor(tensor, node.inputs[index])
         output, clamp = self._output(node, rule)
         biases = (bias for where in weights for bias in self._bias(node, rule, where))
         self._nodes[name] = NodeQuant(
@@ -183,8 +180,7 @@ class _Planner:
         )
 
     def _bias(self, node: ir.Node, rule: OpRule, weight: ConstantInput) -> Iterator[ConstantInput]:
-        found = self._bias_input(node, rule)
-        if found is not None:
+        if (found := self._bias_input(node, rule)) is not None:
             yield ConstantInput(
                 role=ConstantRole.BIAS,
                 node=name_of(found[0]),
@@ -195,23 +191,15 @@ class _Planner:
 
     def _bias_input(self, node: ir.Node, rule: OpRule) -> tuple[ir.Node, int] | None:
         if rule.bias is not None:
-            bias = node.inputs[rule.bias] if len(node.inputs) > rule.bias else None
-            if bias is None:
-                return None
+            bias = input_at(node, rule.bias)
             array = constant(bias)
-            if rule.role is Role.FLOAT and (array is None or array.ndim > 1):
+            if bias is None or (rule.role is Role.FLOAT and (array is None or array.ndim > 1)):
                 return None
             return node, rule.bias
         found = bias_add(node) if node.op_type == "MatMul" else None
         if found is not None and found[0] in self._candidates.rules:
             self._absorbed[name_of(found[0])] = name_of(node)
         return found
-
-    def _read(self, value: ir.Value | None) -> str:
-        name = name_of(value)
-        if name not in self._tensors:
-            self._tensors[name] = self._tensor(name, value)
-        return name
 
     def _tensor(self, name: str, value: ir.Value | None) -> TensorQuant:
         if (existing := existing_parameters(value)) is not None:
@@ -270,8 +258,7 @@ class _Planner:
         behind = self._candidates.rules.get(producer) if producer is not None else None
         clamp = None
         if producer is not None and behind is not None and behind.role is Role.CLAMP:
-            clamp = producer.name
-        if clamp is not None:
+            clamp = name_of(producer)
             self._absorbed[clamp] = name_of(node)
         name = name_of(point)
         if rule.role is Role.SHARE and clamp is None:

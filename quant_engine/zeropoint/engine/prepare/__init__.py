@@ -1,6 +1,11 @@
 """Passes that bring a model into the form that is quantized, and change no value."""
 
-from zeropoint.engine.prepare.affine_fusion import Affine, affine_followers, fuse_affine
+from zeropoint.engine.prepare.affine_fusion import (
+    Affine,
+    affine_followers,
+    fuse_affine,
+    layer_bias,
+)
 from zeropoint.engine.prepare.constants import fold_constants
 from zeropoint.engine.prepare.float16 import narrow_weights
 from zeropoint.engine.prepare.infer_types import infer_shapes

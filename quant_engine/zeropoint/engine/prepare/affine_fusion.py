@@ -95,28 +95,16 @@ class _Layer:
         if layout is None or rule is None or rule.bias is None:
             return None
         layer = cls(node, weight, layout, array.ndim)
-        return layer if layer.bias() is not None else None
+        return layer if layer_bias(node, layer.channels) is not None else None
 
     @property
     def channels(self) -> int:
         """Output channels."""
         return output_channels(self.node, array_of(self.weight).shape)
 
-    def bias(self) -> Array | None:
-        """Return what is added to each channel; None where that is computed or not per channel."""
-        value = input_at(self.node, 2)
-        if value is None:
-            return np.zeros(self.channels)
-        array = constant(value)
-        bias = None if array is None else _per_channel(array, self.channels, 1)
-        beta = self.node.attributes.get_float("beta", 1.0) if self.node.op_type == "Gemm" else 1.0
-        return None if bias is None else beta * bias
-
     def take(self, affine: Affine, editor: GraphEditor) -> bool:
         """Take an affine function of the output into the weights, if they stay finite."""
-        old = constant(self.weight)
-        bias = self.bias()
-        assert old is not None
+        old, bias = array_of(self.weight), layer_bias(self.node, self.channels)
         assert bias is not None
         groups, axis = self.layout.output_groups, self.layout.outputs
         split = old.reshape(groups, -1, *old.shape[1:])
@@ -141,6 +129,17 @@ class _Layer:
             editor.set_array(old, array)
         else:
             set_input(node, index, editor.constant(f"{node.name}_{role}", array))
+
+
+def layer_bias(node: ir.Node, channels: int) -> Array | None:
+    """Return what is added to each channel; None where that is computed or not per channel."""
+    value = input_at(node, 2)
+    if value is None:
+        return np.zeros(channels)
+    array = constant(value)
+    bias = None if array is None else _per_channel(array, channels, 1)
+    beta = node.attributes.get_float("beta", 1.0) if node.op_type == "Gemm" else 1.0
+    return None if bias is None else beta * bias
 
 
 def affine_followers(node: ir.Node, channels: int, rank: int) -> tuple[list[ir.Node], Affine]:
@@ -215,10 +214,8 @@ def _normalization(node: ir.Node, channels: int) -> Affine | None:
 def _per_channel(array: NDArray[np.generic], channels: int, axis_from_end: int) -> Array | None:
     """Return one figure for each channel; None where an array varies along another axis.
 
-    Args:
-        array: Broadcast against the output of a layer.
-        channels: Channels of that output, on its axis 1.
-        axis_from_end: The same axis, counted from the last one as 1.
+    The array is broadcast against an output with its channels on axis 1, which counted from the
+    last one as 1 is `axis_from_end`.
     """
     if array.ndim > axis_from_end + 1:
         return None

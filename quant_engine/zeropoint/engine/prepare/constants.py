@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import common
 
 from zeropoint.engine.files import INLINE_BYTES, WeightFile, use_stored_tensors
-from zeropoint.engine.graph import GraphEditor, name_of, remove_unused
+from zeropoint.engine.graph import GraphEditor, bodies_of, name_of, remove_unused, values_of
 from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 
@@ -64,7 +64,7 @@ def lift_constants(model: ir.Model) -> None:
     ]
     if not inner:
         return
-    names = _uses_of_names(model)
+    names = Counter(value.name for graph in model.graphs() for value in values_of(graph))
     editor = GraphEditor(model.graph)
     for value in inner:
         assert value.graph is not None
@@ -73,16 +73,6 @@ def lift_constants(model: ir.Model) -> None:
         if names[value.name] > 1:
             value.name = editor.unique(value.name)
         model.graph.register_initializer(value)
-
-
-def _uses_of_names(model: ir.Model) -> Counter[str]:
-    """Return how many values of all graphs have each name."""
-    names: Counter[str] = Counter()
-    for graph in model.graphs():
-        values = {*graph.inputs, *graph.initializers.values()}
-        values.update(value for node in graph for value in node.outputs)
-        names.update(value.name for value in values if value.name)
-    return names
 
 
 def fold_constants(model: ir.Model, weights: WeightFile) -> None:
@@ -107,7 +97,8 @@ def _fold(
     """
     sizes: dict[ir.Value, int] = {}
     folded = _foldable(graph, sizes)
-    results = [value for node in folded for value in node.outputs if _is_wanted(value, folded)]
+    computed = (value for node in folded for value in node.outputs)
+    results = [value for value in computed if any(use.node not in folded for use in value.uses())]
     for batch in _batches(results, sizes):
         arrays = _evaluate(model, batch, folded, weights.path.with_name("constants.onnx"))
         for value, array in zip(batch, arrays, strict=False):
@@ -121,30 +112,24 @@ def _foldable(graph: ir.Graph, sizes: dict[ir.Value, int]) -> dict[ir.Node, None
         inputs = [value for value in node.inputs if value is not None]
         if (
             inputs
-            and (_is_plain(node) or _gives_codes(node))
+            and _is_foldable(node)
             and all(_is_constant(value) or value.producer() in found for value in inputs)
-            and not any(_holds_graph(attribute) for attribute in node.attributes.values())
             and _is_moderate(node, inputs, sizes)
         ):
             found[node] = None
     return found
 
 
-def _is_plain(node: ir.Node) -> bool:
+def _is_foldable(node: ir.Node) -> bool:
     """Whether a node gives the same each time, and does not say how values are quantized."""
-    return not node.domain and not has(node, Trait.RANDOM | Trait.CONVERTS)
-
-
-def _gives_codes(node: ir.Node) -> bool:
-    return node.op_type == "QuantizeLinear" and node.domain in ("", _CONTRIB)
+    if node.op_type == "QuantizeLinear":
+        return node.domain in ("", _CONTRIB)
+    plain = not node.domain and not has(node, Trait.RANDOM | Trait.CONVERTS)
+    return plain and not any(True for _ in bodies_of(node))
 
 
 def _is_constant(value: ir.Value) -> bool:
     return value.const_value is not None and not value.is_graph_input()
-
-
-def _holds_graph(attribute: ir.Attr) -> bool:
-    return attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
 def _is_moderate(node: ir.Node, inputs: list[ir.Value], sizes: dict[ir.Value, int]) -> bool:
@@ -174,10 +159,6 @@ def _bytes(value: ir.Value) -> int | None:
     ):
         return None
     return math.ceil(math.prod(value.shape.numpy()) * value.dtype.itemsize)
-
-
-def _is_wanted(value: ir.Value, folded: dict[ir.Node, None]) -> bool:
-    return any(use.node not in folded for use in value.uses())
 
 
 def _batches(results: list[ir.Value], sizes: dict[ir.Value, int]) -> Iterator[list[ir.Value]]:

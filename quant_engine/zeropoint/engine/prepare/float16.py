@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.files import INLINE_BYTES, WeightFile
-from zeropoint.engine.graph import GraphEditor, name_of
+from zeropoint.engine.graph import GraphEditor, name_of, values_of
 
 _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 _TYPE_ATTRIBUTES = ("dtype", "output_dtype", "to")
@@ -32,7 +32,7 @@ def widen_halves(model: ir.Model, weights: WeightFile) -> bool:
     Raises:
         TypeError: a sequence or optional of float16, for which there are no casts.
     """
-    values = [value for graph in model.graphs() for value in _values(graph)]
+    values = [value for graph in model.graphs() for value in values_of(graph)]
     halves = [value for value in values if value.dtype is _HALF]
     if not halves:
         return False
@@ -49,10 +49,12 @@ def widen_halves(model: ir.Model, weights: WeightFile) -> bool:
         _widen_attributes(node)
     for value in model.graph.inputs:
         if value.dtype is _HALF:
-            _cast_input(value, edit)
+            edit.put_behind(value, _cast(value, _FLOAT, name_of(value), edit))
     for value in tuple(model.graph.outputs):
         if value in halves and value not in outer:
-            _cast_output(value, edit)
+            cast = _cast(value, _HALF, name_of(value), edit)
+            edit.insert_behind(value, edit.graph, cast)
+            edit.take_output(value, cast.outputs[0])
     return True
 
 
@@ -70,11 +72,6 @@ def narrow_weights(graph: ir.Graph) -> None:
     edit.remove_unused_constants()
 
 
-def _values(graph: ir.Graph) -> set[ir.Value]:
-    values = {*graph.inputs, *graph.initializers.values()}
-    return values.union(*(node.outputs for node in graph))
-
-
 def _widened(tensor: ir.TensorProtocol, weights: WeightFile) -> ir.TensorProtocol:
     array: np.ndarray[Any, Any] = tensor.numpy()
     wide = weights.store(ir.tensor(array.astype(np.float32), name=tensor.name))
@@ -90,16 +87,6 @@ def _widen_attributes(node: ir.Node) -> None:
             node.attributes[name] = ir.AttrTensor(name, ir.tensor(array))
         elif name in _TYPE_ATTRIBUTES and attribute.value == _HALF.value:
             node.attributes[name] = ir.AttrInt64(name, _FLOAT.value)
-
-
-def _cast_input(value: ir.Value, edit: GraphEditor) -> None:
-    edit.put_behind(value, _cast(value, _FLOAT, name_of(value), edit))
-
-
-def _cast_output(value: ir.Value, edit: GraphEditor) -> None:
-    cast = _cast(value, _HALF, name_of(value), edit)
-    edit.insert_behind(value, edit.graph, cast)
-    edit.take_output(value, cast.outputs[0])
 
 
 def _cast(value: ir.Value, to: ir.DataType, name: str, edit: GraphEditor) -> ir.Node:

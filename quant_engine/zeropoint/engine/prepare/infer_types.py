@@ -1,11 +1,12 @@
 """Types and shapes, as far as they can be known without running the model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import onnx
 import onnx_ir as ir
 
 from zeropoint.engine.graph import name_of
+from zeropoint.engine.protobuf import body_infos, inferred
 from zeropoint.engine.runtime import Session
 
 _ELEMENT_TYPES = {f"tensor({kind.name.lower()})": kind for kind in ir.DataType}
@@ -24,11 +25,18 @@ def infer_shapes(model: ir.Model) -> None:
     if not values:
         return
     graph = inferred_proto(model).graph
-    infos = {info.name: info.type for info in _infos(graph)}
+    infos = (*graph.value_info, *graph.output, *body_infos(graph))
+    types = {info.name: info.type.tensor_type for info in infos}
     for value in values:
-        known = infos.get(name_of(value))
-        if known is not None and known.HasField("tensor_type"):
-            _take(value, known.tensor_type)
+        if (known := types.get(name_of(value))) is None:
+            continue
+        if known.elem_type:
+            value.type = ir.TensorType(ir.DataType(known.elem_type))
+        if known.HasField("shape"):
+            dims = known.shape.dim
+            value.shape = ir.Shape(
+                [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in dims]
+            )
 
 
 def unknown_values(model: ir.Model) -> list[ir.Value]:
@@ -43,16 +51,6 @@ def _unknown(nodes: Iterable[ir.Node]) -> list[ir.Value]:
         for value in node.outputs
         if value.name and (value.type is None or value.shape is None)
     ]
-
-
-def _infos(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
-    """Return what is known of the values of a graph and of those inside of it."""
-    yield from graph.value_info
-    yield from graph.output
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _infos(inner)
 
 
 def learn_types(values: Iterable[ir.Value], session: Session) -> None:
@@ -75,7 +73,7 @@ def learn_types(values: Iterable[ir.Value], session: Session) -> None:
 
 def inferred_proto(model: ir.Model) -> onnx.ModelProto:
     """Return a model serialized, with types and shapes as far as they can be inferred."""
-    proto = _inferred(ir.serde.serialize_model(model))
+    proto = inferred(ir.serde.serialize_model(model))
     for _ in range(_ROUNDS):
         ranks = _ranks_of_reshaped(proto.graph)
         if not ranks:
@@ -84,15 +82,8 @@ def inferred_proto(model: ir.Model) -> onnx.ModelProto:
             proto.graph.value_info.append(
                 onnx.helper.make_tensor_value_info(name, element_type, [None] * rank)
             )
-        proto = _inferred(proto)
+        proto = inferred(proto)
     return proto
-
-
-def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
-    try:
-        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    except (ValueError, RuntimeError, onnx.shape_inference.InferenceError):
-        return proto
 
 
 def _ranks_of_reshaped(graph: onnx.GraphProto) -> dict[str, tuple[int, int]]:
@@ -117,16 +108,3 @@ def _ranks_of_reshaped(graph: onnx.GraphProto) -> dict[str, tuple[int, int]]:
             source = types.get(node.input[0])
             found[node.output[0]] = (source.elem_type if source is not None else 0, rank)
     return found
-
-
-def _take(value: ir.Value, tensor_type: onnx.TypeProto.Tensor) -> None:
-    if tensor_type.elem_type:
-        value.type = ir.TensorType(ir.DataType(tensor_type.elem_type))
-    if tensor_type.HasField("shape"):
-        value.shape = ir.Shape([_dimension(size) for size in tensor_type.shape.dim])
-
-
-def _dimension(size: onnx.TensorShapeProto.Dimension) -> int | str | None:
-    if size.HasField("dim_value"):
-        return size.dim_value
-    return size.dim_param or None

@@ -16,15 +16,12 @@ def normalize_gemms(model: ir.Model) -> None:
     """Bring every float32 Gemm of `model` into that form, in place, where its inputs allow."""
     edit = GraphEditor(model.graph)
     for node in tuple(model.graph.all_nodes()):
-        if node.op_type == "Gemm" and node.domain == "" and _is_float(node):
+        weight = input_at(node, 1)
+        is_float = weight is not None and weight.dtype is ir.DataType.FLOAT
+        if node.op_type == "Gemm" and not node.domain and is_float:
             _fold_alpha(node, edit)
             _fix_bias(node, edit)
     edit.remove_unused_constants()
-
-
-def _is_float(node: ir.Node) -> bool:
-    weight = node.inputs[1]
-    return weight is not None and weight.dtype is ir.DataType.FLOAT
 
 
 def _fold_alpha(node: ir.Node, edit: GraphEditor) -> None:

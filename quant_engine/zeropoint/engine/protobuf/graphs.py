@@ -21,6 +21,14 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
             yield from graphs(inner)
 
 
+def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model with types and shapes inferred; as it is where that fails."""
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (ValueError, RuntimeError, onnx.shape_inference.InferenceError):
+        return model
+
+
 def drop_unneeded(graph: onnx.GraphProto) -> None:
     """Remove nodes and initializers that no output of the graph depends on, in place."""
     producers = {name: node for node in graph.node for name in node.output if name}

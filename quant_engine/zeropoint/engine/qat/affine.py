@@ -29,7 +29,7 @@ from zeropoint.engine.graph import (
 from zeropoint.engine.number_types import number_type
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import Role, dequantizer_of, read_qparams, rule_of
-from zeropoint.engine.prepare import Affine, affine_followers
+from zeropoint.engine.prepare import Affine, affine_followers, layer_bias
 
 _ROUNDING = 1e-6
 _AXIS_SINCE = 13  # opset
@@ -73,7 +73,7 @@ def _stored(node: ir.Node) -> _Stored | None:
 
 def _fold(editor: GraphEditor, graph: ir.Graph, node: ir.Node, opset: int) -> bool:
     stored = _stored(node)
-    bias = _bias(node, stored.channels) if stored is not None else None
+    bias = layer_bias(node, stored.channels) if stored is not None else None
     if stored is None or bias is None:
         return False
     followers, affine = affine_followers(node, stored.channels, stored.codes.ndim)
@@ -85,23 +85,11 @@ def _fold(editor: GraphEditor, graph: ir.Graph, node: ir.Node, opset: int) -> bo
         return False
     if weight is not stored:
         _set_weight(editor, node, weight)
-    _set_bias(editor, node, shift)
+    set_input(node, 2, editor.constant(f"{node.name}_bias", shift))
     for follower in followers:
         merge_output(graph, follower, node.outputs[0], take_name=True)
         add_origins(node, origins(follower))
     return True
-
-
-def _bias(node: ir.Node, channels: int) -> NDArray[np.float64] | None:
-    value = input_at(node, 2)
-    if value is None:
-        return np.zeros(channels)
-    array = constant(value)
-    if array is None or array.size not in (1, channels):
-        return None
-    if array.ndim > 1 and array.shape[-1] != array.size:
-        return None  # a Gemm's, one for each row
-    return np.broadcast_to(array.astype(np.float64).reshape(-1), (channels,))
 
 
 def _scaled(stored: _Stored, affine: Affine, opset: int) -> _Stored | None:
@@ -133,15 +121,11 @@ def _scaled(stored: _Stored, affine: Affine, opset: int) -> _Stored | None:
 
 def _set_weight(editor: GraphEditor, node: ir.Node, weight: _Stored) -> None:
     """Give a layer a weight of its own; others that shared the old one keep it."""
-    name = name_of(value_at(weight.dequantize, 0))
     codes = value_at(weight.dequantize, 0)
+    name = name_of(codes)
     if weight.codes is not constant(codes):
         codes = editor.constant(name, weight.codes)
     new = editor.dequantizer(name, codes, weight.qparams)
     graph_of(node).insert_before(node, new)
     add_origins(new, origins(weight.dequantize))
     node.replace_input_with(1, new.outputs[0])
-
-
-def _set_bias(editor: GraphEditor, node: ir.Node, bias: NDArray[np.float32]) -> None:
-    set_input(node, 2, editor.constant(f"{node.name}_bias", bias))
