@@ -104,10 +104,7 @@ class GraphEditor:
     ) -> tuple[ir.Node, ir.Node]:
         """Return a new QuantizeLinear of a value and its DequantizeLinear; not inserted yet.
 
-        Args:
-            value: A float tensor.
-            parameters: Scale and zero point.
-            codes: The type of what lies between.
+        Parameters are scale and zero point; `codes` is the type of what lies between.
         """
         name = name_of(value)
         first = self.node("QuantizeLinear", (value, *parameters), name, like=value)
@@ -213,12 +210,9 @@ class GraphEditor:
         return result
 
     def replace(self, node: ir.Node, *new: ir.Node) -> None:
-        """Put nodes in the place of one; they stand for the same nodes of the user's.
+        """Put new nodes in the place of one; they stand for the same nodes of the user's.
 
-        Args:
-            node: The node to remove.
-            new: New nodes; those that are in its graph already stay where they are. The last one
-                has its outputs.
+        Those that are in its graph already stay where they are. The last one has its outputs.
         """
         graph = graph_of(node)
         graph.insert_before(node, [each for each in new if each.graph is None])

@@ -8,8 +8,7 @@ from zeropoint.engine.graph.values import constant, input_at
 def drop_no_ops(graph: ir.Graph) -> None:
     """Remove Identity, Cast to the same type and Dropout (it acts in training only), in place.
 
-    Args:
-        graph: The main graph; bodies inside of it are done, too.
+    Bodies inside of the graph are done, too.
     """
     for inner in (graph, *graph.subgraphs()):
         for node in inner:
@@ -24,13 +23,8 @@ def merge_output(
     """Remove a node and let `kept` stand for its first output.
 
     Nothing happens where the output is one of the graph's and `kept` cannot become that, because
-    it is an output, an input or a constant itself.
-
-    Args:
-        graph: The graph of the node.
-        node: The node to remove.
-        kept: The value to use instead.
-        take_name: Give `kept` the name of the output; done anyway if that is one of the graph's.
+    it is an output, an input or a constant itself. With `take_name`, `kept` gets the name of the
+    output; it does anyway where that is one of the graph's.
     """
     output = node.outputs[0]
     if output.is_graph_output():

@@ -32,21 +32,13 @@ class Histogram:
 
 
 def histogram(sketch: Sketch) -> Histogram:
-    """Return the finite values of a sketch; the outermost edges are the exact extremes.
-
-    Args:
-        sketch: With at least one finite value.
-    """
+    """Return the finite values of a sketch, of which there are; outermost edges are extremes."""
     low, high, counts = sketch.bins
     return _within(low, high, counts, sketch.minimum, sketch.maximum)
 
 
 def magnitudes(sketch: Sketch) -> Histogram:
-    """Return the absolute values of the finite values of a sketch.
-
-    Args:
-        sketch: With at least one finite value.
-    """
+    """Return the absolute values of the finite values of a sketch, of which there are."""
     codes, where = np.unique(sketch.codes & np.uint16(SIGN - 1), return_inverse=True)
     counts = np.zeros(len(codes), dtype=np.uint64)
     np.add.at(counts, where, sketch.counts)

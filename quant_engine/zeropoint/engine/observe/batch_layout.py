@@ -44,14 +44,7 @@ class LayoutRule:
         observe_bytes: int,
         splits: Callable[[], bool],
     ) -> None:
-        """Take what layouts depend on.
-
-        Args:
-            model: The model.
-            threads: Threads that there are.
-            observe_bytes: Budget for the activations of everything under way.
-            splits: Tells whether batches may be cut; asked only where one would be.
-        """
+        """Take what layouts depend on; `splits` is asked only where a batch would be cut."""
         self._model = model
         self._threads = threads
         self._observe_bytes = observe_bytes
@@ -100,7 +93,6 @@ class ByteGate:
     """
 
     def __init__(self, budget: int) -> None:
-        """Open with nothing under way."""
         self._budget = budget
         self._under_way = 0
         self._changed = threading.Condition()

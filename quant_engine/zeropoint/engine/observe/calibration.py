@@ -151,16 +151,13 @@ class Calibration:
             )
 
     def require_tensors(self, names: Iterable[str], preparation: bytes) -> None:
-        """Refuse a plan that needs what was not observed.
-
-        Args:
-            names: Tensors of the prepared model.
-            preparation: SHA-256 of that.
+        """Refuse a plan that needs tensors of a prepared model which were not observed.
 
         Raises:
             CalibrationError: CALIBRATION_INCOMPLETE.
         """
-        missing = [name for name in names if not self._has(name, preparation)]
+        seen, same = self.statistics.tensors, preparation == self.preparation
+        missing = [name for name in names if name not in seen or not (same or seen[name].own)]
         if missing:
             raise CalibrationError(
                 "CALIBRATION_INCOMPLETE",
@@ -170,10 +167,6 @@ class Calibration:
                 tensor=missing[0],
                 missing=len(missing),
             )
-
-    def _has(self, name: str, preparation: bytes) -> bool:
-        tensor = self.statistics.tensors.get(name)
-        return tensor is not None and (tensor.own or preparation == self.preparation)
 
 
 def read_calibration(path: Path) -> Calibration:

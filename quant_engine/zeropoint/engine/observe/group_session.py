@@ -57,13 +57,11 @@ class GroupSession:
         self._session = opened or Session(path, threads=threads)
         self._wanted = tuple(wanted)
         # What ONNX Runtime has computed costs nothing to hand out, but something to look at.
-        self._fetched = [self._fetched_name(name) for name in wanted] or self._session.outputs[:1]
+        changed = {name: output.name for name, output in self._blocked.items()}
+        self._fetched = [changed.get(name, name) for name in wanted] or self._session.outputs[:1]
 
     def run(self, batch: _Arrays) -> Iterator[Seen]:
-        """Run the model.
-
-        Args:
-            batch: Inputs by name.
+        """Run the model on inputs by name.
 
         Raises:
             RuntimeRefusal: it does not run on this batch.
@@ -92,9 +90,6 @@ class GroupSession:
             return None
         self._blocked = replaced
         return session
-
-    def _fetched_name(self, name: str) -> str:
-        return self._blocked[name].name if name in self._blocked else name
 
     def _values(self, name: str, array: Any) -> tuple[NDArray[Any], ...]:
         if isinstance(array, list):  # a sequence, of the rounds of a loop

@@ -92,19 +92,15 @@ class Observer:
             Done when the batch is counted, or nothing of it, with one of the errors of `observe`.
         """
         tasks = list(self._tasks(batch))
-        alone = len(tasks) == 1
-        under_way = _Batch(sequence, len(tasks), None if alone else self._empty_sketches())
+        apart = {name: Sketch() for name in self._sketches} if len(tasks) > 1 else None
+        under_way = _Batch(sequence, len(tasks), apart)
         for task in tasks:
             self._gate.enter(task.cost)
             self._pool.submit(self._work, under_way, task)
         return under_way.settled
 
     def observe(self, batch: _Arrays, sequence: int = 0) -> None:
-        """Run a batch and count its activations.
-
-        Args:
-            batch: An array for each input of the model; not kept.
-            sequence: Number of the batch, for `non_finite`.
+        """Run a batch and count its activations, as `submit` does.
 
         Raises:
             BatchError: BATCH_RUN_FAILED, ONNX Runtime cannot run the model on this batch; nothing
@@ -166,9 +162,6 @@ class Observer:
 
     def _layout(self, batch: _Arrays) -> Layout:
         return self._layout_of(tuple((name, batch[name].shape) for name in sorted(batch)))
-
-    def _empty_sketches(self) -> dict[str, Sketch]:
-        return {name: Sketch() for name in self._sketches}
 
     # In the threads of the pool
 

@@ -21,8 +21,6 @@ from zeropoint.engine.samples import CannotGenerate, generate_batches
 from zeropoint.engine.settings import Batch
 
 _TOLERANCE = 1e-3  # of the greatest value; other shapes are other sums
-
-
 _GRAPHS: Final = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _MAKERS: Final = ("ConstantOfShape", "Expand")
 
@@ -31,12 +29,7 @@ class SplitCheck:
     """Tells whether batches of a model may be cut."""
 
     def __init__(self, model: ir.Model, exposed: ExposedModel) -> None:
-        """Look at the operators; nothing is run yet.
-
-        Args:
-            model: The model; not to be changed until `allows` has been called.
-            exposed: The same with what is to be seen.
-        """
+        """Take a model, not to be changed until `allows` is called, and the same exposed."""
         self._graph = model.graph
         self._exposed = exposed
         self._found: bool | None = None
@@ -90,12 +83,7 @@ def _close(one: NDArray[np.generic], other: NDArray[np.generic]) -> bool:
 
 
 def is_samplewise(graph: ir.Graph, batched: Iterable[str]) -> bool:
-    """Whether every operator treats samples along the first axis by themselves.
-
-    Args:
-        graph: A graph.
-        batched: Its inputs whose first axis counts samples.
-    """
+    """Whether every operator treats samples along the first axis of `batched` by themselves."""
     return _Walk(graph, frozenset(batched)).succeeds()
 
 

@@ -36,11 +36,7 @@ def gathered(planned: PlannedModel, statistics: Statistics) -> Calibration:
 
 
 def recalled(planned: PlannedModel, path: Path) -> Statistics:
-    """Return statistics that have all that a plan needs.
-
-    Args:
-        planned: The plan.
-        path: A calibration file.
+    """Return the statistics of a calibration file, which have all that a plan needs.
 
     Raises:
         CalibrationError: CALIBRATION_INVALID, CALIBRATION_MISMATCH or CALIBRATION_INCOMPLETE.
@@ -66,11 +62,7 @@ def observable_tensors(model: ir.Model, bodies: Bodies) -> tuple[str, ...]:
 
 
 def value_sources(graph: ir.Graph) -> Mapping[str, str]:
-    """Return for each tensor that only moves values the name of the one that has them first.
-
-    Args:
-        graph: A graph in topological order.
-    """
+    """Return for each tensor that only moves values the name of the one that has them first."""
     sources: dict[str, str] = {}
     for node in graph:
         value = input_at(node, 0)

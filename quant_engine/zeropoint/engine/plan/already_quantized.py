@@ -19,11 +19,6 @@ def already_quantized(node: ir.Node, rule: OpRule | None, *, dynamic: bool) -> K
 
     A node that computes may still be quantized where it reads its data through a pair that is
     there, and its weight is float.
-
-    Args:
-        node: Any node.
-        rule: The row of its operator.
-        dynamic: Whether activations are quantized as the model runs.
     """
     if is_integer(node):
         return _already(f"{node.op_type} works on integers")

@@ -6,7 +6,6 @@ here, before there is data.
 """
 
 import math
-from typing import Self
 
 import onnx_ir as ir
 
@@ -30,23 +29,15 @@ class Bodies:
     """The bodies of one model, as quantization sees them."""
 
     def __init__(self, model: ir.Model, opset: int, observe_bytes: int | None) -> None:
-        """Look at a model.
+        """Look at a prepared model.
 
-        Args:
-            model: The prepared model.
-            opset: Version of its default operator set.
-            observe_bytes: Budget for the activations held at once while observing; None where
-                nothing is to be observed.
+        `observe_bytes` is the budget for the activations held at once while observing; None where
+        nothing is to be observed.
         """
         self._paths = paths(model)
         self._budget = observe_bytes
         self._refused = {graph: self._refuses(path, opset) for graph, path in self._paths.items()}
         self._foreign = {graph: _foreign(path) for graph, path in self._paths.items()}
-
-    @classmethod
-    def unobserved(cls, model: ir.Model, opset: int) -> Self:
-        """Look at a model that needs no ranges."""
-        return cls(model, opset, None)
 
     def refuses(self, node: ir.Node, rule: OpRule) -> Kept | None:
         """Return why a node stays float because of where it stands; None where it need not."""

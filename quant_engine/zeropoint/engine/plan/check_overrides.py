@@ -21,11 +21,7 @@ def check_overrides(
 ) -> None:
     """Refuse overrides that the plan has no use for, and those that no integer kernel takes.
 
-    Args:
-        graph: The prepared graph.
-        plan: What is quantized in it.
-        options: With the overrides.
-        known: Names of all tensors of the user's model.
+    All tensors of the user's model are `known`.
 
     Raises:
         OptionError: TENSOR_UNKNOWN, OPTION_INVALID or OPTION_CONFLICT, with the tensor's name.

@@ -43,12 +43,7 @@ class Choice:
 
     @classmethod
     def of(cls, selection: NodeSelection, users: Sequence[NodeName], *, dynamic: bool) -> Self:
-        """Hold a selection against a model.
-
-        Args:
-            selection: The options.
-            users: Name and operator type of each node of the user's own model.
-            dynamic: Whether dynamic quantization is meant, which knows fewer operators.
+        """Hold a selection against the user's nodes; dynamic quantization knows fewer operators.
 
         Raises:
             OptionError: a name or operator type that the user's model does not have.
@@ -96,15 +91,9 @@ class Choice:
 def resolve_nodes(
     patterns: Sequence[str], nodes: Iterable[tuple[str, str]], option: str
 ) -> frozenset[str]:
-    """Return the names that an option means.
+    """Return the names of the user's nodes that an option means; those that share one are together.
 
-    Args:
-        patterns: Exact names, or shell patterns where no node has exactly that name.
-        nodes: Name and operator type of each node of the user's model.
-        option: Name of the option, for the message.
-
-    Returns:
-        The names meant; nodes that share a name are meant together.
+    Patterns are exact names, or shell patterns where no node has exactly that name.
 
     Raises:
         OptionError: NODE_UNKNOWN, one of `patterns` means no node.
@@ -127,12 +116,7 @@ def resolve_nodes(
 def resolve_op_types(
     op_types: Sequence[str], *, dynamic: bool = False, option: str = "op_types_to_quantize"
 ) -> frozenset[str]:
-    """Return the operator types that an option means.
-
-    Args:
-        op_types: Exact names.
-        dynamic: Whether dynamic quantization is meant, which knows fewer.
-        option: Name of the option, for the message.
+    """Return the operator types that an option names; dynamic quantization knows fewer.
 
     Raises:
         OptionError: OP_TYPE_UNKNOWN, one of `op_types` has no integer form.

@@ -205,7 +205,7 @@ def plan_model(
             bodies = Bodies(prepared.model, prepared.opset, observe_bytes)
             plan = make_plan(prepared, options, loaded.nodes, bodies)
         else:
-            bodies = Bodies.unobserved(prepared.model, prepared.opset)
+            bodies = Bodies(prepared.model, prepared.opset, None)
             plan = make_dynamic_plan(prepared, options, loaded.nodes, bodies)
         known = loaded.tensors | loaded.constants
         check_overrides(prepared.model.graph, plan, options, known)
@@ -226,12 +226,7 @@ def twice_stored(
 ) -> Mapping[ir.Value, tuple[ir.Node, ...]]:
     """Return the larger weights that a result needs as integers and as floats.
 
-    Args:
-        nodes: All nodes of a prepared model, by name.
-        plan: What is quantized.
-
-    Returns:
-        For each such weight the nodes that read it as floats.
+    Each with the nodes that read it as floats.
     """
     taken = {
         (nodes[where.node], where.index)

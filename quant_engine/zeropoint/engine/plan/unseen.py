@@ -25,10 +25,7 @@ def narrow_plan(
 ) -> PlannedModel:
     """Leave the nodes float that read or give a tensor without statistics, or read a mask.
 
-    Args:
-        planned: The plan that the statistics were gathered for.
-        options: Those of the plan.
-        sketches: Statistics by tensor; one without elements is none.
+    A sketch without elements is none.
 
     Raises:
         NothingToQuantize: no node is left.

@@ -44,12 +44,7 @@ class Affine:
 
 
 def fuse_affine(graph: ir.Graph, weights: WeightFile) -> None:
-    """Fold affine functions of each channel into the node before them, in place.
-
-    Args:
-        graph: The main graph; bodies inside of it are done, too.
-        weights: Where large tensors are put.
-    """
+    """Fold affine functions of each channel into the node before them, in place, bodies too."""
     editor = GraphEditor(graph, weights=weights)
     for inner in (graph, *graph.subgraphs()):
         for node in inner:
@@ -143,12 +138,9 @@ def layer_bias(node: ir.Node, channels: int) -> Array | None:
 
 
 def affine_followers(node: ir.Node, channels: int, rank: int) -> tuple[list[ir.Node], Affine]:
-    """Return the affine nodes that follow one after the other, and what they do together.
+    """Return the affine nodes that follow a node one after the other, and what they do together.
 
-    Args:
-        node: What they follow.
-        channels: Channels of its output, on axis 1.
-        rank: Rank of its output.
+    Its output has `rank` axes, and its channels on axis 1.
     """
     followers: list[ir.Node] = []
     total = Affine(np.ones(channels), np.zeros(channels))

@@ -22,9 +22,7 @@ _MARK = "zeropoint.half"
 def widen_halves(model: ir.Model, weights: WeightFile) -> bool:
     """Turn float16 into float32 everywhere but in inputs and outputs, in place.
 
-    Args:
-        model: A model without local functions, whose constants are initializers of the main graph.
-        weights: Takes the float32 weights.
+    The model has no local functions, and its constants are initializers of the main graph.
 
     Returns:
         Whether there was any.

@@ -54,12 +54,7 @@ def _unknown(nodes: Iterable[ir.Node]) -> list[ir.Value]:
 
 
 def learn_types(values: Iterable[ir.Value], session: Session) -> None:
-    """Give values the types and shapes that ONNX Runtime knows.
-
-    Args:
-        values: Values of a model.
-        session: The same model, opened with these values as outputs.
-    """
+    """Give values the types and shapes that ONNX Runtime knows: they are outputs of the session."""
     slots = {slot.name: slot for slot in session.output_slots}
     for value in values:
         slot = slots.get(name_of(value))

@@ -97,12 +97,8 @@ _Passes = tuple[Callable[[_Work], Iterable[report.Warning] | None], ...]
 def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> PreparedModel:
     """Prepare a model; `loaded.model` is used up.
 
-    Steps that fail are left out: what ONNX Runtime can run can be prepared somehow.
-
-    Args:
-        loaded: The model.
-        min_opset: The lowest opset that the wanted result can be written in.
-        workspace: A folder for the job's own files.
+    Steps that fail are left out: what ONNX Runtime can run can be prepared somehow. The wanted
+    result can be written from `min_opset` on.
 
     Raises:
         ModelError: MODEL_UNSUPPORTED, the opset is too old; MODEL_NOT_RUNNABLE, ONNX Runtime
@@ -142,16 +138,11 @@ def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> Pr
 
 
 def prepare_trained(loaded: LoadedModel, *, workspace: Path, exact: bool) -> PreparedModel:
-    """Prepare a model that was trained with fake quantization.
+    """Prepare a model that was trained with fake quantization; `loaded.model` is used up.
 
     `path` of the result is the model as it was trained, with the names that the result has. The
-    codes of its weights are computed. Nothing changes a value, but that float16 is widened, where
-    not told otherwise, and with it rounded less often.
-
-    Args:
-        loaded: The model; `loaded.model` is used up.
-        workspace: A folder for the job's own files.
-        exact: Leave float16 as it is.
+    codes of its weights are computed. Nothing changes a value, but that float16 is widened, unless
+    `exact`, and with it rounded less often.
 
     Raises:
         ModelError: MODEL_NOT_RUNNABLE, ONNX Runtime cannot load the model.

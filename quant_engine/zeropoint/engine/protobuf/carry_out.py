@@ -91,14 +91,7 @@ class _Surfacer:
             node.output.append(value)
 
     def _collect(self, value: str, path: _Path, sequence: str, name: str) -> None:
-        """Carry a sequence to a tensor and back.
-
-        Args:
-            value: The tensor.
-            path: The way to it.
-            sequence: The sequence where the way begins.
-            name: What it is called afterwards.
-        """
+        """Carry a sequence down the path to a tensor and back, where it is called `name`."""
         (node, body), *rest = path
         if node.op_type == "If":
             for branch in subgraphs(node):

@@ -28,11 +28,9 @@ UNBOUNDED = Bounds(-math.inf, math.inf)
 
 
 def tensor_bounds(graph: ir.Graph, pairs: tuple[FakeQuant, ...]) -> dict[ir.Value, Bounds]:
-    """Return the bounds of the tensors that have any, in a graph and the bodies in it.
+    """Return the bounds of the tensors that have any, in a sorted graph and the bodies in it.
 
-    Args:
-        graph: The main graph, sorted.
-        pairs: Its pairs, which bound what they give.
+    Pairs bound what they give.
     """
     known = {pair.result: Bounds(*pair.qparams.range) for pair in pairs if pair.single}
     for inner in (graph, *graph.subgraphs()):

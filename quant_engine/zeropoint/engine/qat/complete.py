@@ -64,12 +64,8 @@ def plan_completion(
 ) -> PlannedModel:
     """Return a converted model with the plan of what is still to be quantized.
 
-    Readers of a tensor that has a trained pair are led to it, in place.
-
-    Args:
-        planned: The converted model, with the plan of what was learned.
-        options: Those of `static_options`.
-        observe_bytes: Budget for the activations held at once while observing.
+    Readers of a tensor that has a trained pair are led to it, in place. Options are those of
+    `static_options`.
     """
     graph = planned.graph
     lost = misread(graph)

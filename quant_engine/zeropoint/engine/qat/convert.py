@@ -75,14 +75,7 @@ class Conversion:
 def convert_trained(
     prepared: PreparedModel, options: QatOptions, weights: WeightFile, kept: frozenset[str]
 ) -> Conversion:
-    """Convert the graph of a prepared model, in place.
-
-    Args:
-        prepared: From `prepare_trained`.
-        options: Whether biases become int32, and whether only exact steps are taken.
-        weights: Takes large constants.
-        kept: Names of nodes that stay float.
-    """
+    """Convert the graph of a prepared model, in place; nodes named in `kept` stay float."""
     model = prepared.model
     contrib = any(
         node.domain for node in model.graph.all_nodes() if node.op_type == "QuantizeLinear"

@@ -77,13 +77,7 @@ class TrainedModel:
 def plan_trained(
     path: Path, options: QatOptions, workspace: Path, *, sha256: bytes | None = None
 ) -> TrainedModel:
-    """Load, prepare and convert.
-
-    Args:
-        path: The ONNX file; its external data lies beside it. Nothing beside it is changed.
-        options: What is asked for.
-        workspace: An empty folder; the caller removes it.
-        sha256: That of the file, where it is known.
+    """Load, prepare and convert, from and to what `plan_model` takes.
 
     Raises:
         ModelError: FAKE_QUANT_UNSUPPORTED, other operators than ONNX's; NOT_FAKE_QUANTIZED, nothing
@@ -103,7 +97,7 @@ def plan_trained(
     planned = PlannedModel(
         loaded=loaded,
         prepared=prepared,
-        bodies=Bodies.unobserved(prepared.model, prepared.opset),
+        bodies=Bodies(prepared.model, prepared.opset, None),
         plan=plan,
         options=options,
         parameters=parameters,

@@ -29,13 +29,9 @@ def rewrite_dynamic(
     parameters: Parameters,
     store: WeightFile | None = None,
 ) -> None:
-    """Replace nodes of `model` by integer operators, in place.
+    """Replace nodes of a prepared float model by integer operators, in place.
 
-    Args:
-        model: The prepared float model.
-        plan: What is quantized.
-        parameters: Scale and zero point of each constant.
-        store: Takes the quantized weights; None: they stay in memory.
+    Quantized weights go to `store`, or stay in memory.
     """
     work = Work.on(GraphEditor(model.graph, weights=store), plan, parameters)
     rewriter, stored = _Rewriter(work), StoredConstants(work)

@@ -24,12 +24,7 @@ _FORMS: Mapping[QuantFormat, Callable[[GraphEditor], tuple[str, ...]]] = {
 
 
 def lower(model: ir.Model, form: QuantFormat, weights: WeightFile | None) -> tuple[str, ...]:
-    """Write a model with Q/DQ pairs in another form, in place.
-
-    Args:
-        model: The model.
-        form: The form; QDQ leaves it as it is.
-        weights: Takes large constants.
+    """Write a model with Q/DQ pairs in another form, in place; QDQ leaves it as it is.
 
     Returns:
         Names of the nodes that read codes and have no such form.

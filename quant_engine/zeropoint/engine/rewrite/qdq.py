@@ -34,15 +34,10 @@ def rewrite_qdq(
     weights: WeightFile | None = None,
     contrib_qdq: bool = False,
 ) -> None:
-    """Insert Q/DQ pairs into `model`, in place.
+    """Insert Q/DQ pairs into a prepared float model, in place.
 
-    Args:
-        model: The prepared float model.
-        plan: What is quantized.
-        parameters: Scale and zero point of every tensor in it.
-        form: How the pairs are written.
-        weights: Takes the quantized weights; None: they stay in memory.
-        contrib_qdq: Use the operators of com.microsoft, for an opset that lacks them.
+    Quantized weights go to `weights`, or stay in memory. With `contrib_qdq`, for an opset that
+    lacks the operators, those of com.microsoft are used.
     """
     contrib = contrib_qdq or (form is not None and form.use_contrib_ops)
     edit = GraphEditor(model.graph, weights=weights, contrib_qdq=contrib)

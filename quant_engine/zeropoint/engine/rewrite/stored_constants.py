@@ -33,7 +33,6 @@ class StoredConstants:
     """Lets nodes read constants as floats that are stored as integers, in place."""
 
     def __init__(self, work: Work) -> None:
-        """Start with nothing stored."""
         self._edit = work.edit
         self._qparams = work.parameters.constants
         self._loaded: dict[tuple[ir.Value, str, bytes, bytes], ir.Value] = {}

@@ -136,12 +136,7 @@ class RetainedBatches:
     """
 
     def __init__(self, count: int, max_bytes: int) -> None:
-        """Start with nothing.
-
-        Args:
-            count: Most batches kept.
-            max_bytes: Budget for their values.
-        """
+        """Start with nothing, to keep at most `count` batches of `max_bytes` together."""
         self._count = count
         self._max_bytes = max_bytes
         self._kept: list[_Kept] = []

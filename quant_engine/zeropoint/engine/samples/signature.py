@@ -36,10 +36,6 @@ def dtype_of(element_type: int) -> np.dtype[np.generic]:
 def check_batch(signature: Signature, batch: Batch) -> None:
     """Refuse a batch that the model cannot take.
 
-    Args:
-        signature: Of the model.
-        batch: Tensors by input name.
-
     Raises:
         BatchError: BATCH_INPUT_MISSING, BATCH_INPUT_UNKNOWN, BATCH_ELEMENT_TYPE or BATCH_SHAPE.
     """

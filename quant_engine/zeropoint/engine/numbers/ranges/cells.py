@@ -33,10 +33,9 @@ class Cells:
 
     @classmethod
     def of(cls, values: Histogram) -> "Cells":
-        """Spread a histogram out; bins wider than a cell (of subnormal numbers) go to the lowest.
+        """Spread the bins of a sketch; those wider than a cell (of subnormals) go to the lowest.
 
-        Args:
-            values: Bins of a sketch, the outermost of which may be cut off at the extremes.
+        The outermost bins may be cut off at the extremes.
         """
         held = np.maximum(-values.low, values.high) > _ZERO
         if not held.any():

@@ -68,12 +68,7 @@ class _Levels:
     """What the levels of grids hold, and what of it quantization loses."""
 
     def __init__(self, cells: Cells, lowest: float) -> None:
-        """Sum up once what all grids need.
-
-        Args:
-            cells: The bins.
-            lowest: Magnitude below which nothing counts.
-        """
+        """Sum up once what all grids need; below the magnitude `lowest` nothing counts."""
         first = cells.first_above(lowest)
         counts, self._edges = cells.counts[:, first:], cells.edges[first:]
         held = counts > 0

@@ -31,12 +31,7 @@ class ExpectedError:
     """
 
     def __init__(self, values: Histogram, cells: Cells) -> None:
-        """Sum up once what all grids need.
-
-        Args:
-            values: Bins of a sketch.
-            cells: The same bins by magnitude.
-        """
+        """Sum up once what all grids need, from a sketch's bins, and the same by magnitude."""
         self._ends = np.array([values.low[0], values.high[-1]])
         self._at_ends = values.counts[[0, -1]] / (2 if len(values.counts) == 1 else 1)
         low, high = values.low[1:-1], values.high[1:-1]
@@ -72,12 +67,7 @@ class _Excess:
     """E(v) as a polynomial of |v|, one for each side and each place among the edges of cells."""
 
     def __init__(self, cells: Cells, lowest: float) -> None:
-        """Compute the coefficients.
-
-        Args:
-            cells: The bins.
-            lowest: Magnitude below which E will not be asked for.
-        """
+        """Compute the coefficients; E will not be asked for below the magnitude `lowest`."""
         first = cells.first_above(lowest)
         self._edges = upper = cells.edges[first:]
         self._places = len(upper) + 1
