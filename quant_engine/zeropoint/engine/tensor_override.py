@@ -49,7 +49,8 @@ class TensorQuantOverride:
             raise self.error("a scale must be positive, and a normal float32")
         if not all(abs(end) <= _LARGEST for end in (*self.rmin, *self.rmax)):
             raise self.error("rmin and rmax must be finite float32")
-        if self.scale and self._chooses_range:
+        of_range = (*self.rmin, *self.rmax, self.symmetric, self.reduce_range)
+        if self.scale and any(given is not None for given in of_range):
             raise self.error(
                 "symmetric, reduce_range, rmin and rmax have no meaning with a scale that is given",
                 "OPTION_CONFLICT",
@@ -57,13 +58,9 @@ class TensorQuantOverride:
         both = self.rmin and self.rmax
         if both and any(low > high for low, high in zip(self.rmin, self.rmax, strict=False)):
             raise self.error("rmin is above rmax")
-        if self.axis is None:
-            self._check_single()
-        else:
+        if self.axis is not None:
             self._check_channels()
-
-    def _check_single(self) -> None:
-        if max(map(len, (self.scale, self.rmin, self.rmax))) > 1:
+        elif max(map(len, (self.scale, self.rmin, self.rmax))) > 1:
             raise self.error("figures for several channels need an axis")
 
     def _check_channels(self) -> None:
@@ -75,10 +72,6 @@ class TensorQuantOverride:
                 "be symmetric",
                 "OPTION_CONFLICT",
             )
-
-    @property
-    def _chooses_range(self) -> bool:
-        return bool(self.rmin or self.rmax) or not (self.symmetric is self.reduce_range is None)
 
     @property
     def range(self) -> tuple[float, float] | None:

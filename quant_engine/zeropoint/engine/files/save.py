@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from zeropoint.engine.files.model_wire import Pieces, bytes_field_head, rewrite_tensors
-from zeropoint.engine.files.weight_file import WeightFile, map_file
+from zeropoint.engine.files.weight_file import StoredTensor, WeightFile, map_file
 
 # Protobuf messages end at 2 GiB; room is left for readers that count what is around the message.
 _INLINE_LIMIT = (2 << 30) - (64 << 20)
@@ -53,16 +53,7 @@ def _by_path(spill: WeightFile, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
     stored = tensor if isinstance(tensor, ir.ExternalTensor) else spill.store(tensor)
     if not isinstance(stored, ir.ExternalTensor):
         return stored
-    return ir.ExternalTensor(
-        Path(stored.path).absolute(),
-        stored.offset,
-        stored.length,
-        stored.dtype,
-        shape=stored.shape,
-        name=stored.name,
-        doc_string=stored.doc_string,
-        metadata_props=stored.metadata_props,
-    )
+    return StoredTensor.of(stored, Path(stored.path).absolute())
 
 
 def _serialized(

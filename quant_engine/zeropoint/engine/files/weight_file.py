@@ -44,10 +44,10 @@ class StoredTensor(ir.ExternalTensor):
     _view: weakref.ref[NDArray[np.generic]] | None = None
 
     @classmethod
-    def of(cls, tensor: ir.ExternalTensor) -> "StoredTensor":
-        """Return the same tensor as a `StoredTensor`."""
+    def of(cls, tensor: ir.ExternalTensor, location: Path | None = None) -> "StoredTensor":
+        """Return the same tensor as a `StoredTensor`, of a file that is told otherwise if given."""
         return cls(
-            tensor.location,
+            location or tensor.location,
             tensor.offset,
             tensor.length,
             tensor.dtype,
@@ -55,7 +55,7 @@ class StoredTensor(ir.ExternalTensor):
             name=tensor.name,
             doc_string=tensor.doc_string,
             metadata_props=tensor.metadata_props,
-            base_dir=tensor.base_dir,
+            base_dir="" if location else tensor.base_dir,
         )
 
     def numpy(self) -> NDArray[np.generic]:

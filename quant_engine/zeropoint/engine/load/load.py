@@ -23,6 +23,9 @@ from zeropoint.engine.samples import InputRange
 # For models without any operator of the default domain: the first with per-channel scales.
 _SMALLEST_USEFUL_OPSET = 13
 _RUNNABLE, _WEIGHTS = "model.onnx", "weights.data"  # in the workspace
+_TRAINING_LEFT_OUT = report.Warning(
+    code=WarningCode.TRAINING_INFO_LEFT_OUT, message="The training graph is left out."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +131,7 @@ def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> Load
         nodes=_settle_names(model),
         tensors=_activations(model),
         constants=frozenset(name for graph in model.graphs() for name in graph.initializers),
-        warnings=_left_out(proto),
+        warnings=(_TRAINING_LEFT_OUT,) if proto.training_info else (),
     )
 
 
@@ -169,16 +172,6 @@ def _activations(model: ir.Model) -> frozenset[str]:
 def _computed(graph: ir.Graph) -> Iterator[str]:
     values = (*graph.inputs, *(value for node in graph for value in node.outputs))
     return (value.name for value in values if value.name)
-
-
-def _left_out(proto: onnx.ModelProto) -> tuple[report.Warning, ...]:
-    if not proto.training_info:
-        return ()
-    return (
-        report.Warning(
-            code=WarningCode.TRAINING_INFO_LEFT_OUT, message="The training graph is left out."
-        ),
-    )
 
 
 def _graph_of(proto: onnx.ModelProto, weights: WeightFile) -> ir.Model:

@@ -61,7 +61,7 @@ class Observer:
         self._blocked = has_convolutions(model.graph)
         self._sketches = {name: Sketch() for name in tensors}
         self._locks = {name: threading.Lock() for name in tensors}
-        self._non_finite = _NonFinite()
+        self._non_finite: dict[str, list[int]] = {name: [] for name in tensors}
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="observe")
         self._gate = ByteGate(observe_bytes)
@@ -128,7 +128,8 @@ class Observer:
         At most 64 each, the smallest: the same whatever the order of the batches.
         """
         self._gate.wait_until_empty()
-        return self._non_finite.numbers
+        found = self._non_finite.items()
+        return {name: tuple(numbers) for name, numbers in found if numbers}
 
     def close(self) -> None:
         """Forget what waits, end what runs, and close all sessions."""
@@ -207,17 +208,22 @@ class Observer:
                 before = _bad_values(sketches[name])
                 for part in parts:
                     sketches[name].update(part)
-                grown = _bad_values(sketches[name]) > before
-            if grown and batch.counted is None:
-                self._non_finite.note(name, batch.sequence)
+                if batch.counted is None and _bad_values(sketches[name]) > before:
+                    self._note_non_finite(name, batch.sequence)
 
     def _take(self, batch: "_Batch") -> None:
         """Add what was counted apart."""
         for name, counted in (batch.counted or {}).items():
             with self._locks[name]:
                 self._sketches[name].merge(counted)
-            if _bad_values(counted):
-                self._non_finite.note(name, batch.sequence)
+                if _bad_values(counted):
+                    self._note_non_finite(name, batch.sequence)
+
+    def _note_non_finite(self, name: str, sequence: int) -> None:
+        numbers = self._non_finite[name]
+        if sequence not in numbers:
+            bisect.insort(numbers, sequence)
+            del numbers[_MOST_LISTED:]
 
     def _session(self, layout: Layout, group: int) -> GroupSession:
         """Return the session of a group, kept open as far as memory for weights allows."""
@@ -280,26 +286,6 @@ class _Batch:
             self.settled.set_exception(self.error)
         else:
             self.settled.set_result(None)
-
-
-class _NonFinite:
-    """Numbers of the batches that brought NaN or infinities."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, list[int]] = {}
-        self._lock = threading.Lock()
-
-    @property
-    def numbers(self) -> Mapping[str, tuple[int, ...]]:
-        with self._lock:
-            return {name: tuple(numbers) for name, numbers in self._numbers.items()}
-
-    def note(self, name: str, sequence: int) -> None:
-        with self._lock:
-            numbers = self._numbers.setdefault(name, [])
-            if sequence not in numbers:
-                bisect.insort(numbers, sequence)
-                del numbers[_MOST_LISTED:]
 
 
 def _batch_error(error: RuntimeRefusal) -> BatchError:

@@ -1,6 +1,6 @@
 """Plan and statistics -> the scale and zero point of every quantized tensor."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,9 +86,15 @@ def derive_parameters(
             minimum_real_range=own.minimum_real_range,
         )
     constants = derive_constants(graph, plan, options.weight)
-    grown = _add_biases(graph, plan, tensors, constants)
+    grown = tuple(_add_biases(graph, plan, tensors, constants))
+    told = Warning(
+        code=WarningCode.WEIGHT_SCALE_GROWN,
+        message="these biases are too large for int32 at the scale that input and weight give, so "
+        "the weight's scale was made larger and its resolution is less",
+        nodes=grown,
+    )
     return Parameters(
-        tensors=tensors, constants=constants, ranges=ranges, warnings=_warnings(grown)
+        tensors=tensors, constants=constants, ranges=ranges, warnings=(told,) if grown else ()
     )
 
 
@@ -136,15 +142,14 @@ def _add_biases(
     plan: QuantPlan,
     tensors: Mapping[str, QParams],
     constants: dict[InputKey, QParams],
-) -> list[str]:
+) -> Iterator[str]:
     """Add parameters of biases, and grow weight scales for them.
 
-    Returns:
+    Yields:
         The nodes whose one weight scale had to grow. With scales of their own only channels that
         hardly matter beside their bias grow.
     """
     nodes = {node.name: node for node in graph.all_nodes()}
-    grown: list[str] = []
     for name, quant in plan.nodes.items():
         if quant.bias is None or quant.weight is None:
             continue
@@ -152,10 +157,9 @@ def _add_biases(
         bias = read_constant(nodes, quant.bias).reshape(-1)
         fitted = constants[quant.weight.key] = grow_weight_for_bias(activation, weight, bias)
         if fitted is not weight and fitted.axis is None:
-            grown.append(name)
+            yield name
         if not quant.bias.stays_float:
             constants[quant.bias.key] = bias_qparams(activation, fitted)
-    return grown
 
 
 def read_constant(nodes: Mapping[str | None, ir.Node], where: ConstantInput) -> NDArray[np.float32]:
@@ -163,16 +167,3 @@ def read_constant(nodes: Mapping[str | None, ir.Node], where: ConstantInput) -> 
     array = constant(nodes[where.node].inputs[where.index])
     assert array is not None, where
     return array.reshape(-1, array.shape[-1]) if where.rows else array
-
-
-def _warnings(grown: list[str]) -> tuple[Warning, ...]:
-    if not grown:
-        return ()
-    return (
-        Warning(
-            code=WarningCode.WEIGHT_SCALE_GROWN,
-            message="these biases are too large for int32 at the scale that input and weight "
-            "give, so the weight's scale was made larger and its resolution is less",
-            nodes=tuple(grown),
-        ),
-    )

@@ -23,25 +23,18 @@ def pair_crossings(work: Work) -> None:
         data = input_at(node, 0)
         if data is None:
             continue
-        if node.op_type == "DequantizeLinear" and _is_whole(node):
+        scale = constant(node.inputs[1]) if node.op_type == "DequantizeLinear" else None
+        source = moved.get(data)
+        if scale is not None and scale.size == 1:
             moved[node.outputs[0]] = node
-        elif node.op_type in _MOVED_PAST and not node.domain and _reads_own(node, data, moved):
-            value, source = node.outputs[0], moved[data]
+        elif source is None or source.graph is not node.graph or node.domain:
+            continue
+        elif node.op_type in _MOVED_PAST:
+            value = node.outputs[0]
             moved[value] = source
             if any(use.node.graph is not node.graph for use in value.uses()):
                 pair = edit.pair(value, source.inputs[1:], value_at(source, 0).type)
                 moved[edit.put_behind(value, *pair)] = source
-
-
-def _is_whole(node: ir.Node) -> bool:
-    """Whether a DequantizeLinear has one scale for the whole tensor."""
-    scale = constant(node.inputs[1])
-    return scale is not None and scale.size == 1
-
-
-def _reads_own(node: ir.Node, data: ir.Value, moved: dict[ir.Value, ir.Node]) -> bool:
-    """Whether a node reads what a DequantizeLinear of its own graph gives, moved or as it is."""
-    return data in moved and moved[data].graph is node.graph
 
 
 def dedicate_pairs(work: Work) -> None:

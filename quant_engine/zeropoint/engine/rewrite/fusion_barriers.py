@@ -4,8 +4,6 @@ A Clip without bounds stays in the optimized graph and costs least; max(x, -Inf)
 products, of which a Clip would be taken for a part.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx_ir as ir
 
@@ -128,7 +126,10 @@ def split_skip_normalizations(work: Work) -> None:
         value = node.outputs[0]
         uses = tuple(value.uses())
         alone = not value.is_graph_output() and all(use.node.graph is node.graph for use in uses)
-        if alone and _normalizes([use.node.op_type for use in uses]):
+        readers = [use.node.op_type for use in uses]
+        # LayerNormalization, or x - mean(x), with which it begins
+        normalized = readers == ["LayerNormalization"] or set(readers) == {"ReduceMean", "Sub"}
+        if alone and normalized:
             edit.put_behind(value, edit.node("Clip", (value,), name_of(value), like=value))
 
 
@@ -153,8 +154,3 @@ def _stays_float(node: ir.Node) -> bool:
         return False
     readers = (use.node for value in node.outputs for use in value.uses())
     return all(reader.op_type != "QuantizeLinear" for reader in readers)
-
-
-def _normalizes(readers: Sequence[str]) -> bool:
-    """Whether such nodes are a LayerNormalization, or x - mean(x), with which it begins."""
-    return readers == ["LayerNormalization"] or set(readers) == {"ReduceMean", "Sub"}

@@ -66,9 +66,8 @@ def _lower(editor: GraphEditor, node: ir.Node) -> bool:
     inputs = form.inputs(editor, node, result)
     if inputs is None:
         return False
-    new = editor.node(
-        form.op_type, inputs, name_of(node), contrib=form.contrib, attributes=form.attributes(node)
-    )
+    more = form.attributes(node) if form.attributes is not None else None
+    new = editor.node(form.op_type, inputs, name_of(node), contrib=form.contrib, attributes=more)
     new.attributes.update(node.attributes)
     taken = (node, *result.between) if result is not None else (node,)
     add_origins(new, (name for part in taken for name in origins(part)))
@@ -147,29 +146,24 @@ def _layer(node: ir.Node, result: Output | None) -> tuple[Dequantized, Dequantiz
 
 
 def _elementwise(_editor: GraphEditor, node: ir.Node, result: Output | None) -> _Inputs | None:
-    parts = _of_one_type(node, result)
-    if parts is None or (node.op_type == "AveragePool" and average_pool_refused(node)):
+    read = _of_one_type(node, result)
+    if read is None or (node.op_type == "AveragePool" and average_pool_refused(node)):
         return None
-    return (*(value for part in parts for value in part.parts), *_parameters(result))
+    return (*read, *_parameters(result))
 
 
 def _concat(_editor: GraphEditor, node: ir.Node, result: Output | None) -> _Inputs | None:
-    parts = _of_one_type(node, result)
-    if parts is None:
-        return None
-    return (*_parameters(result), *(value for part in parts for value in part.parts))
+    read = _of_one_type(node, result)
+    return None if read is None else (*_parameters(result), *read)
 
 
 def _where(_editor: GraphEditor, node: ir.Node, result: Output | None) -> _Inputs | None:
-    parts = _of_one_type(node, result, first=1)
-    if parts is None:
-        return None
-    values = (value for part in parts for value in part.parts)
-    return (node.inputs[0], *values, *_parameters(result))
+    read = _of_one_type(node, result, first=1)
+    return None if read is None else (node.inputs[0], *read, *_parameters(result))
 
 
-def _of_one_type(node: ir.Node, result: Output | None, first: int = 0) -> list[Dequantized] | None:
-    """Return what a node reads; None where that and its result are not codes of one type."""
+def _of_one_type(node: ir.Node, result: Output | None, first: int = 0) -> _Inputs | None:
+    """Return what is read for a node; None where that and its result are not codes of one type."""
     read = [operand(node, index) for index in range(first, len(node.inputs))]
     parts = [found for found in read if found is not None]
     if result is None:
@@ -177,11 +171,8 @@ def _of_one_type(node: ir.Node, result: Output | None, first: int = 0) -> list[D
     known = [result.qparams, *(part.qparams for part in parts)]
     if len(parts) != len(read) or any(qparams.axis is not None for qparams in known):
         return None
-    return parts if len({qparams.dtype for qparams in known}) == 1 else None
-
-
-def _none(_node: ir.Node) -> Mapping[str, int]:
-    return {}
+    one_type = len({qparams.dtype for qparams in known}) == 1
+    return tuple(value for part in parts for value in part.parts) if one_type else None
 
 
 def _opset(node: ir.Node) -> Mapping[str, int]:
@@ -205,7 +196,7 @@ class _Form:
     inputs: Callable[[GraphEditor, ir.Node, Output | None], _Inputs | None]
     contrib: bool = True
     gives_floats: bool = False
-    attributes: Callable[[ir.Node], Mapping[str, int]] = _none
+    attributes: Callable[[ir.Node], Mapping[str, int]] | None = None
 
 
 _QLINEAR: Mapping[str, _Form] = {

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,8 @@ def count_integer_kernels(optimized: Path, nodes: Mapping[str, str]) -> IntegerK
             quantized model.
     """
     model = onnx.ModelProto.FromString(optimized.read_bytes())
-    found = _attribute(_integer_kernels(model.graph), nodes)
+    kernels = (node for node in all_nodes(model.graph) if node.op_type in _INTEGER_KERNELS)
+    found = _attribute(kernels, nodes)
     totals = Counter(nodes.values())
     named = Counter(nodes[name] for name in found.nodes)
     counts = tuple(
@@ -107,7 +108,3 @@ def _original_name(name: str, nodes: Mapping[str, str]) -> str | None:
             return None
         name = shorter
     return name
-
-
-def _integer_kernels(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    return (node for node in all_nodes(graph) if node.op_type in _INTEGER_KERNELS)

@@ -156,19 +156,14 @@ def _values(
         return np.asarray(random.standard_normal(shape)).astype(dtype)
     if dtype.kind == "b":
         return random.integers(0, 2, shape).astype(dtype)
-    low, high = _range(dtype)
+    info = np.iinfo(dtype.name)
     if known.below is not None:
-        return random.integers(0, min(known.below, high), shape).astype(dtype)
+        return random.integers(0, min(known.below, info.max), shape).astype(dtype)
     if known.choices:
         return random.choice(np.array(known.choices), shape).astype(dtype)
     if dtype in _FULL_RANGE:
-        return random.integers(low, high, shape, endpoint=True).astype(dtype)
+        return random.integers(info.min, info.max, shape, endpoint=True).astype(dtype)
     return np.ones(shape, dtype)
-
-
-def _range(dtype: np.dtype[Any]) -> tuple[int, int]:
-    info = np.iinfo(dtype)
-    return int(info.min), int(info.max)
 
 
 def _gives_values(outputs: Sequence[Any]) -> bool:

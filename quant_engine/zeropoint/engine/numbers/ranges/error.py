@@ -44,16 +44,13 @@ class ExpectedError:
 
     def __call__(self, grids: CodeGrids) -> NDArray[np.float64]:
         """Return the mean squared error, float64[n], in the tensor's units squared."""
-        self._reach(float(grids.scale.min()) / 2)
-        excess = self._excess(grids.points(0.5, grids.levels - 1)).sum(axis=1)
-        between = self._squares - 2 * grids.scale * excess
-        return np.asarray(np.maximum(between + self._of_ends(grids), 0.0) / self._total)
-
-    def _reach(self, lowest: float) -> None:
-        """Prepare for boundaries down to a magnitude."""
+        lowest = float(grids.scale.min()) / 2
         if lowest < self._lowest:
             self._lowest = lowest / 8  # the next ones are likely to be near
             self._excess = _Excess(self._cells, self._lowest)
+        excess = self._excess(grids.points(0.5, grids.levels - 1)).sum(axis=1)
+        between = self._squares - 2 * grids.scale * excess
+        return np.asarray(np.maximum(between + self._of_ends(grids), 0.0) / self._total)
 
     def _of_ends(self, grids: CodeGrids) -> NDArray[np.float64]:
         scale = grids.scale[:, np.newaxis]
