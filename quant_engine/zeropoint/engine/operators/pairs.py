@@ -5,7 +5,7 @@ x -> QuantizeLinear -> (Clip | Min | Max | Cast | a change of shape)* -> Dequant
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -121,19 +121,18 @@ def _record(dequantize: ir.Node) -> FakeQuant | None:
         return None
     quantize, between = nodes[-1], tuple(reversed(nodes[:-1]))
     first, second = read_qparams(quantize), read_qparams(dequantize)
-    if first is None or second is None or not _match(first, second, between):
+    if first is None or second is None or not same_qparams(first, second):
         return None
+    moved = any(has(node, Trait.MOVES) and node.op_type != "Identity" for node in between)
+    if moved and first.axis is not None:
+        return None  # scales of channels move with the shape
     if not (np.isfinite(first.scale).all() and (first.scale > 0).all()):
         return None  # no grid: nothing that is said of pairs holds
     limits = _limits(first, between)
     if limits is None:
         return None
-    return FakeQuant(
-        quantize,
-        between,
-        dequantize,
-        QParams(first.scale, first.zero_point, first.axis, _fewer(limits, first)),
-    )
+    fewer = None if limits == first.code_limits else limits
+    return FakeQuant(quantize, between, dequantize, replace(first, limits=fewer))
 
 
 def _back(node: ir.Node) -> Iterator[ir.Node]:
@@ -152,26 +151,17 @@ def _lies_between(node: ir.Node) -> bool:
     return has(node, Trait.MOVES) or (not node.domain and node.op_type in (*_BOUNDS, "Cast"))
 
 
-def _match(first: QParams, second: QParams, between: tuple[ir.Node, ...]) -> bool:
-    """Whether what dequantizes undoes what quantizes; scales of channels move with the shape."""
-    if any(has(node, Trait.MOVES) and node.op_type != "Identity" for node in between):
-        return first.axis is None and second.axis is None and same_qparams(first, second)
-    return same_qparams(first, second)
-
-
 def _limits(qparams: QParams, between: tuple[ir.Node, ...]) -> CodeLimits | None:
     """Return the codes that are left; None where nodes do something else, too."""
     low, high = qparams.code_limits
     for node in between:
         if node.op_type == "Cast":
             kind = ir.DataType(node.attributes.get_int("to", 0))
-            wide = kind in (ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE)
-            if not wide:
-                target = _number(kind)
-                if target is None:
-                    return None
-                if low < target.limits.low or high > target.limits.high:
-                    return None  # it wraps around
+            if kind in (ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.DOUBLE):
+                continue
+            target = _number(kind)
+            if target is None or low < target.limits.low or high > target.limits.high:
+                return None  # it wraps around
         elif node.op_type in _BOUNDS:
             bounds = _code_bounds(node)
             if bounds is None:
@@ -206,10 +196,6 @@ def _code_bounds(node: ir.Node) -> tuple[int, int] | None:
     low = -(1 << 31) if math.isinf(ends[0]) else math.ceil(ends[0])
     high = (1 << 31) - 1 if math.isinf(ends[1]) else math.floor(ends[1])
     return low, high
-
-
-def _fewer(limits: CodeLimits, qparams: QParams) -> CodeLimits | None:
-    return None if limits == qparams.code_limits else limits
 
 
 def _zero_point(node: ir.Node, scale: NDArray[np.generic]) -> NDArray[np.integer] | None:

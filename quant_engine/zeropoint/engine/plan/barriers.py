@@ -1,29 +1,32 @@
-"""Why a node stays float: one ordered list of barriers, of which the first in its way is told.
+"""Which nodes may be quantized, and why the others stay float: of barriers in order, the first.
 
 A barrier is a question about one node. Some keep only its activations float: its weight may then be
 stored as integers nevertheless. A new reason is a new row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant, input_at, name_of
-from zeropoint.engine.operators import OpRule, Role
+from zeropoint.engine.graph import NodeName, constant, input_at, name_of
+from zeropoint.engine.operators import OpRule, Role, rule_of, weight_only
+from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.plan.already_quantized import already_quantized
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.choice import Choice
-from zeropoint.engine.prepare import NEWEST_QDQ
+from zeropoint.engine.plan.wide_ranges import wide_ranges
+from zeropoint.engine.prepare import NEWEST_QDQ, PreparedModel
 from zeropoint.engine.reasons import Kept, Reason
 
 _DYNAMIC_OPSET = 11  # of DynamicQuantizeLinear
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class _View:
     """What barriers see besides a node and its operator's row.
 
     Attributes:
@@ -45,11 +48,10 @@ class View:
     shown: Mapping[str, Kept]
 
 
-Barrier = Callable[[ir.Node, OpRule, View], Kept | None]
-"""Returns why a node of a known operator stays float, or None."""
+_Barrier = Callable[[ir.Node, OpRule, _View], Kept | None]
 
 
-def barrier_before(node: ir.Node, rule: OpRule | None, view: View) -> tuple[Kept, bool] | None:
+def _barrier_before(node: ir.Node, rule: OpRule | None, view: _View) -> tuple[Kept, bool] | None:
     """Return why a node stays float, and whether its weight may be stored nevertheless."""
     if (why := _before_rule(node, rule, view)) is not None or rule is None:
         return why or _no_integer_form(node), False
@@ -59,7 +61,7 @@ def barrier_before(node: ir.Node, rule: OpRule | None, view: View) -> tuple[Kept
     return None
 
 
-def _before_rule(node: ir.Node, rule: OpRule | None, view: View) -> Kept | None:
+def _before_rule(node: ir.Node, rule: OpRule | None, view: _View) -> Kept | None:
     """Return what stands before any node, whether its operator is known or not."""
     why = view.choice.refuses(node)
     if why is None and node.graph is not view.graph and not view.choice.bodies:
@@ -71,11 +73,11 @@ def _no_integer_form(node: ir.Node) -> Kept:
     return Kept(Reason.NO_INTEGER_FORM, f"{node.op_type} has no integer form")
 
 
-def _form(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _form(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     return _no_integer_form(node) if view.dynamic and not rule.dynamic else None
 
 
-def _unnamed(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _unnamed(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     """Keep a node without integer kernel float, unless it is named: no pattern does."""
     choice = view.choice
     if rule.role is not Role.FLOAT or node.op_type in choice.op_types:
@@ -89,7 +91,7 @@ def _unnamed(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
     )
 
 
-def _version(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _version(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     needed = _DYNAMIC_OPSET if view.dynamic else rule.min_opset
     if view.opset < needed:
         return Kept(
@@ -105,12 +107,12 @@ def _version(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
     return None
 
 
-def _condition(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _condition(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     refused = rule.condition(node) if rule.condition is not None else None
     return None if refused is None else Kept(Reason.NO_INTEGER_FORM, refused)
 
 
-def _types(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _types(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     if rule.role is Role.FLOAT and not rule.activation_inputs(node):
         return Kept(Reason.TYPE_NOT_SUPPORTED, f"no input of this {node.op_type} is FLOAT")
     for index in (*rule.activation_inputs(node), *rule.stored):
@@ -127,7 +129,7 @@ def _types(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
     return None
 
 
-def _finite(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _finite(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     read = {*rule.activation_inputs(node), rule.weight, rule.bias}
     for index, value in enumerate(node.inputs):
         array = constant(value) if index in read else None
@@ -136,7 +138,7 @@ def _finite(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
     return None
 
 
-def _stored(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _stored(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     for index in rule.stored:
         array, name = constant(node.inputs[index]), name_of(node.inputs[index])
         if array is None:
@@ -146,15 +148,15 @@ def _stored(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
     return None
 
 
-def _shown(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _shown(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     return view.shown.get(name_of(node))
 
 
-def _wide_range(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _wide_range(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     return None if view.choice.names_exactly(node) else view.wide.get(node)
 
 
-def _computed_weight(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _computed_weight(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     weight = input_at(node, rule.weight) if rule.weight is not None else None
     wanted = rule.needs_constant_weight(dynamic=view.dynamic)
     wanted |= view.choice.const_b_only and node.op_type == "MatMul"
@@ -163,7 +165,7 @@ def _computed_weight(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
     return Kept(Reason.WEIGHT_NOT_CONSTANT, f"the weight {weight.name} is computed")
 
 
-def _computed_bias(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _computed_bias(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     if rule.role is not Role.COMPUTE or rule.bias is None or view.dynamic:
         return None
     bias = input_at(node, rule.bias)
@@ -172,19 +174,19 @@ def _computed_bias(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
     return Kept(Reason.BIAS_NOT_CONSTANT, f"the bias {bias.name} is computed")
 
 
-def _constant(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _constant(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     read = (node.inputs[index] for index in rule.activation_inputs(node))
     if rule.role is not Role.COMPUTE or any(constant(value) is None for value in read):
         return None
     return Kept(Reason.CONSTANT, "all inputs are constant")
 
 
-def _body(node: ir.Node, rule: OpRule, view: View) -> Kept | None:
+def _body(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     return view.bodies.refuses(node, rule)
 
 
 class _Row(NamedTuple):
-    barrier: Barrier
+    barrier: _Barrier
     weight_may_be_stored: bool = False
 
 
@@ -203,3 +205,64 @@ _BARRIERS = (
     _Row(_constant),
     _Row(_body, weight_may_be_stored=True),
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Nodes by what may become of them.
+
+    Attributes:
+        rules: Nodes that may be quantized, in graph order, with their operator's row.
+        forced: Those that the user named, or whose operator type the user named: they are
+            quantized even where that only adds conversions.
+        float_outputs: Operator types whose outputs are not quantized.
+        kept: Why the others stay float, by node name.
+        weight_only: Why those of `rules` compute in float whose weight alone is stored as
+            integers, by node name.
+    """
+
+    rules: Mapping[ir.Node, OpRule]
+    forced: frozenset[ir.Node]
+    float_outputs: frozenset[str]
+    kept: Mapping[str, Kept]
+    weight_only: Mapping[str, Kept]
+
+
+def select(
+    prepared: PreparedModel,
+    selection: NodeSelection,
+    *,
+    user_nodes: Sequence[NodeName],
+    bodies: Bodies,
+    dynamic: bool = False,
+    shown: Mapping[str, Kept] = MappingProxyType({}),
+) -> Candidates:
+    """Sort the nodes of a prepared model, as `make_plan` or `make_dynamic_plan` asks for it.
+
+    Raises:
+        OptionError: a name or operator type that the user's model does not have.
+    """
+    graph, choice = prepared.model.graph, Choice.of(selection, user_nodes, dynamic=dynamic)
+    view = _View(graph, prepared.opset, choice, bodies, dynamic, wide_ranges(graph), shown)
+    rules: dict[ir.Node, OpRule] = {}
+    kept: dict[str, Kept] = {}
+    stored: dict[str, Kept] = {}
+    for node in graph.all_nodes():
+        rule = rule_of(node)
+        barrier = _barrier_before(node, rule, view)
+        if barrier is not None:
+            why, weight_may_be_stored = barrier
+            rule = _weight_only(node, view) if weight_may_be_stored else None
+            (kept if rule is None else stored)[name_of(node)] = why
+        if rule is not None:
+            rules[node] = rule
+    forced = frozenset(node for node, rule in rules.items() if choice.forces(node, rule))
+    return Candidates(rules, forced, choice.float_outputs, kept, stored)
+
+
+def _weight_only(node: ir.Node, view: _View) -> OpRule | None:
+    """Return the row of a node of which the weight at least can be stored as integers."""
+    only = weight_only(node)
+    if only is None or view.opset > NEWEST_QDQ or view.bodies.refuses(node, only) is not None:
+        return None
+    return only

@@ -1,7 +1,6 @@
 """Overrides of single tensors, held against the model and its plan before any data is taken."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
 import onnx_ir as ir
 
@@ -33,20 +32,15 @@ def check_overrides(
         check.types()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Constant:
-    """A planned constant: the node that reads it, and where."""
-
-    node: ir.Node
-    where: ConstantInput
-
-
 class _Check:
     def __init__(self, graph: ir.Graph, plan: QuantPlan, options: PostTrainingOptions) -> None:
         self._plan = plan
         self._options = options
         self._nodes = {name_of(node): node for node in graph.all_nodes()}
-        self._constants = self._by_value()
+        self._constants: dict[str, list[ConstantInput]] = {}
+        for where in (where for quant in plan.nodes.values() for where in quant.constants):
+            name = name_of(self._nodes[where.node].inputs[where.index])
+            self._constants.setdefault(name, []).append(where)
         values = (value for node in self._nodes.values() for value in (*node.inputs, *node.outputs))
         self._values = {name_of(value): value for value in values if value is not None}
 
@@ -55,9 +49,9 @@ class _Check:
         name = override.tensor_name
         read = self._constants.get(name, [])
         tensor = self._plan.tensors.get(name)
-        if constants := [c for c in read if c.where.role is not ConstantRole.BIAS]:
-            for found in constants:
-                self._constant(override, found)
+        if constants := [c for c in read if c.role is not ConstantRole.BIAS]:
+            for where in constants:
+                self._constant(override, where)
         elif tensor is not None:
             self._tensor(override, tensor)
         elif read:
@@ -110,12 +104,12 @@ class _Check:
         assert isinstance(self._options, StaticOptions)
         _check_codes(override, self._options.of(override).activation_type)
 
-    def _constant(self, override: TensorQuantOverride, found: _Constant) -> None:
-        node, index = found.node, found.where.index
-        rule, array = rule_of(node), constant(node.inputs[index])
+    def _constant(self, override: TensorQuantOverride, where: ConstantInput) -> None:
+        node = self._nodes[where.node]
+        rule, array = rule_of(node), constant(node.inputs[where.index])
         assert rule is not None, node.name
         assert array is not None, node.name
-        if found.where.rows or (rule.stored and node.op_type != "Gather"):
+        if where.rows or (rule.stored and node.op_type != "Gather"):
             raise override.error(
                 f"the kernels of {node.op_type} say how many scales it has; set weight_type or "
                 "per_channel for all, or leave the node out"
@@ -137,17 +131,6 @@ class _Check:
                 f"there are figures for {sizes.pop()} channels; axis {override.axis} has "
                 f"{array.shape[axis]}"
             )
-
-    def _by_value(self) -> Mapping[str, list[_Constant]]:
-        """Return planned constants by name."""
-        found: dict[str, list[_Constant]] = {}
-        for quant in self._plan.nodes.values():
-            for where in quant.constants:
-                node = self._nodes[where.node]
-                value = node.inputs[where.index]
-                if value is not None:
-                    found.setdefault(name_of(value), []).append(_Constant(node, where))
-        return found
 
     def _instead(self, name: str) -> str:
         """Say where the values of a tensor are quantized, if that is right behind it."""

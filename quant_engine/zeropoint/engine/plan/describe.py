@@ -23,6 +23,8 @@ _NAMES = {
     ConstantRole.BIAS: ("bias",),
 }
 
+_FOLDED = Kept(Reason.FOLDED, "computed once, or merged into another node, before quantization")
+
 
 def describe_plan(
     loaded: LoadedModel,
@@ -58,22 +60,11 @@ def _nodes(loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan) -> tup
 def _node(name: str, op_type: str, quantized: set[str], kept: Mapping[str, Kept]) -> NodePlan:
     if name in quantized and op_type != "Constant":
         return NodePlan(name=name, op_type=op_type, state=NodeState.QUANTIZED)
+    state, why = NodeState.FOLDED, _FOLDED
     if name in kept and op_type != "Constant":
-        why = kept[name]
-        return NodePlan(
-            name=name,
-            op_type=op_type,
-            state=NodeState.FLOAT,
-            reason=why.reason,
-            message=why.message,
-        )
-    return NodePlan(
-        name=name,
-        op_type=op_type,
-        state=NodeState.FOLDED,
-        reason=Reason.FOLDED,
-        message="computed once, or merged into another node, before quantization",
-    )
+        state, why = NodeState.FLOAT, kept[name]
+    reason, message = why.reason, why.message
+    return NodePlan(name=name, op_type=op_type, state=state, reason=reason, message=message)
 
 
 def _tensors(
@@ -123,10 +114,7 @@ def _activation(
 
 
 def _constant_tensor(
-    name: str,
-    where: ConstantInput,
-    options: Options,
-    qparams: QParams | None,
+    name: str, where: ConstantInput, options: Options, qparams: QParams | None
 ) -> TensorPlan:
     bias = where.role is ConstantRole.BIAS
     source = ParameterSource.BIAS if bias else ParameterSource.WEIGHT

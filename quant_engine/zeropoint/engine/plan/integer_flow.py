@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from zeropoint.engine.graph import constant
 from zeropoint.engine.operators import OpRule, Role, is_clamp
-from zeropoint.engine.plan.candidates import Candidates
+from zeropoint.engine.plan.barriers import Candidates
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,8 +9,8 @@ from zeropoint.engine.graph import NodeName, constant, input_at, name_of, produc
 from zeropoint.engine.operators import OpRule, Role, rule_of
 from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.already_quantized import existing_parameters
+from zeropoint.engine.plan.barriers import Candidates, select
 from zeropoint.engine.plan.bodies import Bodies
-from zeropoint.engine.plan.candidates import Candidates, select
 from zeropoint.engine.plan.integer_flow import IntegerFlow, bias_add, integer_flow
 from zeropoint.engine.plan.quant_plan import (
     ConstantInput,
