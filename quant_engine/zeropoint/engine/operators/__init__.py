@@ -6,6 +6,7 @@ from zeropoint.engine.operators.pairs import (
     dequantizer_of,
     fake_quants,
     fits_channels,
+    is_quantized,
     is_stored,
     read_qparams,
     same_qparams,
@@ -27,3 +28,4 @@ from zeropoint.engine.operators.table import (
 )
 from zeropoint.engine.operators.traits import Trait
 from zeropoint.engine.operators.weight_only import weight_only
+from zeropoint.engine.operators.weights import is_unscaled

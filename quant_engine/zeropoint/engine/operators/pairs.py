@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zeropoint.engine.graph import constant, input_at, producer_of, rank_of, value_at
 from zeropoint.engine.number_types import INT8, CodeLimits, NumberType, known_number_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators.table import has, rule_of
+from zeropoint.engine.operators.table import has, is_clamp, rule_of
 from zeropoint.engine.operators.traits import Trait
 
 _BOUNDS = frozenset({"Clip", "Max", "Min"})  # of codes
@@ -99,6 +99,14 @@ def dequantizer_of(value: ir.Value | None) -> ir.Node | None:
     """Return the DequantizeLinear that gives a value; None where something else does."""
     node = producer_of(value)
     return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+
+def is_quantized(value: ir.Value) -> bool:
+    """Whether a QuantizeLinear reads a tensor, or what a clamp makes of it."""
+    return any(
+        node.op_type == "QuantizeLinear" or (is_clamp(node) and is_quantized(node.outputs[0]))
+        for node, _ in value.uses()
+    )
 
 
 def is_stored(value: ir.Value) -> bool:

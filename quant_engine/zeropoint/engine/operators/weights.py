@@ -30,6 +30,11 @@ def gemm(node: ir.Node, _rank: int) -> Layout:
     return Layout(int(not second), int(second), data=int(not first), transposed=second)
 
 
+def is_unscaled(node: ir.Node) -> bool:
+    """Whether a Gemm has no factors of its own."""
+    return all(node.attributes.get_float(name, 1.0) == 1.0 for name in ("alpha", "beta"))
+
+
 def matmul(_node: ir.Node, rank: int) -> Layout | None:
     """Weights of MatMul are [inputs, outputs]; kernels take no scales for a stack of them."""
     return Layout(rank - 1, rank - 2, single=rank == _MATRIX, data=-1) if rank > 1 else None

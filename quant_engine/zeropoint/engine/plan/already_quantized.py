@@ -6,7 +6,7 @@ import onnx_ir as ir
 from zeropoint.engine.graph import constant, input_at, name_of, producer_of
 from zeropoint.engine.number_types import INT8, known_number_type, quant_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import OpRule, Role, Trait, dequantizer_of, has, is_clamp
+from zeropoint.engine.operators import OpRule, Role, Trait, dequantizer_of, has, is_quantized
 from zeropoint.engine.reasons import Kept, Reason
 
 # Operators on integers, of ONNX and of com.microsoft, by how their names begin and end.
@@ -28,11 +28,11 @@ def already_quantized(node: ir.Node, rule: OpRule | None, *, dynamic: bool) -> K
     result = node.outputs[0]
     if _is_stored(weight):
         return _already(f"the weight {name_of(weight)} is stored as integers")
-    if not dynamic and _quantizes(result):
+    if not dynamic and is_quantized(result):
         return _already(f"its result {result.name} is quantized")
     read = [value for i in rule.activation_inputs(node) if (value := node.inputs[i]) is not None]
     for value in read:
-        if not dynamic and _quantizes(value):
+        if not dynamic and is_quantized(value):
             return _already(f"its input {value.name} is quantized for other nodes")
         if _is_dequantized(value) and (dynamic or not _may_serve(node, rule, value, read)):
             return _already(f"its input {value.name} is dequantized")
@@ -79,14 +79,6 @@ def _may_serve(node: ir.Node, rule: OpRule, value: ir.Value, read: list[ir.Value
 def _is_dequantized(value: ir.Value | None) -> bool:
     producer = _behind_movers(value)
     return producer is not None and producer.op_type == "DequantizeLinear"
-
-
-def _quantizes(value: ir.Value) -> bool:
-    """Whether a QuantizeLinear reads `value`, or what a Relu or Clip makes of it."""
-    readers = [use.node for use in value.uses()]
-    clamped = [node for node in readers if is_clamp(node)]
-    behind = [use.node for node in clamped for use in node.outputs[0].uses()]
-    return any(node.op_type == "QuantizeLinear" for node in (*readers, *behind))
 
 
 def _is_stored(value: ir.Value | None) -> bool:

@@ -28,7 +28,7 @@ from zeropoint.engine.graph import (
 )
 from zeropoint.engine.number_types import number_type
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import Role, dequantizer_of, read_qparams, rule_of
+from zeropoint.engine.operators import Role, dequantizer_of, is_unscaled, read_qparams, rule_of
 from zeropoint.engine.prepare import Affine, affine_followers, layer_bias
 
 _ROUNDING = 1e-6
@@ -60,11 +60,9 @@ def _stored(node: ir.Node) -> _Stored | None:
     rule, dequantize = rule_of(node), dequantizer_of(input_at(node, 1))
     if rule is None or rule.role is not Role.COMPUTE or rule.bias is None or dequantize is None:
         return None
+    if not is_unscaled(node):
+        return None
     codes, qparams = constant(dequantize.inputs[0]), read_qparams(dequantize)
-    if node.op_type == "Gemm":
-        plain = node.attributes.get_float("alpha", 1.0) == node.attributes.get_float("beta", 1.0)
-        if not plain or node.attributes.get_float("alpha", 1.0) != 1.0:
-            return None
     axis = rule.channel_axis(node, codes.ndim) if codes is not None else None
     if codes is None or qparams is None or axis is None or qparams.axis not in (None, axis):
         return None

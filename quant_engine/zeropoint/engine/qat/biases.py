@@ -33,9 +33,10 @@ from zeropoint.engine.numbers import QParams, bias_qparams, dequantize, quantize
 from zeropoint.engine.operators import (
     dequantizer_of,
     fits_channels,
-    is_clamp,
     is_layer,
+    is_quantized,
     is_stored,
+    is_unscaled,
     layout_of,
     read_qparams,
 )
@@ -69,7 +70,7 @@ def split_float_outputs(editor: GraphEditor) -> None:
             _split_gemm(editor, node)
         elif node.op_type == "MatMul" and (found := _bias_add(node)) is not None:
             add, index = found
-            if constant(add.inputs[index]) is not None and not _is_quantized(add.outputs[0]):
+            if constant(add.inputs[index]) is not None and not is_quantized(add.outputs[0]):
                 minus = editor.constant(f"{add.name}_minus_bias", -array_of(add.inputs[index]))
                 sub = editor.node("Sub", (add.inputs[1 - index], minus), name_of(add))
                 editor.replace(add, sub)
@@ -144,19 +145,7 @@ def _wanted(layer: ir.Node) -> QParams | None:
     codes = constant(weight.inputs[0])
     if codes is None or not fits_channels(layer, second, codes.ndim):
         return None
-    if layer.op_type == "Gemm":
-        factors = [layer.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
-        if factors != [1.0, 1.0]:
-            return None
-    return bias_qparams(first, second)
-
-
-def _is_quantized(value: ir.Value) -> bool:
-    """Whether a tensor is quantized, at once or behind a clamp."""
-    return any(
-        node.op_type == "QuantizeLinear" or (is_clamp(node) and _is_quantized(node.outputs[0]))
-        for node, _ in value.uses()
-    )
+    return bias_qparams(first, second) if is_unscaled(layer) else None
 
 
 def _before_pairs(graph: ir.Graph) -> set[ir.Value]:
@@ -186,11 +175,9 @@ def _before_pairs(graph: ir.Graph) -> set[ir.Value]:
 
 
 def _is_plain_gemm(node: ir.Node) -> bool:
-    factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    weight = value_at(node, 1).producer()
+    bias, weight = constant(input_at(node, 2)), value_at(node, 1).producer()
     return (
-        factors == [1.0, 1.0]
+        is_unscaled(node)
         and weight is not None
         and read_qparams(weight) is not None
         and not node.attributes.get_int("transA", 0)

@@ -20,6 +20,7 @@ from zeropoint.engine.operators import (
     is_clamp,
     is_layer,
     is_stored,
+    is_unscaled,
     rule_of,
 )
 from zeropoint.engine.options import QatOptions, StaticOptions, WeightOptions
@@ -156,9 +157,8 @@ def _has_uneven_bias(node: ir.Node) -> bool:
 
     Static quantization has brought each Gemm to a form without those.
     """
-    bias = constant(node.inputs[2]) if node.op_type == "Gemm" and len(node.inputs) > 2 else None
-    factors = [node.attributes.get_float(name, 1.0) for name in ("alpha", "beta")]
-    return bias is not None and (bias.ndim != 1 or bias.size == 1 or factors != [1.0, 1.0])
+    bias = constant(input_at(node, 2)) if node.op_type == "Gemm" else None
+    return bias is not None and (bias.ndim != 1 or bias.size == 1 or not is_unscaled(node))
 
 
 def _open_inputs(graph: ir.Graph, learned: QuantPlan) -> Iterator[tuple[ir.Node, int, ir.Value]]:

@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from zeropoint.engine.files import WeightFile
 from zeropoint.engine.graph import GraphEditor, array_of, graph_of, name_of, value_at
-from zeropoint.engine.numbers import quantize, unsigned_codes
-from zeropoint.engine.operators import Trait, has, layout_of
+from zeropoint.engine.numbers import quantize
+from zeropoint.engine.operators import layout_of
 from zeropoint.engine.plan import ConstantInput, NodeQuant, Parameters, QuantPlan
-from zeropoint.engine.rewrite.forms import INTEGER, Operand, write_integer
+from zeropoint.engine.rewrite.forms import INTEGER, Operand, kernel_weight, write_integer
 from zeropoint.engine.rewrite.fusion_barriers import split_skip_normalizations
 from zeropoint.engine.rewrite.stored_constants import StoredConstants
 from zeropoint.engine.rewrite.work import Work
@@ -118,22 +117,14 @@ class _Rewriter:
         return self._activations[value, graph]
 
     def _weight(self, node: ir.Node, where: ConstantInput) -> Operand:
-        """Return the weight of a node.
-
-        That of a Conv is moved by 128 to uint8, which stands for the same numbers: ONNX Runtime
-        1.32 on x86 has a fast kernel for ConvInteger with uint8 weights only; with int8 ones it
-        took four to seven times as long.
-        """
+        """Return the weight of a node, stored once for all that read it in one form."""
         value, qparams = value_at(node, where.index), self._qparams[where.key]
         layout = layout_of(node, array_of(value).ndim)
         transposed = layout is not None and layout.transposed
         key = (value, transposed, qparams.scale.tobytes())
         if key not in self._weights:
-            codes: NDArray[np.generic] = quantize(array_of(value), qparams)
-            zero_point: NDArray[np.generic] = np.asarray(qparams.zero_point.reshape(-1)[0])
-            if has(node, Trait.CONVOLVES):
-                codes, zero_point = unsigned_codes(codes), unsigned_codes(zero_point)
-            codes = np.ascontiguousarray(codes.T) if transposed else codes
+            quantized = quantize(array_of(value), qparams)
+            codes, zero_point = kernel_weight(node, quantized, qparams.zero_point)
             self._weights[key] = (
                 self._edit.constant(f"{value.name}_quantized", codes),
                 self._edit.constant(f"{value.name}_zero_point", zero_point),

@@ -1,12 +1,10 @@
 """QDQ -> MatMulInteger and ConvInteger, for nodes with stored weights."""
 
-import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import GraphEditor, array_of, constant, name_of, rank_of, remove_unused
-from zeropoint.engine.numbers import unsigned_codes
-from zeropoint.engine.operators import Trait, has, layout_of
-from zeropoint.engine.rewrite.forms import INTEGER, Operand, write_integer
+from zeropoint.engine.graph import GraphEditor, array_of, constant, name_of, remove_unused
+from zeropoint.engine.operators import Trait, has
+from zeropoint.engine.rewrite.forms import INTEGER, Operand, kernel_weight, write_integer
 from zeropoint.engine.rewrite.units import Dequantized, operand, weight_operand
 
 
@@ -43,14 +41,12 @@ def _fits(node: ir.Node, data: Dequantized, weight: Dequantized) -> bool:
 
 def _weight(editor: GraphEditor, node: ir.Node, weight: Dequantized) -> Operand:
     """Return a weight as integer operators take it."""
-    layout = layout_of(node, rank_of(weight.codes) or 0)
     codes, zero_point, name = weight.codes, weight.zero_point, name_of(node)
+    old = array_of(codes)
+    new, zero = kernel_weight(node, old, weight.qparams.zero_point)
     if has(node, Trait.CONVOLVES):
-        # ONNX Runtime 1.32 has a fast kernel for uint8 weights only.
-        codes = editor.constant(f"{name}_weight", unsigned_codes(array_of(codes)))
-        zero = unsigned_codes(weight.qparams.zero_point.reshape(-1))[0:1].reshape(())
+        codes = editor.constant(f"{name}_weight", new)
         zero_point = editor.constant(f"{name}_zero_point", zero)
-    elif layout is not None and layout.transposed:
-        turned = np.ascontiguousarray(array_of(codes).T)
-        codes = editor.constant(f"{codes.name}_transposed", turned)
+    elif new is not old:
+        codes = editor.constant(f"{codes.name}_transposed", new)
     return Operand(codes, weight.qparams.scale, zero_point)
