@@ -109,11 +109,7 @@ _CHILDREN = {
 
 
 def fields(view: memoryview, runs: _Runs | None = None) -> Iterator[Field]:
-    """Yield the top-level fields of a message in their order.
-
-    Args:
-        view: The message.
-        runs: Lets the first of a run of scalar fields stand for all of them.
+    """Yield the top-level fields of a message in order; the first of a run may stand for all.
 
     Raises:
         WireError: the bytes do not follow the wire format.

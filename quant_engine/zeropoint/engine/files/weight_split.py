@@ -40,10 +40,7 @@ class ExternalData:
 def split_weights(source: Path, runnable: Path, weights: WeightFile) -> ExternalData:
     """Write a model whose tensors of 1 KiB and more, and all external ones, are in `weights`.
 
-    Args:
-        source: The user's file; external data lies beside it.
-        runnable: Where to write the model, in the folder of `weights`.
-        weights: Takes the data.
+    It is written to the folder of `weights`; external data lie beside the source.
 
     Returns:
         The data that were external already.

@@ -68,14 +68,8 @@ class GraphEditor:
     ) -> ir.Node:
         """Return a new node named after `name` and its operator; it is not inserted yet.
 
-        Args:
-            op_type: Its operator.
-            inputs: What it reads.
-            name: What its name begins with.
-            outputs: How many there are.
-            like: Has the type and shape of the first output.
-            attributes: Its attributes; those that are None are left out.
-            contrib: Take the operator from com.microsoft.
+        Its first output has the type and shape of `like`. Attributes that are None are left out.
+        With `contrib`, the operator is one of com.microsoft.
         """
         base = f"{name}_{op_type}"
         domain = self._qdq_domain if op_type in _QDQ else ""
@@ -149,11 +143,8 @@ class GraphEditor:
     ) -> ir.Value:
         """Return the codes of a constant, stored once for all that read it with the same ones.
 
-        Args:
-            value: The constant.
-            qparams: Its parameters.
-            rows: Whether they are those of a matrix: all axes but the last as one.
-            transposed: Whether to exchange the last two of three axes.
+        With `rows`, the parameters are those of a matrix: all axes but the last as one. With
+        `transposed`, the last two of three axes are exchanged.
         """
         key = (value, qparams.content, transposed)
         if key not in self._codes:
@@ -189,16 +180,10 @@ class GraphEditor:
     def put_behind(
         self, value: ir.Value, *nodes: ir.Node, readers: Iterable[tuple[ir.Node, int]] | None = None
     ) -> ir.Value:
-        """Insert nodes behind `value`, in its graph, and let readers read what they give.
+        """Insert new nodes behind `value`, which the first one reads, in its graph.
 
-        Args:
-            value: What the first of the nodes reads.
-            nodes: New nodes; the first output of the last one is read instead of `value`.
-            readers: Who does; None: all others that read it, and those who run the graph, if it is
-                one of its outputs.
-
-        Returns:
-            What is read instead.
+        The first output of the last one, which is returned, is read instead: by the readers given,
+        or by all others, and by those who run the graph, if `value` is one of its outputs.
         """
         result = nodes[-1].outputs[0]
         self.insert_behind(value, graph_of(value), *nodes)

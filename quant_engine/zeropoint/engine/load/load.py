@@ -90,12 +90,7 @@ def _refuse_own_folder(path: Path, workspace: Path) -> None:
 
 
 def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> LoadedModel:
-    """Load a model; the user's files are read only.
-
-    Args:
-        path: The ONNX file; external data lies beside it.
-        workspace: A folder for the job's own files.
-        sha256: That of the file, where it is known.
+    """Load a model; the user's files are read only. The workspace takes the job's own files.
 
     Raises:
         ModelError: MODEL_INVALID, the file is no ONNX model, is damaged, or its external data is;

@@ -20,14 +20,7 @@ def quantize(array: NDArray[np.floating], qparams: QParams) -> NDArray[np.intege
     """Turn real values into codes: round(x / scale) + zero_point, saturated.
 
     Rounding is half to even, in float32 as QuantizeLinear of ONNX Runtime does it, and in float64
-    for int32.
-
-    Args:
-        array: Finite values, any shape.
-        qparams: Parameters; `axis` refers to `array`.
-
-    Returns:
-        Codes with the shape of `array`.
+    for int32. Values are finite, of any shape, which codes have, too.
     """
     work = np.dtype(np.float64 if qparams.dtype.itemsize > 2 else np.float32)
     codes = np.empty(array.shape, dtype=qparams.dtype)
@@ -50,12 +43,7 @@ def unsigned_codes(codes: NDArray[np.generic]) -> NDArray[np.generic]:
 def dequantize(array: NDArray[np.integer], qparams: QParams) -> NDArray[np.floating]:
     """Turn codes into real values: scale * (q - zero_point), as DequantizeLinear does it.
 
-    Args:
-        array: Codes, any shape.
-        qparams: Parameters; `axis` refers to `array`.
-
-    Returns:
-        Values in the type of `qparams.scale`, with the shape of `array`.
+    Values have the shape of the codes and the type of `qparams.scale`.
     """
     values = np.empty(array.shape, dtype=qparams.scale.dtype)
     for source, target, scale, zero_point in _blocks(array, values, qparams):

@@ -57,12 +57,7 @@ def quantiles(values: Histogram, q: Sequence[float]) -> NDArray[np.float64]:
     sketch, 2^-7 of the greater of both order statistics, or 2^-133. The first and the last one are
     the outermost edges, and so exact wherever the extremes are known.
 
-    Args:
-        values: The histogram.
-        q: Each 0 to 1.
-
-    Returns:
-        float64, as many.
+    Each q is 0 to 1; the result is float64, one for each.
     """
     last = int(values.ends[-1]) - 1
     below = [min(int(one * last), last) for one in q]

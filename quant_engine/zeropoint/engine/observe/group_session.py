@@ -41,13 +41,7 @@ class GroupSession:
     """One group of activations; may be run by several threads at once."""
 
     def __init__(self, path: Path, wanted: Sequence[str], *, threads: int, blocked: bool) -> None:
-        """Open a model.
-
-        Args:
-            path: The model with all that is to be seen among its outputs.
-            wanted: Names of the outputs that are to be seen.
-            threads: Threads of one operator.
-            blocked: Whether to look for tensors in blocked layout.
+        """Open a model of which the wanted outputs are seen, perhaps in blocked layout.
 
         Raises:
             RuntimeRefusal: it does not load.

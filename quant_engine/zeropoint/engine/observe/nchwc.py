@@ -36,11 +36,7 @@ class BlockedOutput:
 
 
 def expose_blocked(optimized: Path, target: Path) -> dict[str, BlockedOutput]:
-    """Write a graph that ONNX Runtime has optimized with blocked tensors as outputs.
-
-    Args:
-        optimized: The optimized graph.
-        target: Where to write the other one, in the same folder.
+    """Write a graph that ONNX Runtime has optimized, in its folder, with blocked outputs.
 
     Returns:
         The outputs that have been replaced, by their former names; where there are none, nothing

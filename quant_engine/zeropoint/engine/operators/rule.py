@@ -122,12 +122,7 @@ class OpRule:
         return not (self.computed_weight_dynamic if dynamic else self.computed_weight)
 
     def channel_axis(self, node: ir.Node, rank: int) -> int | None:
-        """Return the axis of the weight along which kernels take scales; None where there is none.
-
-        Args:
-            node: A node of this rule.
-            rank: Dimensions of its weight.
-        """
+        """Return the axis of a weight along which kernels take scales; None where there is none."""
         found = self.layout(node, rank) if self.layout is not None else None
         return found.outputs if found is not None and found.single else None
 

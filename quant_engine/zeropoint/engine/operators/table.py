@@ -38,11 +38,9 @@ def has(node: ir.Node, traits: Trait) -> bool:
 
 
 def layout_of(node: ir.Node, rank: int) -> Layout | None:
-    """Return how the weight of a layer lies; None for other nodes, or where it has no channels.
+    """Return how the weight of a layer lies, which has `rank` axes.
 
-    Args:
-        node: Any node.
-        rank: Dimensions of its second input.
+    None for other nodes, or where it has no channels.
     """
     rule = rule_of(node)
     return rule.layout(node, rank) if rule is not None and rule.layout is not None else None

@@ -53,11 +53,7 @@ def derive_parameters(
 ) -> Parameters:
     """Turn ranges of activations and values of weights into scales and zero points.
 
-    Args:
-        graph: The prepared graph, for its constants.
-        plan: What is quantized.
-        sketches: Statistics of each tensor in `plan.observed`; all have elements.
-        options: Types, symmetry and range method.
+    There is a sketch with elements of each tensor in `plan.observed`.
 
     Raises:
         CalibrationError: NO_FINITE_VALUES, a tensor had elements but none that is finite.

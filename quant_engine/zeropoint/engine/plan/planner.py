@@ -214,11 +214,8 @@ class _Planner:
     ) -> TensorQuant:
         """Return a tensor with parameters that no other has.
 
-        Args:
-            name: Its name.
-            fixed: The range that its node fixes. Its upper end is not reached: codes stop one short
-                of it, so that a scale of 1/256 serves for 0..1.
-            everywhere: Whether all that read it read the quantized values.
+        Its node may fix its range. The upper end of that is not reached: codes stop one short of
+        it, so that a scale of 1/256 serves for 0..1.
         """
         override = self._overrides.get(name)
         if fixed is not None:

@@ -38,8 +38,7 @@ _RAW_SIGNAL = Kept(
 def wide_ranges(graph: ir.Graph) -> Mapping[ir.Node, Kept]:
     """Return the Conv, MatMul and Gemm whose activations should stay float, with the reason.
 
-    Args:
-        graph: The main graph; nodes of bodies are told, too. One walk: linear in the nodes.
+    Nodes of bodies are told, too. One walk: linear in the nodes.
     """
     found: dict[ir.Node, Kept] = {}
     compressed: set[ir.Value] = set()

@@ -95,14 +95,7 @@ class Session:
     def run(
         self, feeds: Mapping[str, NDArray[np.generic]], outputs: Sequence[str] | None = None
     ) -> list[Any]:
-        """Run the model once.
-
-        Args:
-            feeds: Inputs by name.
-            outputs: Names of outputs; None for all.
-
-        Returns:
-            The outputs: arrays, or lists and maps of them.
+        """Run the model once and return outputs: arrays, or lists and maps of them.
 
         Raises:
             RuntimeRefusal: the inputs do not fit, or an operator fails.

@@ -60,13 +60,8 @@ def generate_batches(
     Sizes of unknown axes are tried until the model runs, with 1 for the batch axis: first one
     size for all others, then 1 for some of them, then mixtures. Integers stay below the rows of
     the tables that they index or are among the constants that they are compared with; others are
-    1, as in a mask. Floats are normal (0, 1).
-
-    Args:
-        ranges: Of the inputs that must be fed.
-        run: Runs it.
-        count: Number of batches, all with the same shapes.
-        seed: Same seed, same batches.
+    1, as in a mask. Floats are normal (0, 1). All batches have the same shapes; the same seed gives
+    the same batches.
 
     Raises:
         CannotGenerate: with the reason.

@@ -22,23 +22,13 @@ class RangeMethod(Protocol):
     """Chooses a range from statistics."""
 
     def __call__(self, statistics: Statistics, options: StaticOptions, /) -> Range:
-        """Return a range within, or symmetric around, the values seen.
-
-        Args:
-            statistics: Of the tensor.
-            options: Parameters of the method, and the type that the range is for.
-        """
+        """Return a range within, or symmetric around, the values seen."""
 
 
 def choose_range(sketch: Sketch, options: StaticOptions, *, tensor: str = "") -> Range:
     """Choose the range of a tensor by the method that the options name.
 
     Zero is not added here: that is for the quantization parameters to do.
-
-    Args:
-        sketch: Statistics of the tensor.
-        options: The user's options.
-        tensor: Name of the tensor, for the error.
 
     Raises:
         CalibrationError: NO_FINITE_VALUES, no finite value was seen.

@@ -40,11 +40,6 @@ def least_error(
 ) -> list[tuple[Range, float]]:
     """Find the range of the least expected squared error, no more than that of others.
 
-    Args:
-        statistics: Of the tensor.
-        options: Parameters of the methods.
-        others: Ranges to compute in any case.
-
     Returns:
         First that range, then the others as they were given, each with its error, in the tensor's
         units squared.
@@ -124,12 +119,8 @@ def least(costs: _Costs, count: int, also: Sequence[int] = ()) -> dict[int, floa
 
     Evenly spaced candidates are computed, then some between the neighbours of the best of them,
     and so on. That finds the least of all where costs fall and rise once, and wherever there are
-    no more than can be computed at once; else it is no more than any that was computed.
-
-    Args:
-        costs: Returns the costs of the candidates with the given numbers.
-        count: How many candidates there are.
-        also: Numbers of candidates to compute in any case.
+    no more than can be computed at once; else it is no more than any that was computed. Candidates
+    are spoken of by number; `also` are computed in any case.
 
     Returns:
         The costs that were computed, by number.
