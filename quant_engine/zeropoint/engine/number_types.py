@@ -20,7 +20,7 @@ class CodeLimits(NamedTuple):
     high: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class NumberType:
     """An integer type of codes.
 
@@ -67,23 +67,13 @@ class NumberType:
         return weight.signed or not self.signed
 
 
-def _row(kind: type[Any], element_type: int, bits: int, signed: bool, opset: int) -> NumberType:
-    return NumberType(
-        dtype=np.dtype(kind),
-        element_type=element_type,
-        bits=bits,
-        signed=signed,
-        least_opset=opset,
-    )
-
-
-INT8 = _row(np.int8, 3, 8, True, 10)
-UINT8 = _row(np.uint8, 2, 8, False, 10)
-INT16 = _row(np.int16, 5, 16, True, 21)
-UINT16 = _row(np.uint16, 4, 16, False, 21)
-INT4 = _row(ml_dtypes.int4, 22, 4, True, 21)
-UINT4 = _row(ml_dtypes.uint4, 21, 4, False, 21)
-INT32 = _row(np.int32, 6, 32, True, 10)
+INT8 = NumberType(np.dtype(np.int8), 3, 8, True, 10)
+UINT8 = NumberType(np.dtype(np.uint8), 2, 8, False, 10)
+INT16 = NumberType(np.dtype(np.int16), 5, 16, True, 21)
+UINT16 = NumberType(np.dtype(np.uint16), 4, 16, False, 21)
+INT4 = NumberType(np.dtype(ml_dtypes.int4), 22, 4, True, 21)
+UINT4 = NumberType(np.dtype(ml_dtypes.uint4), 21, 4, False, 21)
+INT32 = NumberType(np.dtype(np.int32), 6, 32, True, 10)
 """Of biases: DequantizeLinear alone takes it."""
 
 _BY_DTYPE = {row.dtype: row for row in (INT8, UINT8, INT16, UINT16, INT4, UINT4, INT32)}

@@ -70,12 +70,10 @@ class ParameterSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeAlternative:
-    """A range that was compared with others.
+    """A range that was compared with others, in the tensor's own units.
 
     Attributes:
         method: What gives it: a calibration method, such as "MinMax" or "Percentile 99.99".
-        low: Lower end in the tensor's own units.
-        high: Upper end.
         expected_error: Mean squared error of rounding and clipping to be expected, in the
             tensor's units squared.
     """
@@ -138,7 +136,6 @@ class PlanReport:
         nodes: One entry for each node of the user's model, in its order.
         tensors: One entry for each quantized tensor.
         opset: Opset of the result.
-        warnings: Advice that needs no data.
     """
 
     nodes: tuple[NodePlan, ...]
@@ -149,14 +146,7 @@ class PlanReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What would be done with a model.
-
-    Attributes:
-        signature: Inputs and outputs.
-        plan: The plan.
-        opset: Opset of the user's model.
-        model_bytes: Bytes of the user's model, external data included.
-    """
+    """What would be done with a model, of this opset and size, external data included."""
 
     signature: Signature
     plan: PlanReport
@@ -288,13 +278,9 @@ class Verification:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonFiniteTensor:
-    """A tensor in which NaN or infinities were seen; they enter no range.
+    """How many NaN and infinities were seen in a tensor; they enter no range.
 
     Attributes:
-        name: Name of the tensor.
-        nan: Number of NaN.
-        positive_infinity: Number of +infinity.
-        negative_infinity: Number of -infinity.
         batches: Sequence numbers of the batches that brought them, the first 64.
     """
 

@@ -16,12 +16,7 @@ _Arrays = Mapping[str, NDArray[Any]]
 
 
 class Seen(NamedTuple):
-    """What one activation was in one run.
-
-    Attributes:
-        name: Its name.
-        parts: Arrays that together have its values, in any order.
-    """
+    """What one activation was in one run: arrays that together have its values, in any order."""
 
     name: str
     parts: tuple[NDArray[Any], ...]

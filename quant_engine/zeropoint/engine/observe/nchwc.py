@@ -24,12 +24,7 @@ _DOMAIN = "com.microsoft.nchwc"
 
 @dataclass(frozen=True, slots=True)
 class BlockedOutput:
-    """A tensor in blocked layout that stands for one of [N, C, ...].
-
-    Attributes:
-        name: Its name.
-        channels: C.
-    """
+    """A tensor in blocked layout that stands for one of [N, channels, ...]."""
 
     name: str
     channels: int

@@ -31,13 +31,9 @@ _OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedModel:
-    """A model with its plan.
+    """A model as it was loaded and prepared, what was asked for, and the plan.
 
     Attributes:
-        loaded: The user's model.
-        prepared: The form that is quantized.
-        plan: What is quantized in it.
-        options: What was asked for.
         bodies: What can be quantized in bodies of If, Loop and Scan.
         parameters: Those that are known before data: what was learned.
     """

@@ -61,12 +61,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """What was done to a model.
-
-    Attributes:
-        learned: The pairs of activations.
-        warnings: What the user should know, above all what is not exact.
-    """
+    """The pairs of a model's activations, and what the user should know: what is not exact."""
 
     learned: tuple[Learned, ...]
     warnings: tuple[Warning, ...]

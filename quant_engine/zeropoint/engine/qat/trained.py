@@ -44,12 +44,9 @@ from zeropoint.engine.verify import CodePair
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedModel:
-    """A converted model.
+    """A converted model, with its plan, what was done to it and what was learned.
 
     Attributes:
-        planned: The model with its plan; `planned.prepared.model` is the converted graph.
-        conversion: What was done.
-        parameters: What was learned.
         described: Whether the user's model says the types of what its nodes compute.
     """
 

@@ -14,14 +14,7 @@ from zeropoint.engine.rewrite.qdq import clamp_implied
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dequantized:
-    """Something that a node reads through a DequantizeLinear.
-
-    Attributes:
-        codes: The integers.
-        scale: Of the DequantizeLinear.
-        zero_point: Of the DequantizeLinear; None where it has none.
-        qparams: Both as arrays.
-    """
+    """What a node reads through a DequantizeLinear: its inputs, and parameters as arrays."""
 
     codes: ir.Value
     scale: ir.Value
@@ -50,12 +43,10 @@ def weight_operand(node: ir.Node) -> Dequantized | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
-    """How what a node gives is quantized.
+    """The QuantizeLinear of what a node gives, with its parameters.
 
     Attributes:
-        quantize: The QuantizeLinear.
         between: What its codes imply: a Relu or Clip before it, and nothing else.
-        qparams: Its parameters.
     """
 
     quantize: ir.Node

@@ -13,13 +13,9 @@ from zeropoint.engine.plan import Parameters, QuantPlan
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A prepared model, on its way to what a plan says.
+    """A prepared model, on its way to what a plan says in the form that is asked for.
 
     Attributes:
-        edit: Changes the model.
-        plan: What is quantized.
-        parameters: Scale and zero point of every tensor in it.
-        form: How pairs are written.
         nodes: The nodes of the float model, by name.
     """
 

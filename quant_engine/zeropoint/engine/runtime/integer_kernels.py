@@ -59,30 +59,23 @@ def count_integer_kernels(optimized: Path, nodes: Mapping[str, str]) -> IntegerK
     """
     model = onnx.ModelProto.FromString(optimized.read_bytes())
     kernels = (node for node in all_nodes(model.graph) if node.op_type in _INTEGER_KERNELS)
-    found = _attribute(kernels, nodes)
+    found, unnamed = _attribute(kernels, nodes)
     totals = Counter(nodes.values())
-    named = Counter(nodes[name] for name in found.nodes)
+    named = Counter(nodes[name] for name in found)
     counts = tuple(
-        KernelCount(op_type=op_type, nodes=total, integer=named[op_type] + found.unnamed[op_type])
+        KernelCount(op_type=op_type, nodes=total, integer=named[op_type] + unnamed[op_type])
         for op_type, total in sorted(totals.items())
     )
     float_nodes = tuple(
-        name
-        for name, op_type in nodes.items()
-        if name not in found.nodes and not found.unnamed[op_type]
+        name for name, op_type in nodes.items() if name not in found and not unnamed[op_type]
     )
     return IntegerKernels(counts=counts, float_nodes=float_nodes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Attributed:
-    """Nodes that are integer kernels by name, and how many more there are of each type."""
-
-    nodes: frozenset[str]
-    unnamed: Counter[str]
-
-
-def _attribute(kernels: Iterable[onnx.NodeProto], nodes: Mapping[str, str]) -> _Attributed:
+def _attribute(
+    kernels: Iterable[onnx.NodeProto], nodes: Mapping[str, str]
+) -> tuple[set[str], Counter[str]]:
+    """Return the nodes that are integer kernels by name, and how many more there are of a type."""
     found: set[str] = set()
     strangers: list[str] = []
     for kernel in kernels:
@@ -98,7 +91,7 @@ def _attribute(kernels: Iterable[onnx.NodeProto], nodes: Mapping[str, str]) -> _
             if free[op_type] > unnamed[op_type]:
                 unnamed[op_type] += 1
                 break
-    return _Attributed(frozenset(found), unnamed)
+    return found, unnamed
 
 
 def _original_name(name: str, nodes: Mapping[str, str]) -> str | None:

@@ -68,11 +68,7 @@ def store_arrays(arrays: Iterable[NDArray[np.generic]], path: Path) -> tuple[Sto
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBatch:
-    """A batch on disk.
-
-    Attributes:
-        arrays: Its arrays by input name.
-    """
+    """A batch on disk: its arrays by input name."""
 
     arrays: Mapping[str, StoredArray]
 
