@@ -1,8 +1,8 @@
 """How far a job is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 
 class Phase(StrEnum):
@@ -47,8 +47,5 @@ class Progress:
     convergence: Convergence | None = None
 
 
-class ProgressCallback(Protocol):
-    """Told how far a job is."""
-
-    def __call__(self, progress: Progress, /) -> None:
-        """Take the news."""
+ProgressCallback = Callable[[Progress], None]
+"""Told how far a job is."""

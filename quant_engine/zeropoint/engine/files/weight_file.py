@@ -64,7 +64,10 @@ class StoredTensor(ir.ExternalTensor):
         if view is not None:
             return view
         if self.size == 0 or self.dtype.bitwidth < _BITS_OF_A_BYTE:
-            return self._unpacked()
+            proto = onnx.TensorProto(
+                dims=self.shape.numpy(), data_type=self.dtype.value, raw_data=self.tobytes()
+            )
+            return ir.serde.deserialize_tensor(proto).numpy()
         offset = self.offset or 0
         begin = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
         with Path(self.path).open("rb") as file:
@@ -79,13 +82,6 @@ class StoredTensor(ir.ExternalTensor):
 
     def __array__(self, dtype: Any = None) -> NDArray[Any]:
         return np.asarray(self.numpy(), dtype)
-
-    def _unpacked(self) -> NDArray[np.generic]:
-        proto = onnx.TensorProto(
-            dims=self.shape.numpy(), data_type=self.dtype.value, raw_data=self.tobytes()
-        )
-        array: NDArray[np.generic] = ir.serde.deserialize_tensor(proto).numpy()
-        return array
 
     def tobytes(self) -> bytes:
         """Return the bytes of the tensor."""

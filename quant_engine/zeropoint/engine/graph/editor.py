@@ -41,9 +41,7 @@ class GraphEditor:
             graph.opset_imports.setdefault(self._qdq_domain, 1)
         self._taken = taken_names(graph)
         self._codes: dict[tuple[Hashable, ...], ir.Value] = {}
-        self._parameters: dict[tuple[int, ir.Graph], tuple[ir.Value, ir.Value]] = {}
-        # Keeps the keys of `_parameters` alive, so that no id is given twice.
-        self._seen: list[QParams] = []
+        self._parameters: dict[tuple[QParams, ir.Graph], tuple[ir.Value, ir.Value]] = {}
 
     # New nodes and constants
 
@@ -129,9 +127,8 @@ class GraphEditor:
         self, name: str, qparams: QParams, graph: ir.Graph | None = None
     ) -> tuple[ir.Value, ir.Value]:
         """Return scale and zero point as initializers; one pair for a QParams object in a graph."""
-        key = id(qparams), graph if graph is not None else self.graph
+        key = qparams, graph if graph is not None else self.graph
         if key not in self._parameters:
-            self._seen.append(qparams)
             self._parameters[key] = (
                 self.constant(f"{name}_scale", qparams.scale, graph),
                 self.constant(f"{name}_zero_point", qparams.zero_point, graph),

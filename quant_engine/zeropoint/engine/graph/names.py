@@ -28,26 +28,21 @@ def settle_names(model: ir.Model) -> None:
     Bodies may repeat each other's names. The main graph keeps its own, and so does the first of
     those that share one.
     """
-    values, nodes = _Unused(), _Unused()
+    values: dict[str, int] = {}
+    nodes: dict[str, int] = {}
     for graph in tuple(model.graphs()):
         for value in values_of(graph):
             if value.name:
-                value.name = values.name(value.name)
+                value.name = _unused(value.name, values)
         for node in graph:
-            node.name = nodes.name(node.name or node.op_type)
+            node.name = _unused(node.name or node.op_type, nodes)
 
 
-class _Unused:
-    """Gives each name once."""
-
-    def __init__(self) -> None:
-        self._given: dict[str, int] = {}
-
-    def name(self, wanted: str) -> str:
-        """Return `wanted`, with a number behind it where that name was given before."""
-        name = wanted
-        while name in self._given:
-            self._given[wanted] += 1
-            name = f"{wanted}_{self._given[wanted]}"
-        self._given[name] = 0
-        return name
+def _unused(wanted: str, given: dict[str, int]) -> str:
+    """Return `wanted`, with a number behind it where that name was given before."""
+    name = wanted
+    while name in given:
+        given[wanted] += 1
+        name = f"{wanted}_{given[wanted]}"
+    given[name] = 0
+    return name

@@ -168,14 +168,14 @@ class Observer:
 
     def _work(self, batch: "_Batch", task: "_Task") -> None:
         try:
-            if not batch.failed:
+            if batch.error is None:
                 self._run(batch, task)
         except RuntimeRefusal as error:
             batch.fail(_batch_error(error))
         except BaseException as error:  # noqa: BLE001 - who waits for the batch is told
             batch.fail(error)
         last = batch.ends()
-        if last and not batch.failed:
+        if last and batch.error is None:
             self._take(batch)
         self._gate.leave(task.cost)
         if last:
@@ -265,10 +265,6 @@ class _Batch:
     settled: "Future[None]" = field(default_factory=Future)
     error: BaseException | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def failed(self) -> bool:
-        return self.error is not None
 
     def fail(self, error: BaseException) -> None:
         with self.lock:

@@ -54,11 +54,11 @@ class Layout(NamedTuple):
     transposed: bool = False
 
 
-class LayoutRule(Protocol):
-    """Tells how the weight of a node lies."""
+LayoutRule = Callable[[ir.Node, int], Layout | None]
+"""Tells how the weight of a node lies, which has so many axes; None where it has no channels."""
 
-    def __call__(self, node: ir.Node, rank: int, /) -> Layout | None:
-        """Return it for a weight of `rank` dimensions; None where it has no channels."""
+Condition = Callable[[ir.Node], str | None]
+"""Tells in words why a node of a known operator has no integer form; None where it has one."""
 
 
 class ScaleRule(Protocol):
@@ -68,13 +68,6 @@ class ScaleRule(Protocol):
         self, node: ir.Node, shape: tuple[int, ...], /, *, per_channel: bool
     ) -> tuple[int, ...]:
         """Return the axes: none for one scale, one axis, or the first ones, taken as one."""
-
-
-class Condition(Protocol):
-    """Tells why a node of a known operator has no integer form."""
-
-    def __call__(self, node: ir.Node, /) -> str | None:
-        """Return the reason in words, or None where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,8 @@ def already_quantized(node: ir.Node, rule: OpRule | None, *, dynamic: bool) -> K
     A node that computes may still be quantized where it reads its data through a pair that is
     there, and its weight is float.
     """
-    if is_integer(node):
+    named_so = node.op_type.startswith(_BEGIN) or node.op_type.endswith(_END)
+    if named_so or has(node, Trait.CONVERTS):
         return _already(f"{node.op_type} works on integers")
     if rule is None:
         return None
@@ -41,16 +42,6 @@ def already_quantized(node: ir.Node, rule: OpRule | None, *, dynamic: bool) -> K
 
 def _already(what: str) -> Kept:
     return Kept(Reason.ALREADY_QUANTIZED, f"{what} already")
-
-
-def is_integer(node: ir.Node) -> bool:
-    """Whether an operator quantizes, dequantizes or works on integers."""
-    return is_conversion(node) or node.op_type.startswith(_BEGIN) or node.op_type.endswith(_END)
-
-
-def is_conversion(node: ir.Node) -> bool:
-    """Whether an operator quantizes or dequantizes only."""
-    return has(node, Trait.CONVERTS)
 
 
 def existing_parameters(value: ir.Value | None) -> QParams | None:

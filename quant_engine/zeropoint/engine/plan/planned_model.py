@@ -13,7 +13,6 @@ from zeropoint.engine.graph import name_of
 from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
 from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.options import DynamicOptions, Options, PostTrainingOptions, StaticOptions
-from zeropoint.engine.plan import already_quantized as already
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.check_overrides import check_overrides
 from zeropoint.engine.plan.describe import describe_plan
@@ -119,7 +118,7 @@ class PlannedModel:
             for why, node in nodes
             if why is not None
             and why.reason is Reason.ALREADY_QUANTIZED
-            and not already.is_conversion(node)
+            and not has(node, Trait.CONVERTS)
         ]
 
     def _weight_only(self, nodes: Mapping[str, ir.Node]) -> Iterator[Warning]:

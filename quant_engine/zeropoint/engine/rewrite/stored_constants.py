@@ -109,14 +109,9 @@ class StoredConstants:
         name: str,
         meeting: Callable[[str, NDArray[Any]], ir.Value],
     ) -> list[ir.Node]:
-        """Return the nodes that compute scale * (codes - zero point).
+        """Return the nodes that compute scale * (codes - zero point), named after `name`.
 
-        Args:
-            codes: The integers.
-            scale: In the shape in which it meets them.
-            qparams: Their parameters.
-            name: What the nodes are named after.
-            meeting: Returns zero points in the shape in which they meet the codes.
+        Scales have the shape in which they meet the codes; `meeting` gives it to zero points.
         """
         to_float = {"to": int(ir.DataType.FLOAT)}
         new = [self._edit.node("Cast", (codes,), name, attributes=to_float)]

@@ -82,14 +82,8 @@ class Session:
             )
         except Exception as error:  # its exceptions have no common base
             raise RuntimeRefusal(_plain(error)) from error
-        self.inputs = tuple(
-            InputSlot(slot.name, slot.type, tuple(slot.shape))
-            for slot in self._session.get_inputs()
-        )
-        self.output_slots = tuple(
-            InputSlot(slot.name, slot.type, tuple(slot.shape))
-            for slot in self._session.get_outputs()
-        )
+        self.inputs = _slots(self._session.get_inputs())
+        self.output_slots = _slots(self._session.get_outputs())
         self.outputs: tuple[str, ...] = tuple(slot.name for slot in self.output_slots)
 
     def run(
@@ -104,6 +98,10 @@ class Session:
             return list(self._session.run(outputs, dict(feeds)))
         except Exception as error:  # its exceptions have no common base
             raise RuntimeRefusal(_plain(error)) from error
+
+
+def _slots(arguments: Sequence[ort.NodeArg]) -> tuple[InputSlot, ...]:
+    return tuple(InputSlot(slot.name, slot.type, tuple(slot.shape)) for slot in arguments)
 
 
 def _options(threads: int) -> Any:
@@ -123,12 +121,9 @@ def weights_of_optimized(path: Path) -> Path:
 
 def _write_optimized(options: Any, path: Path) -> None:
     options.optimized_model_filepath = str(path)
-    weights = weights_of_optimized(path).name
-    for key, value in (
-        ("session.optimized_model_external_initializers_file_name", weights),
-        ("session.optimized_model_external_initializers_min_size_in_bytes", "1024"),
-    ):
-        options.add_session_config_entry(key, value)
+    entry = "session.optimized_model_external_initializers"
+    options.add_session_config_entry(f"{entry}_file_name", weights_of_optimized(path).name)
+    options.add_session_config_entry(f"{entry}_min_size_in_bytes", "1024")
 
 
 def _plain(error: Exception) -> str:

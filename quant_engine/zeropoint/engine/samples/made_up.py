@@ -2,9 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +45,8 @@ class CannotGenerate(Exception):  # noqa: N818 - an outcome
     """No inputs could be made up with which the model runs."""
 
 
-class Runner(Protocol):
-    """Runs the model."""
-
-    def __call__(self, feeds: Batch, /) -> Sequence[Any]:
-        """Return the outputs; raises RuntimeRefusal where the model does not run."""
+Runner = Callable[[Batch], Sequence[Any]]
+"""Runs the model and returns the outputs; raises RuntimeRefusal where it does not run."""
 
 
 def generate_batches(

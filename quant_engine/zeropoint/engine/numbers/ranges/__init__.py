@@ -3,8 +3,8 @@
 A method is one function, listed in `METHODS`. All work on the same sketch, after the fact.
 """
 
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from zeropoint.engine.errors import CalibrationError
 from zeropoint.engine.numbers.ranges.auto import auto_range
@@ -18,11 +18,8 @@ from zeropoint.sketch import Sketch
 __all__ = ["METHODS", "Range", "RangeMethod", "choose_range"]
 
 
-class RangeMethod(Protocol):
-    """Chooses a range from statistics."""
-
-    def __call__(self, statistics: Statistics, options: StaticOptions, /) -> Range:
-        """Return a range within, or symmetric around, the values seen."""
+RangeMethod = Callable[[Statistics, StaticOptions], Range]
+"""Chooses a range within, or symmetric around, the values seen."""
 
 
 def choose_range(sketch: Sketch, options: StaticOptions, *, tensor: str = "") -> Range:
