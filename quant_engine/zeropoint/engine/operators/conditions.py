@@ -23,10 +23,8 @@ def clamp_bounds(node: ir.Node) -> tuple[float, float]:
     for position, attribute in enumerate(("min", "max")):
         if attribute in node.attributes:  # Clip before opset 11
             bounds[position] = node.attributes.get_float(attribute, bounds[position])
-        elif len(node.inputs) > position + 1:
-            array = constant(node.inputs[position + 1])
-            if array is not None:
-                bounds[position] = float(array)
+        elif (array := constant(input_at(node, position + 1))) is not None:
+            bounds[position] = float(array.reshape(-1)[0])
     return bounds[0], bounds[1]
 
 

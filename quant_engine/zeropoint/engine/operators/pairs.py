@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zeropoint.engine.graph import constant, input_at, producer_of, rank_of, value_at
 from zeropoint.engine.number_types import INT8, CodeLimits, NumberType, known_number_type
 from zeropoint.engine.numbers import QParams
+from zeropoint.engine.operators.conditions import clamp_bounds, constant_bounds
 from zeropoint.engine.operators.table import has, is_clamp, rule_of
 from zeropoint.engine.operators.traits import Trait
 
@@ -184,14 +185,9 @@ def _code_bounds(node: ir.Node) -> tuple[int, int] | None:
     """Return the least and greatest code that a node lets through; None where not known."""
     ends: list[float] = [-math.inf, math.inf]
     if node.op_type == "Clip":
-        for position, name in enumerate(("min", "max")):
-            ends[position] = node.attributes.get_float(name, ends[position])
-            given = input_at(node, position + 1)
-            if given is not None:
-                array = constant(given)
-                if array is None or array.size != 1:
-                    return None
-                ends[position] = float(array.reshape(-1)[0])
+        if constant_bounds(node) is not None:
+            return None
+        ends = [*clamp_bounds(node)]
     else:
         arrays = [array for value in node.inputs if (array := constant(value)) is not None]
         if len(arrays) != len(node.inputs) - 1 or any(array.size != 1 for array in arrays):
