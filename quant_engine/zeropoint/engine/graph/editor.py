@@ -89,10 +89,7 @@ class GraphEditor:
         return node
 
     def pair(
-        self,
-        value: ir.Value,
-        parameters: Sequence[ir.Value | None],
-        codes: ir.TypeProtocol | None,
+        self, value: ir.Value, parameters: Sequence[ir.Value | None], codes: ir.TypeProtocol | None
     ) -> tuple[ir.Node, ir.Node]:
         """Return a new QuantizeLinear of a value and its DequantizeLinear; not inserted yet.
 

@@ -295,10 +295,7 @@ def _restricted_scale_and_zero_point(
 
 
 def _scale_and_zero_point(
-    bottom: NDArray[np.floating],
-    top: NDArray[np.floating],
-    limits: CodeLimits,
-    symmetric: bool,
+    bottom: NDArray[np.floating], top: NDArray[np.floating], limits: CodeLimits, symmetric: bool
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Spread ranges that include zero over the codes.
 

@@ -37,12 +37,7 @@ class LayoutRule:
     """Chooses layouts for one model."""
 
     def __init__(
-        self,
-        model: ExposedModel,
-        *,
-        threads: int,
-        observe_bytes: int,
-        splits: Callable[[], bool],
+        self, model: ExposedModel, *, threads: int, observe_bytes: int, splits: Callable[[], bool]
     ) -> None:
         """Take what layouts depend on; `splits` is asked only where a batch would be cut."""
         self._model = model

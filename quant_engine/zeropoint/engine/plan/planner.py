@@ -51,10 +51,7 @@ def make_plan(
 
 
 def make_dynamic_plan(
-    prepared: PreparedModel,
-    options: DynamicOptions,
-    user_nodes: Sequence[NodeName],
-    bodies: Bodies,
+    prepared: PreparedModel, options: DynamicOptions, user_nodes: Sequence[NodeName], bodies: Bodies
 ) -> QuantPlan:
     """Decide like `make_plan` where activations are quantized as the model runs.
 

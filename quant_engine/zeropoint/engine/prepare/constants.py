@@ -31,20 +31,9 @@ _BATCH_BYTES = 256 << 20
 _NO_GROWTH = Trait.MOVES | Trait.PICKS | Trait.JOINS
 # Element types that numpy hands to ONNX Runtime and back.
 _TYPES = frozenset(
-    {
-        ir.DataType.BOOL,
-        ir.DataType.DOUBLE,
-        ir.DataType.FLOAT,
-        ir.DataType.FLOAT16,
-        ir.DataType.INT16,
-        ir.DataType.INT32,
-        ir.DataType.INT64,
-        ir.DataType.INT8,
-        ir.DataType.UINT16,
-        ir.DataType.UINT32,
-        ir.DataType.UINT64,
-        ir.DataType.UINT8,
-    }
+    {ir.DataType.FLOAT16, ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.BOOL}
+    | {ir.DataType.INT8, ir.DataType.INT16, ir.DataType.INT32, ir.DataType.INT64}
+    | {ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64}
 )
 
 
@@ -233,10 +222,7 @@ def _replace(
         return
     tensor = weights.store(ir.Tensor(array, name=name))
     constant = ir.Value(
-        name=name,
-        shape=ir.Shape(array.shape),
-        type=ir.TensorType(tensor.dtype),
-        const_value=tensor,
+        name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
     )
     value.replace_all_uses_with(constant)
     graph.register_initializer(constant)

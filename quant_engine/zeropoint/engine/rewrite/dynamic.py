@@ -23,10 +23,7 @@ from zeropoint.engine.rewrite.work import Work
 
 
 def rewrite_dynamic(
-    model: ir.Model,
-    plan: QuantPlan,
-    parameters: Parameters,
-    store: WeightFile | None = None,
+    model: ir.Model, plan: QuantPlan, parameters: Parameters, store: WeightFile | None = None
 ) -> None:
     """Replace nodes of a prepared float model by integer operators, in place.
 

@@ -49,10 +49,7 @@ class Chain:
         return self._new[-1].outputs[0]
 
     def add(
-        self,
-        op_type: str,
-        *inputs: ir.Value | None,
-        attributes: Mapping[str, int] | None = None,
+        self, op_type: str, *inputs: ir.Value | None, attributes: Mapping[str, int] | None = None
     ) -> ir.Node:
         """Append a node to the chain."""
         self._new.append(self._insert(op_type, inputs, attributes))
@@ -67,10 +64,7 @@ class Chain:
         return self._edit.constant(name, np.asarray(array))
 
     def _insert(
-        self,
-        op_type: str,
-        inputs: Sequence[ir.Value | None],
-        attributes: Mapping[str, int] | None,
+        self, op_type: str, inputs: Sequence[ir.Value | None], attributes: Mapping[str, int] | None
     ) -> ir.Node:
         new = self._edit.node(op_type, inputs, self.name, attributes=attributes)
         graph_of(self.node).insert_before(self.node, new)
