@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 import onnx_ir as ir
 
 from zeropoint.engine.errors import OptionError
-from zeropoint.engine.graph import constant, name_of
+from zeropoint.engine.graph import array_of, name_of
 from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.operators import rule_of
 from zeropoint.engine.options import PostTrainingOptions, StaticOptions
@@ -106,9 +106,8 @@ class _Check:
 
     def _constant(self, override: TensorQuantOverride, where: ConstantInput) -> None:
         node = self._nodes[where.node]
-        rule, array = rule_of(node), constant(node.inputs[where.index])
+        rule, array = rule_of(node), array_of(node.inputs[where.index])
         assert rule is not None, node.name
-        assert array is not None, node.name
         if where.rows or (rule.stored and node.op_type != "Gather"):
             raise override.error(
                 f"the kernels of {node.op_type} say how many scales it has; set weight_type or "

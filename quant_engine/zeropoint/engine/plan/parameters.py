@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import array_of
 from zeropoint.engine.numbers import (
     QParams,
     activation_qparams,
@@ -122,8 +122,7 @@ def _range(
     if tensor.fixed is not None:
         return Range(*tensor.fixed)
     if tensor.source is ParameterSource.WEIGHT:
-        array = constant(value)
-        assert array is not None, tensor.name
+        array = array_of(value)
         found = Range(float(array.min()), float(array.max())) if array.size else Range(0.0, 0.0)
     else:
         found = choose_range(sketches[tensor.name], options, tensor=tensor.name)
@@ -160,6 +159,5 @@ def _add_biases(
 
 def read_constant(nodes: Mapping[str | None, ir.Node], where: ConstantInput) -> NDArray[np.float32]:
     """Return the float values of a constant input, as a matrix where it is taken as one."""
-    array = constant(nodes[where.node].inputs[where.index])
-    assert array is not None, where
+    array = array_of(nodes[where.node].inputs[where.index])
     return array.reshape(-1, array.shape[-1]) if where.rows else array
