@@ -10,18 +10,18 @@ import grpc
 import psutil
 import pytest
 from support.raw_client import Call, batch, in_loop, script
-from support.servers import ServerProcess, job_of
+from support.servers import ServerProcess, job_of, server
 from support.waiting import eventually, later
 
 from zeropoint import v1
 
 
-async def gone(server: ServerProcess, job: str) -> bool:
+async def gone(running: ServerProcess, job: str) -> bool:
     """Return whether nothing is left of a job in time."""
 
     def nothing_left() -> bool:
-        folders = {folder.name for folder in server.job_folders()}
-        return job not in folders and not any(job_of(one) == job for one in server.workers())
+        folders = {folder.name for folder in running.job_folders()}
+        return job not in folders and not any(job_of(one) == job for one in running.workers())
 
     return await later(nothing_left)
 
@@ -56,9 +56,9 @@ async def test_a_result_that_is_never_done(hasty: ServerProcess) -> None:
     assert (await failed(hasty, script(finish="loop"))).reason == "WORKER_TIMEOUT"
 
 
-async def failed(server: ServerProcess, model: dict[str, bytes]) -> v1.Failure:
+async def failed(running: ServerProcess, model: dict[str, bytes]) -> v1.Failure:
     """Return how a job fails that is given no batches."""
-    async with grpc.aio.insecure_channel(server.address) as channel:
+    async with grpc.aio.insecure_channel(running.address) as channel:
         call = Call(channel)
         await call.start(model)
         await call.hear("model_status")
@@ -212,3 +212,17 @@ async def test_calls_that_are_dropped_leave_no_bug_in_the_log(patient: ServerPro
     assert patient.events("bug") == []
     assert patient.events("worker_nonsense") == []
     assert "Traceback" not in patient.log()
+
+
+@in_loop
+async def test_clients_that_go_while_their_worker_starts_leave_nothing(tmp_path: Path) -> None:
+    with server(tmp_path, jobs=4) as running:
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            for moment in range(100):
+                calls = [Call(channel) for _ in range(3)]  # two of them find no spare
+                for call in calls:
+                    await call.start(script())
+                await asyncio.sleep(moment / 10_000)
+                for call in calls:
+                    call.call.cancel()
+        assert await later(lambda: len(running.workers()) == len(running.job_folders()) == 1)

@@ -47,7 +47,7 @@ class WorkerPool:
     def warm(self) -> None:
         """Start the spare, unless there is one."""
         if self._spare is None and not self._closed:
-            self._in_background(self._prepare_spare())
+            self._in_background(self._keep_as_spare(self._launch()))
 
     def refuse(self) -> None:
         """Take no more jobs; those in the queue fail, those that run go on."""
@@ -142,7 +142,12 @@ class WorkerPool:
             return spare
         if spare is not None:
             self._in_background(self._discard(spare))
-        return await self._launch()
+        launching = asyncio.ensure_future(self._launch())
+        try:
+            return await asyncio.shield(launching)
+        except asyncio.CancelledError:  # the client is gone, and what it began has to end well
+            self._in_background(self._keep_as_spare(launching))
+            raise
 
     async def _launch(self) -> Worker:
         folder = await asyncio.to_thread(self._scratch.job_folder)
@@ -179,8 +184,8 @@ class WorkerPool:
         if not self._about.done():
             self._about.set_result(about)
 
-    async def _prepare_spare(self) -> None:
-        worker = await self._launch()
+    async def _keep_as_spare(self, launching: Awaitable[Worker]) -> None:
+        worker = await launching
         if self._spare is None and not self._closed:
             self._spare = worker
         else:
