@@ -144,12 +144,14 @@ def test_a_residual_network(
 def test_no_worse_than_the_other_tool(folder: Path, workspace: Path) -> None:
     source, theirs = residual().save(folder), folder / "theirs.onnx"
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.batches = iter(IMAGES)
+    class Reader:
+        batches = iter(IMAGES)
 
         def get_next(self) -> dict[str, Array] | None:
             return next(self.batches, None)
+
+        def rewind(self) -> None:
+            """Nothing asks for it."""
 
     quantization.quantize_static(
         source,
