@@ -129,8 +129,9 @@ class Job:
         """
         self._intake.drain()
         reference = self._begin_verifying()
-        decided = self.decide()
-        candidate = self.make(decided)
+        with collector_paused():  # once over both: its end looks through two graphs
+            decided = self.decide()
+            candidate = self.make(decided)
         if self._settings.saved is not None:
             self._settings.saved(candidate.files)
         verified = self._verify(candidate, reference)
