@@ -10,6 +10,9 @@ from zeropoint.engine.errors import OptionError
 from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.tensor_override import TensorQuantOverride, check_names
 
+_WIDEST = 1e17
+"""A range of which 255 steps, squared and summed in int32, are still float32."""
+
 
 class QuantFormat(StrEnum):
     """How the result is written."""
@@ -122,12 +125,13 @@ def check_minimum_range(width: float) -> None:
     """Refuse what is no least width of a range.
 
     Raises:
-        OptionError: it is negative, or not finite.
+        OptionError: it is negative, no number, or wider than integer kernels can compute with.
     """
-    if not 0.0 <= width < math.inf:
+    if not 0.0 <= width <= _WIDEST:
         raise OptionError(
             "OPTION_INVALID",
-            f"minimum_real_range={width:g} must be a finite width, not below 0.",
+            f"minimum_real_range={width:g} must be a width from 0 to {_WIDEST:g}: beyond, products "
+            "of two scales are no float32 any more.",
             option="minimum_real_range",
         )
 

@@ -180,6 +180,7 @@ def weight_qparams(
 
     Raises:
         ModelError: MODEL_UNSUPPORTED, the weight has NaN or infinities.
+        OptionError: OPTION_INVALID, a figure of the override does not fit in the weight's type.
     """
     axis = None if axis is None else axis % weight.ndim
     if override is not None and override.scale:
@@ -210,9 +211,15 @@ def given_qparams(
     axis: int | None = None,
     scale_type: DTypeLike = np.float32,
 ) -> QParams:
-    """Return the scale and zero point of an override that has them; 0-d without an axis."""
+    """Return the scale and zero point of an override that has them; 0-d without an axis.
+
+    Raises:
+        OptionError: OPTION_INVALID, a scale is too large or too small for `scale_type`.
+    """
     shape = () if axis is None else (-1,)
-    scale = np.array(override.scale, scale_type).reshape(shape)
+    scale = _stored(override.scale, scale_type, override).reshape(shape)
+    if not scale.all():
+        raise override.error(f"a scale is too small for {scale.dtype}, the type of the tensor")
     zero_point = np.array(override.zero_point, quant_type.number.dtype).reshape(shape)
     return QParams(scale, zero_point, axis)
 
@@ -275,8 +282,12 @@ def grow_weight_for_bias(
 def _widened(
     bottom: NDArray[np.floating], top: NDArray[np.floating], least: float
 ) -> NDArray[np.floating]:
-    """Return upper ends that make ranges at least as wide as `least`."""
-    return np.maximum(top, bottom + bottom.dtype.type(least)) if least else top
+    """Return upper ends that make ranges at least as wide as `least`, or as their type allows."""
+    if not least:
+        return top
+    with np.errstate(over="ignore"):
+        wide: NDArray[np.floating] = np.maximum(top, bottom + bottom.dtype.type(least))
+    return np.asarray(np.minimum(wide, np.finfo(bottom.dtype).max))
 
 
 def _restricted_scale_and_zero_point(
@@ -337,10 +348,25 @@ def _given_ends(
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return extremes with those replaced that an override has; zero is included."""
     low, high = (
-        np.array(given, bottom.dtype).reshape(bottom.shape) if given else found
+        _stored(given, bottom.dtype, override).reshape(bottom.shape) if given else found
         for given, found in ((override.rmin, bottom), (override.rmax, top))
     )
     return np.asarray(np.minimum(low, 0)), np.asarray(np.maximum(high, 0))
+
+
+def _stored(
+    given: tuple[float, ...], dtype: DTypeLike, override: TensorQuantOverride
+) -> NDArray[np.floating]:
+    """Return figures of an override in the type of its tensor.
+
+    Raises:
+        OptionError: OPTION_INVALID, one is too large.
+    """
+    with np.errstate(over="ignore"):
+        stored = np.array(given, dtype)
+    if not np.isfinite(stored).all():
+        raise override.error(f"a figure is too large for {stored.dtype}, the type of the tensor")
+    return stored
 
 
 def _not_below(exact: NDArray[np.float64], stored: np.dtype[np.floating]) -> NDArray[np.floating]:

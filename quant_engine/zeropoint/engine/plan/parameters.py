@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.errors import OptionError
 from zeropoint.engine.graph import array_of
 from zeropoint.engine.numbers import (
     QParams,
@@ -57,6 +58,7 @@ def derive_parameters(
 
     Raises:
         CalibrationError: NO_FINITE_VALUES, a tensor had elements but none that is finite.
+        OptionError: OPTION_INVALID, two scales that meet in a node have no float32 product.
     """
     read = (value for node in graph.all_nodes() for value in node.inputs)
     values = {value.name: value for value in read if value is not None}
@@ -82,6 +84,7 @@ def derive_parameters(
             minimum_real_range=own.minimum_real_range,
         )
     constants = derive_constants(graph, plan, options.weight)
+    _check_products(plan, tensors, constants)
     grown = tuple(_add_biases(graph, plan, tensors, constants))
     told = Warning(
         code=WarningCode.WEIGHT_SCALE_GROWN,
@@ -130,6 +133,29 @@ def _range(
         return found
     low, high = tensor.override.narrowed(found.low, found.high)
     return replace(found, low=low, high=high)
+
+
+def _check_products(
+    plan: QuantPlan, tensors: Mapping[str, QParams], constants: Mapping[InputKey, QParams]
+) -> None:
+    """Refuse scales whose product is no float32, in which integer kernels compute it.
+
+    Only overrides give such scales: of values so large, the float model's products are infinite.
+    """
+    for name, quant in plan.nodes.items():
+        if quant.weight is None or not quant.tensors or quant.tensors[0] not in tensors:
+            continue
+        activation = float(tensors[quant.tensors[0]].scale.max())
+        weight = float(constants[quant.weight.key].scale.max())
+        if activation * weight > float(np.finfo(np.float32).max):
+            raise OptionError(
+                "OPTION_INVALID",
+                f"The scales of {name!r}, {activation:g} of its input and {weight:g} of its "
+                "weight, have a product that is no float32. Give smaller ones in "
+                "tensor_quant_overrides.",
+                option="tensor_quant_overrides",
+                node=name,
+            )
 
 
 def _add_biases(
