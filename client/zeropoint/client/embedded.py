@@ -28,7 +28,7 @@ _STOP_SECONDS = 5.0
 _END_SECONDS = 1.0
 _STDERR_LINES = 40
 _MAX_UNIX_PATH = 100  # of 104 bytes on macOS, 108 on Linux
-_NEEDED = ("onnx", "onnxruntime", "onnx_ir", "onnxscript", "grpc_health", "pydantic_settings")
+_NEEDED = ("onnx", "onnxruntime", "onnx_ir", "grpc_health", "pydantic_settings")
 
 
 class EmbeddedServer:

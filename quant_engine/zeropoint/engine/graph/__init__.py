@@ -10,7 +10,7 @@ from zeropoint.engine.graph.bodies import (
 )
 from zeropoint.engine.graph.editor import GraphEditor, set_input, taken_names
 from zeropoint.engine.graph.names import NodeName, settle_names, spoken_name
-from zeropoint.engine.graph.node_origins import add_origins, kept_by_clones, kept_by_names, origins
+from zeropoint.engine.graph.node_origins import add_origins, kept_by_clones, origins
 from zeropoint.engine.graph.simplify import drop_no_ops, merge_output, remove_unused
 from zeropoint.engine.graph.values import (
     array_of,

@@ -226,7 +226,7 @@ class GraphEditor:
                 del self.graph.initializers[name]
 
 
-def set_input(node: ir.Node, index: int, value: ir.Value) -> None:
+def set_input(node: ir.Node, index: int, value: ir.Value | None) -> None:
     """Let a node read a value, as an input that it may not have had."""
     if len(node.inputs) <= index:
         node.resize_inputs(index + 1)
