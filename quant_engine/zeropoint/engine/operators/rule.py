@@ -86,6 +86,7 @@ class OpRule:
         stored_axes: Axes of their scales.
         integer_output: Whether the integer kernel exists only with a quantized output.
         every_output: Whether it has several outputs, all of them data.
+        float_ends: Whether the integer kernel is worth it where a part of its data is float.
         fixed_output: Range (low, high) of the output, whatever the data; `high` is not reached.
         condition: Why a particular node has no integer form.
         dynamic: Whether there is a form for dynamic quantization.
@@ -104,6 +105,7 @@ class OpRule:
     stored_axes: ScaleRule | None = None
     integer_output: bool = True
     every_output: bool = False
+    float_ends: bool = False
     fixed_output: tuple[float, float] | None = None
     condition: Condition | None = None
     dynamic: bool = False

@@ -118,7 +118,7 @@ _MATMUL = OpRule(
 )
 _GEMM = replace(_MATMUL, layout=weights.gemm, bias=2, computed_weight_dynamic=False)
 _JOIN = OpRule(role=Role.JOIN)
-_BINARY = OpRule(role=Role.JOIN, activations=(0, 1))
+_BINARY = OpRule(role=Role.JOIN, activations=(0, 1), float_ends=True)
 _PROBABILITY = OpRule(role=Role.JOIN, fixed_output=(0.0, 1.0))
 _SHARE = OpRule(role=Role.SHARE)
 _SHARE_12 = OpRule(role=Role.SHARE, min_opset=12)
@@ -147,7 +147,7 @@ _ONNX: Mapping[str, Operator] = {
         replace(_JOIN, condition=conditions.average_pool_refused),
     ),
     "Concat": Operator(
-        Trait.JOINS | Trait.ALONG_AXIS | Trait.TRAINED, replace(_JOIN, activations=None)
+        Trait.JOINS | Trait.ALONG_AXIS | Trait.TRAINED, replace(_BINARY, activations=None)
     ),
     "GlobalAveragePool": Operator(Trait.MEANS | Trait.SPATIAL | Trait.TRAINED, _JOIN),
     "LeakyRelu": Operator(Trait.ELEMENTWISE, _JOIN),

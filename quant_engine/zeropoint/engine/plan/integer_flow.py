@@ -1,6 +1,6 @@
 """Which nodes are worth quantizing: those that compute, and those that keep them joined."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,9 @@ import onnx_ir as ir
 from zeropoint.engine.graph import constant
 from zeropoint.engine.operators import OpRule, Role, is_clamp
 from zeropoint.engine.plan.barriers import Candidates
+from zeropoint.engine.plan.float_ends import pays
+
+_MOST_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,22 +64,24 @@ def integer_flow(model: ir.Model, candidates: Candidates) -> IntegerFlow:
     """Find the nodes to quantize.
 
     Nodes that compute, or have constants to store, always are. A node that joins or shares is,
-    where all the data that it reads are integers already and an integer kernel reads what it
-    makes, or where the user named it. A node whose output the user wants float gives no integers;
-    named, it reads them all the same. Integers flow within one graph: what comes from an outer
-    graph is float, and so is what goes out.
+    where an integer kernel reads what it makes, and what it reads are integers already, or enough
+    of it (see `float_ends`); or where the user named it. A node whose output the user wants float
+    gives no integers; named, it reads them all the same. Integers flow within one graph: what comes
+    from an outer graph is float, and so is what goes out.
     """
-    produced = _produced(candidates)
-    wanted = _wanted(model.graph, candidates, produced)
+    produced = _produced(candidates, None)
+    kernels = _kernels(model.graph, candidates, produced)
+    for _ in range(_MOST_ROUNDS):  # each can only leave out more of them
+        fewer = _produced(candidates, kernels)
+        if len(fewer) == len(produced):
+            break
+        produced, kernels = fewer, _kernels(model.graph, candidates, fewer)
     nodes = {
         node
         for node, rule in candidates.rules.items()
         if rule.role in (Role.COMPUTE, Role.STORED)
         or (node in candidates.forced and rule.role is not Role.CLAMP and node not in produced)
-        or (
-            node in produced
-            and (node in candidates.forced or not wanted.isdisjoint(produced[node]))
-        )
+        or (node in produced and (node in candidates.forced or node in kernels))
     }
     points = {node: values for node, values in produced.items() if node in nodes}
     return IntegerFlow(frozenset(nodes), points)
@@ -118,37 +123,51 @@ def _ends_in_clamp(node: ir.Node) -> bool:
     return follower is not None and is_clamp(follower) and not follower.outputs[0].is_graph_output()
 
 
-def _produced(candidates: Candidates) -> dict[ir.Node, tuple[ir.Value, ...]]:
-    """Nodes that can give integers, with the values that are; graph order."""
+def _produced(
+    candidates: Candidates, kernels: Set[ir.Node] | None
+) -> dict[ir.Node, tuple[ir.Value, ...]]:
+    """Nodes that can give integers, with the values that are; graph order.
+
+    Args:
+        candidates: The nodes to choose from.
+        kernels: The nodes that read codes as far as is known: joins with float ends have to pay
+            beside them. None where that is not known yet: all do.
+    """
     produced: dict[ir.Node, tuple[ir.Value, ...]] = {}
     integers: set[ir.Value] = set()
     for node, rule in candidates.rules.items():
         if rule.role in (Role.CLAMP, Role.STORED) or _stays_float(node, candidates):
             continue
+        points = _points(node, rule, candidates)
         if rule.role is Role.COMPUTE:
             gives = rule.integer_output or _ends_in_clamp(node)
         else:
             inputs = [node.inputs[i] for i in rule.activation_inputs(node)]
             known = {value for value in inputs if value in integers and value.graph is node.graph}
             fed = all(value in known or constant(value) is not None for value in inputs)
-            gives = node in candidates.forced or (fed and bool(known))
+            joins = rule.float_ends and (
+                kernels is None or pays(node, rule, points, integers, kernels)
+            )
+            gives = node in candidates.forced or (bool(known) and (fed or joins))
         if gives:
-            produced[node] = _points(node, rule, candidates)
-            integers.update(produced[node])
+            produced[node] = points
+            integers.update(points)
     return produced
 
 
-def _wanted(
+def _kernels(
     graph: ir.Graph, candidates: Candidates, produced: Mapping[ir.Node, tuple[ir.Value, ...]]
-) -> set[ir.Value]:
-    """Values that an integer kernel reads, directly or through nodes that pass integers on."""
+) -> set[ir.Node]:
+    """Nodes that read codes: those that compute, and those that pass integers on to them."""
+    kernels: set[ir.Node] = set()
     wanted: set[ir.Value] = set()
     for node in ir.traversal.RecursiveGraphIterator(graph, reverse=True):
         rule = candidates.rules.get(node)
         if rule is None or rule.role in (Role.CLAMP, Role.STORED):
             continue
         if rule.role is Role.COMPUTE or not wanted.isdisjoint(produced.get(node, ())):
+            kernels.add(node)
             inputs = (node.inputs[i] for i in rule.activation_inputs(node))
             own = (value for value in inputs if value is not None and value.graph is node.graph)
             wanted.update(own)
-    return wanted
+    return kernels
