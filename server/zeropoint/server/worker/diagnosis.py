@@ -42,10 +42,13 @@ def cause_of_death(returncode: int, errors: str, *, killed_by_kernel: bool) -> J
     if (returncode == -signal.SIGKILL and killed_by_kernel) or speaks_of_memory(errors):
         return out_of_memory()
     name = signal.Signals(-returncode).name if returncode < 0 else f"exit status {returncode}"
+    if returncode == -signal.SIGKILL:  # no fault of a program ends it so
+        why = "Somebody on the server's side has killed it"
+    else:
+        why = "A model or a batch has crashed the runtime"
     return JobError(
         "WORKER_CRASHED",
-        f"The process that ran the model ended with {name}. A model or a batch has crashed the "
-        "runtime; other jobs are not affected.",
+        f"The process that ran the model ended with {name}. {why}; other jobs are not affected.",
         ended=name,
     )
 

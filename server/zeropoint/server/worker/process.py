@@ -167,8 +167,9 @@ class Worker:
         """Wait a moment for the end of the process, and log what it has to say."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_EXIT_SECONDS):
-                await asyncio.shield(self._stderr)
                 await self._process.wait()
+                self._process.kill()  # what it has started: that holds its stderr open
+                await asyncio.shield(self._stderr)
         if not self._closing:
             _log.error(
                 event,
