@@ -77,7 +77,9 @@ def test_a_model_that_never_fits_is_refused_before_it_is_sent(
 ) -> None:
     with pytest.raises(LimitError) as caught:
         quantize_dynamic(product(1024).save(tmp_path), output, server=small.address)
-    assert caught.value.reason == "SCRATCH_FULL"
+    assert caught.value.reason == "MODEL_TOO_LARGE"
+    assert caught.value.metadata["limit"] == str(ALLOWED)
+    assert not caught.value.retryable
     assert list(output.parent.iterdir()) == []
 
 

@@ -42,8 +42,25 @@ def test_only_what_may_succeed_later_is_retryable(reason: str) -> None:
         expected.add("google.rpc.RetryInfo")
     assert kinds == expected
     assert ("google.rpc.RetryInfo" in kinds) == (
-        reason in {"SERVER_BUSY", "SCRATCH_FULL", "SERVER_SHUTTING_DOWN"}
+        reason in {"SERVER_BUSY", "SERVER_EXHAUSTED", "SCRATCH_FULL", "SERVER_SHUTTING_DOWN"}
     )
+
+
+@pytest.mark.parametrize("reason", CATALOG)
+def test_a_status_that_others_retry_is_retryable_and_no_other(reason: str) -> None:
+    """Proxies and clients that know no reasons go by the status."""
+    entry = CATALOG[reason]
+    retried = {
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAVAILABLE,
+    }
+    assert (entry.status in retried) == (entry.retry_seconds is not None)
+
+
+def test_a_delay_that_is_known_better_is_told() -> None:
+    failure = failure_of(JobError("SERVER_BUSY", "text").after(77.5))
+    assert failure.retry_seconds == 77.5
 
 
 @pytest.mark.parametrize(

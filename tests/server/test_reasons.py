@@ -124,7 +124,7 @@ SCENARIOS: dict[str, Scenario] = {
     "MANIFEST_INVALID": begun(lambda c: c.say(start=start("../m"))),
     "TOO_MANY_FILES": begun(lambda c: c.say(start=start(files=4))),
     "MODEL_TOO_LARGE": begun(lambda c: c.say(start=start(size=5 << 20))),
-    "SCRATCH_FULL": begun(lambda c: c.say(start=start(size=4 << 20))),
+    "SCRATCH_FULL": finished(script(finish="full")),
     "UPLOAD_INCOMPLETE": incomplete,
     "UPLOAD_CORRUPT": begun(
         lambda c: c.say(start=start()), lambda c: c.say(model_chunk=model_chunk(b"1"))
@@ -174,6 +174,7 @@ TIMES: dict[tuple[str, str], Scenario] = {
 }
 TESTS_OF_THEIR_OWN = {
     "SERVER_BUSY",
+    "SERVER_EXHAUSTED",  # test_faults_descriptors.py
     "CLIENT_STALLED",
     "UNAUTHENTICATED",
     "SERVER_SHUTTING_DOWN",  # test_lifecycle.py
@@ -370,7 +371,7 @@ async def test_inspect_fails_by_status_alone(strict: ServerProcess) -> None:
     async with grpc.aio.insecure_channel(strict.address) as channel:
         for model, code in (
             ({"../m": b""}, grpc.StatusCode.INVALID_ARGUMENT),
-            (script(prepare="abort"), grpc.StatusCode.ABORTED),
+            (script(prepare="abort"), grpc.StatusCode.FAILED_PRECONDITION),
         ):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await inspect(channel, model)

@@ -1,5 +1,6 @@
 """Files on the server: uploads, reservations, and what dead servers leave."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -151,3 +152,29 @@ def test_the_lock_is_not_inherited(scratch: Scratch, tmp_path: Path) -> None:
     assert [os.get_inheritable(descriptor) for descriptor in held] == [False]
     with lock.open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_folders_that_could_not_be_removed_are_swept_away(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, ended = scratch.job_folder(), scratch.job_folder()
+    with monkeypatch.context() as full:
+        full.setattr("shutil.rmtree", lambda *_arguments, **_options: None)
+        assert not scratch.give_back(ended)
+        assert not scratch.sweep()
+    assert scratch.sweep()
+    assert running.model.is_dir()
+    assert not ended.path.exists()
+    assert scratch.give_back(running)
+
+
+def test_a_folder_that_cannot_be_made_leaves_nothing(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: JobFolder) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(JobFolder, "make", full)
+    with pytest.raises(OSError, match="full"):
+        scratch.job_folder()
+    assert [path.name for path in scratch.folder.iterdir()] == ["lock"]

@@ -4,6 +4,7 @@ from .errors import EngineError as EngineError
 from .errors import ModelError as ModelError
 from .errors import NothingToQuantize as NothingToQuantize
 from .errors import OptionError as OptionError
+from .errors import ResourceError as ResourceError
 from .errors import VerificationError as VerificationError
 from .jobs import Job as Job
 from .jobs import inspect_model as inspect_model

@@ -6,7 +6,8 @@
     ├── NothingToQuantize  no node of the model can be quantized with these options
     ├── BatchError         one batch does not fit the model; the job goes on
     ├── CalibrationError   the batches as a whole, or a calibration file, are not enough
-    └── VerificationError  the result was checked and is not good enough to be returned
+    ├── VerificationError  the result was checked and is not good enough to be returned
+    └── ResourceError      the machine has run out of disk or the like; the job may succeed later
 
 Every error has a machine-readable reason, a message that names the node, tensor, option or batch
 and says what to do, and the variable parts of the message as metadata.
@@ -53,3 +54,7 @@ class CalibrationError(EngineError):
 
 class VerificationError(EngineError):
     """The result was checked and is not good enough to be returned."""
+
+
+class ResourceError(EngineError):
+    """The machine has run out of disk or the like; the same job may succeed later."""

@@ -9,6 +9,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from zeropoint.engine.shortage import shortage_of
 from zeropoint.server.failure import Failure, JobError
 
 DOMAIN = "zeropoint.dev"
@@ -22,7 +23,12 @@ _LARGEST_DETAILS = 2 << 10  # sent in base64; both together stay under 4 KiB
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a reason means to gRPC: its status, and when to try again (None: never)."""
+    """What a reason means to gRPC: its status, and when to try again (None: never).
+
+    Clients and proxies that know nothing of Zeropoint retry by the status alone. Those that
+    `google.rpc.Code` calls worth a retry (UNAVAILABLE, ABORTED, and RESOURCE_EXHAUSTED where a
+    delay is named) stand here with a delay, and no other does.
+    """
 
     status: grpc.StatusCode
     retry_seconds: float | None = None
@@ -30,7 +36,6 @@ class Entry:
 
 _INVALID = Entry(grpc.StatusCode.INVALID_ARGUMENT)
 _PRECONDITION = Entry(grpc.StatusCode.FAILED_PRECONDITION)
-_EXHAUSTED = Entry(grpc.StatusCode.RESOURCE_EXHAUSTED)
 _TOO_SLOW = Entry(grpc.StatusCode.DEADLINE_EXCEEDED)
 
 CATALOG: Mapping[str, Entry] = {
@@ -63,20 +68,21 @@ CATALOG: Mapping[str, Entry] = {
     # The wire
     "PROTOCOL_VIOLATION": _INVALID,
     "BATCH_SEQUENCE_GAP": Entry(grpc.StatusCode.OUT_OF_RANGE),
-    "BATCH_CONFLICT": Entry(grpc.StatusCode.ABORTED),
+    "BATCH_CONFLICT": Entry(grpc.StatusCode.ALREADY_EXISTS),
     "CREDIT_EXCEEDED": _INVALID,
     "FINISH_MISMATCH": _INVALID,
     # Limits
-    "MODEL_TOO_LARGE": _EXHAUSTED,
-    "BATCH_TOO_LARGE": _EXHAUSTED,
-    "TOO_MANY_FILES": _EXHAUSTED,
+    "MODEL_TOO_LARGE": _INVALID,
+    "BATCH_TOO_LARGE": _INVALID,
+    "TOO_MANY_FILES": _INVALID,
     "SERVER_BUSY": Entry(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=5),
     "SCRATCH_FULL": Entry(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=30),
+    "SERVER_EXHAUSTED": Entry(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=30),
     "CLIENT_IDLE": _TOO_SLOW,
     "CLIENT_STALLED": _TOO_SLOW,
     # The worker
-    "WORKER_CRASHED": Entry(grpc.StatusCode.ABORTED),
-    "WORKER_OUT_OF_MEMORY": _EXHAUSTED,
+    "WORKER_CRASHED": _PRECONDITION,  # the same job would end so again
+    "WORKER_OUT_OF_MEMORY": _PRECONDITION,
     "WORKER_TIMEOUT": _TOO_SLOW,
     # The server
     "SERVER_SHUTTING_DOWN": Entry(grpc.StatusCode.UNAVAILABLE, retry_seconds=1),
@@ -87,13 +93,18 @@ CATALOG: Mapping[str, Entry] = {
 
 
 def failure_of(error: Exception) -> Failure:
-    """Return what a client may know of `error`: all of a `JobError`, nothing of anything else."""
+    """Return what a client may know of `error`.
+
+    That is all of a `JobError`, what the system has run out of, and nothing of anything else.
+    """
+    if not isinstance(error, JobError) and (shortage := shortage_of(error)) is not None:
+        error = JobError(shortage.reason, shortage.message)
     if isinstance(error, JobError) and error.reason in CATALOG and error.reason != "INTERNAL":
         return Failure(
             reason=error.reason,
             message=_shortened(error.message, _LONGEST_MESSAGE),
             metadata=error.metadata,
-            retry_seconds=CATALOG[error.reason].retry_seconds,
+            retry_seconds=error.retry_seconds or CATALOG[error.reason].retry_seconds,
         )
     return Failure(reason="INTERNAL", message=_INTERNAL_TEXT)
 

@@ -5,6 +5,7 @@ Nothing here knows gRPC; `errors` has the catalog of reasons and makes statuses 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 
 class JobError(Exception):
@@ -14,13 +15,20 @@ class JobError(Exception):
         reason: Machine-readable, UPPER_SNAKE.
         message: For the client's people; never a path of the server or the text of a bug.
         metadata: The variable parts of the message, by lowerCamelCase name.
+        retry_seconds: When to try again, where that is known better than the catalog does.
     """
 
-    def __init__(self, reason: str, message: str, **metadata: object) -> None:
+    def __init__(self, reason: str, message: str, /, **metadata: object) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason = reason
         self.message = message
+        self.retry_seconds: float | None = None
         self.metadata: Mapping[str, str] = {key: str(value) for key, value in metadata.items()}
+
+    def after(self, seconds: float) -> Self:
+        """Return the same failure, with a delay that is known better than the catalog's."""
+        self.retry_seconds = seconds
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@
                 result/              the files of the result
                 kept                 the calibration to return, if it is asked for
 
-A server that starts removes the folders of servers that are gone.
+A server that starts removes the folders of servers that are gone. One that cannot remove a job's
+folder, as where no file can be opened, sweeps it away later.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from zeropoint.server.manifest import Manifest
 from zeropoint.server.messages import ModelChunk
 
 _PREFIX = "server-"
+_JOB_PREFIX = "job-"
 _COPIES = 4
 """Disk that a job may need, in sizes of its model: upload, weights apart, prepared, result."""
 
@@ -65,7 +68,7 @@ class JobFolder:
             folder.mkdir(mode=0o700)
 
     def remove(self) -> None:
-        """Remove everything."""
+        """Remove everything, as far as that is possible now."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
@@ -83,7 +86,9 @@ class Scratch:
             _remove_dead(root)
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
             self._lock = _lock(self._folder / "lock")
-        self._left = budget
+        self._budget = self._left = budget
+        self._in_use: set[Path] = set()
+        self._making = threading.Lock()
 
     @property
     def folder(self) -> Path:
@@ -91,10 +96,34 @@ class Scratch:
         return self._folder
 
     def job_folder(self) -> JobFolder:
-        """Make a folder for one job."""
-        folder = JobFolder(Path(tempfile.mkdtemp(prefix="job-", dir=self._folder)))
-        folder.make()
+        """Make a folder for one job, to be given back.
+
+        Raises:
+            OSError: it cannot be made; nothing of it is left.
+        """
+        with self._making:
+            folder = JobFolder(Path(tempfile.mkdtemp(prefix=_JOB_PREFIX, dir=self._folder)))
+            self._in_use.add(folder.path)
+        try:
+            folder.make()
+        except BaseException:
+            self.give_back(folder)
+            raise
         return folder
+
+    def give_back(self, folder: JobFolder) -> bool:
+        """Remove a job's folder; return whether nothing is left that `sweep` has to remove."""
+        folder.remove()
+        self._in_use.discard(folder.path)
+        return not folder.path.exists()
+
+    def sweep(self) -> bool:
+        """Remove what is left of jobs that have ended; return whether nothing is left any more."""
+        with self._making:
+            left = set(self._folder.glob(f"{_JOB_PREFIX}*")) - self._in_use
+        for path in left:
+            JobFolder(path).remove()
+        return not any(path.exists() for path in left)
 
     def has_room(self, model_bytes: int) -> bool:
         """Return whether a job on a model of `model_bytes` may have what it may need."""
@@ -105,9 +134,17 @@ class Scratch:
         """Hold the disk that a job on a model of `model_bytes` may need.
 
         Raises:
-            JobError: SCRATCH_FULL.
+            JobError: SCRATCH_FULL, or MODEL_TOO_LARGE where there will never be enough.
         """
         needed = model_bytes * _COPIES
+        if needed > self._budget:
+            raise JobError(
+                "MODEL_TOO_LARGE",
+                f"The job needs {needed} bytes of disk; this server gives {self._budget} to all "
+                "jobs together. Raise its --scratch-bytes.",
+                bytes=needed,
+                limit=self._budget,
+            )
         if not self.has_room(model_bytes):
             raise JobError(
                 "SCRATCH_FULL",
@@ -174,13 +211,11 @@ class Upload:
         """Append the bytes of `chunk` to its file; blocks on the disk.
 
         Raises:
-            JobError: UPLOAD_CORRUPT or SCRATCH_FULL.
+            JobError: UPLOAD_CORRUPT.
+            OSError: the disk takes no more bytes.
         """
-        try:
-            with self._partial(chunk.file).open("ab") as file:
-                file.write(chunk.data)
-        except OSError as error:
-            raise JobError("SCRATCH_FULL", "The server's disk takes no more bytes.") from error
+        with self._partial(chunk.file).open("ab") as file:
+            file.write(chunk.data)
         self._digests[chunk.file].update(chunk.data)
         if chunk.offset + len(chunk.data) == self._files[chunk.file].size:
             self._verify(chunk.file)

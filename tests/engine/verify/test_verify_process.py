@@ -14,11 +14,12 @@ import onnx_ir as ir
 import psutil
 import pytest
 from onnx import TensorProto, helper
+from support.full_disk import largest_file
 from support.graphs import Array, GraphBuilder, normal_batches
 from support.quantized import CLASSIFIER_NODES, classifier
 from support.waiting import eventually
 
-from zeropoint.engine.errors import VerificationError
+from zeropoint.engine.errors import ResourceError, VerificationError
 from zeropoint.engine.load import input_ranges
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.report import VerificationState
@@ -104,6 +105,14 @@ def request_of(tmp_path: Path) -> Callable[..., VerifyRequest]:
 
 
 Make = Callable[..., VerifyRequest]
+
+
+def test_a_full_disk_is_told_as_that(request_of: Make) -> None:
+    batches = normal_batches({"x": (4096, 3, 8, 8)}, count=1)
+    request = request_of(batches=batches)  # whose logits take 80 KiB
+    with largest_file(32 << 10), pytest.raises(ResourceError) as caught:
+        verify_contained(request, PATIENT)
+    assert caught.value.reason == "SCRATCH_FULL"
 
 
 def test_the_answer_is_the_same_as_in_this_process(request_of: Make) -> None:

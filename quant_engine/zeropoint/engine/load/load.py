@@ -19,6 +19,7 @@ from zeropoint.engine.load.signature import input_ranges, read_signature
 from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import Signature
 from zeropoint.engine.samples import InputRange
+from zeropoint.engine.shortage import shortage_of
 
 # For models without any operator of the default domain: the first with per-channel scales.
 _SMALLEST_USEFUL_OPSET = 13
@@ -142,14 +143,16 @@ def _digest(path: Path) -> bytes:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
-        raise _invalid(f"{path.name} cannot be read: {error.strerror}.") from error
+        invalid = _invalid(f"{path.name} cannot be read: {error.strerror}.")
+        raise shortage_of(error) or invalid from error
 
 
 def _parse(runnable: Path) -> onnx.ModelProto:
     try:
         proto = onnx.ModelProto.FromString(runnable.read_bytes())
     except Exception as error:
-        raise _invalid(f"The file is no ONNX model, or is damaged: {error}.") from error
+        invalid = _invalid(f"The file is no ONNX model, or is damaged: {error}.")
+        raise shortage_of(error) or invalid from error
     if not proto.HasField("graph") or not proto.graph.output:
         raise _invalid("The file is no ONNX model: it has no graph with outputs.")
     return proto
@@ -177,6 +180,8 @@ def _graph_of(proto: onnx.ModelProto, weights: WeightFile) -> ir.Model:
     except ModelError:
         raise
     except Exception as error:
+        if (shortage := shortage_of(error)) is not None:
+            raise shortage from error
         root = _root(error)
         if isinstance(root, NotImplementedError):  # its text asks to contribute to a library
             raise ModelError(

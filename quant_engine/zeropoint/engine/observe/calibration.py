@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from zeropoint.engine.errors import CalibrationError
 from zeropoint.engine.report import CalibrationFigures, NonFiniteTensor
+from zeropoint.engine.shortage import shortage_of
 from zeropoint.sketch import Sketch, SketchFormatError
 
 MAGIC: Final = b"ZPCL"
@@ -178,7 +179,8 @@ def read_calibration(path: Path) -> Calibration:
     try:
         return Calibration.from_bytes(path.read_bytes())
     except OSError as error:
-        raise _invalid(f"it cannot be read: {error.strerror}") from error
+        invalid = _invalid(f"it cannot be read: {error.strerror}")
+        raise shortage_of(error) or invalid from error
 
 
 def _tensor_parts(name: bytes, tensor: TensorStatistics) -> list[bytes]:

@@ -28,6 +28,7 @@ from zeropoint.engine.prepare.opset import (
 )
 from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.runtime import RuntimeRefusal, Session
+from zeropoint.engine.shortage import shortage_of
 
 _logger = logging.getLogger(__name__)
 
@@ -129,6 +130,8 @@ def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> Pr
             work.run((*passes, partial(_check_loads, path=path)))
             return work.prepared(path)
         except Exception as error:
+            if (shortage := shortage_of(error)) is not None:
+                raise shortage from error
             _logger.info("a pass of preparation failed, less is done", exc_info=True)
             refusal = error
         model = reload_graph(loaded)
@@ -166,7 +169,9 @@ def _raise_trained(work: _Work, path: Path) -> None:
     try:
         _convert(work.model, _RAISED_TRAINED)
         _check_loads(work, path)  # the converter leaves attributes that have become inputs
-    except Exception:
+    except Exception as error:
+        if (shortage := shortage_of(error)) is not None:
+            raise shortage from error
         _logger.info("the opset of a trained model cannot be raised", exc_info=True)
         work.model = reload_graph(work.loaded)
         tuple(_normalize(work))  # it has warned before

@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from zeropoint.engine.shortage import disk_full, shortage_of, takes_more
+
 # Everything that ONNX Runtime says is raised as RuntimeRefusal; its log would say it twice.
 _LOG_FATAL_ONLY = 4
 _PATH_GIVEN = re.compile(r"Load model from .*? failed:")
@@ -64,6 +66,7 @@ class Session:
 
         Raises:
             RuntimeRefusal: the model does not load.
+            ResourceError: the disk takes no more, or nothing can be opened any more.
         """
         options = _options(threads)
         if optimized is not None:
@@ -81,7 +84,9 @@ class Session:
                 enable_fallback=0,  # it would print, and try the same again
             )
         except Exception as error:  # its exceptions have no common base
-            raise RuntimeRefusal(_plain(error)) from error
+            if optimized is not None and not takes_more(optimized):
+                raise disk_full() from error
+            raise shortage_of(error) or RuntimeRefusal(_plain(error)) from error
         self.inputs = _slots(self._session.get_inputs())
         self.output_slots = _slots(self._session.get_outputs())
         self.outputs: tuple[str, ...] = tuple(slot.name for slot in self.output_slots)

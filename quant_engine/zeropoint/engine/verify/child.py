@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from zeropoint.engine.errors import VerificationError
+from zeropoint.engine.shortage import shortage_of
 from zeropoint.engine.verify.checks import DONE, ORIGINAL, Verified, VerifyRequest, not_run, verify
 from zeropoint.engine.verify.json_values import from_json, to_json
 from zeropoint.engine.verify.messages import ChildMessage, Refusal
@@ -38,12 +39,15 @@ def _answer(out: BinaryIO, requests: "queue.SimpleQueue[bytes]") -> None:
 
     early = from_json(ReferenceRequest, requests.get())
     notify(ORIGINAL, not_run("the original model was not run"))
-    reference = run_original(early)
-    request = from_json(VerifyRequest, requests.get())
     try:
+        reference = run_original(early)
+        request = from_json(VerifyRequest, requests.get())
         verify(request, notify, reference)
-    except VerificationError as error:
-        refusal = Refusal(reason=error.reason, message=error.message, metadata=dict(error.metadata))
+    except Exception as error:
+        known = error if isinstance(error, VerificationError) else shortage_of(error)
+        if known is None:
+            raise
+        refusal = Refusal(reason=known.reason, message=known.message, metadata=dict(known.metadata))
         _write(out, ChildMessage(stage=DONE, refusal=refusal))
 
 

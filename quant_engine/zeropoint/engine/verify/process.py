@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Self
 
-from zeropoint.engine.errors import VerificationError
+from zeropoint.engine.errors import ResourceError, VerificationError
+from zeropoint.engine.shortage import SHORTAGES
 from zeropoint.engine.verify.checks import (
     CHECKS,
     COMPARE,
@@ -130,7 +131,8 @@ class VerifyProcess:
                 raise _Ended(stage, found, self._death(), late=False)
             if message.refusal is not None:
                 refusal = message.refusal
-                raise VerificationError(refusal.reason, refusal.message, **refusal.metadata)
+                kind = ResourceError if refusal.reason in SHORTAGES else VerificationError
+                raise kind(refusal.reason, refusal.message, **refusal.metadata)
             stage, found = message.stage, message.found or found
             if on_stage is not None:
                 on_stage(stage)

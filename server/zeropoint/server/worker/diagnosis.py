@@ -4,7 +4,11 @@ import re
 import signal
 from pathlib import Path
 
+from zeropoint.engine.shortage import exhausted
 from zeropoint.server.failure import JobError
+
+NO_PROCESS = 71  # EX_OSERR
+"""Exit status of a worker for which there was no process to be had."""
 
 _OUT_OF_MEMORY = re.compile(
     r"MemoryError|bad_alloc|bad allocation|Cannot allocate memory|"
@@ -37,6 +41,9 @@ def cause_of_death(returncode: int, errors: str, *, killed_by_kernel: bool) -> J
         errors: The end of what it wrote to stderr.
         killed_by_kernel: Whether the kernel has killed for want of memory meanwhile.
     """
+    if returncode == NO_PROCESS:
+        none = exhausted()
+        return JobError(none.reason, none.message)
     if returncode == -signal.SIGXCPU:
         return JobError("WORKER_TIMEOUT", "The job has used up its CPU time.", phase="cpu")
     if (returncode == -signal.SIGKILL and killed_by_kernel) or speaks_of_memory(errors):

@@ -16,11 +16,11 @@ import structlog
 from zeropoint.server.settings import Settings
 from zeropoint.server.worker.channel import writable
 from zeropoint.server.worker.child import ExecutedChild, environment, execute, kill_session
+from zeropoint.server.worker.diagnosis import NO_PROCESS
 from zeropoint.server.worker.protocol import ForkSettings, WorkerSettings
 
 _LARGEST_PACKET = 4 << 10
 _KEPT_ERRORS = 8 << 10
-_NO_PROCESS = 71  # EX_OSERR
 
 _log = structlog.get_logger()
 
@@ -164,7 +164,7 @@ class ForkServer:
             child = self._running[pid] = self._asked.popleft()
             child.runs(pid)
         else:
-            self._asked.popleft().ends(_NO_PROCESS)
+            self._asked.popleft().ends(NO_PROCESS)
 
     async def _keep_errors(self) -> None:
         errors = b""

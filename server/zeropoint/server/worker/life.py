@@ -1,6 +1,5 @@
 """The life of a worker: limits, the engine, one job."""
 
-import errno
 import gc
 import importlib
 import os
@@ -11,6 +10,7 @@ from typing import cast
 
 from zeropoint import v1
 from zeropoint.engine.errors import EngineError
+from zeropoint.engine.shortage import shortage_of
 from zeropoint.server.storage import JobFolder
 from zeropoint.server.worker.channel import WorkerChannel
 from zeropoint.server.worker.containment import contain, watch
@@ -19,7 +19,6 @@ from zeropoint.server.worker.diagnosis import out_of_memory, speaks_of_memory
 from zeropoint.server.worker.protocol import Kind, WorkerSettings
 
 _RUN_REASONS = ("MODEL_NOT_RUNNABLE", "MODEL_UNSUPPORTED", "RESULT_NOT_RUNNABLE")
-_DISK_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def live(settings: WorkerSettings) -> None:
@@ -61,10 +60,10 @@ def _serve(end: socket.socket, settings: WorkerSettings) -> None:
         about_run = not isinstance(error, EngineError) or error.reason in _RUN_REASONS
         if isinstance(error, MemoryError) or (about_run and speaks_of_memory(str(error))):
             fail(out_of_memory().reason, out_of_memory().message, {})
+        elif (shortage := shortage_of(error)) is not None:
+            fail(shortage.reason, shortage.message, {})
         elif isinstance(error, EngineError):
             fail(error.reason, error.message, {k: told(v) for k, v in error.metadata.items()})
-        elif isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            fail("SCRATCH_FULL", "The job needs more disk than the server has.", {})
         else:
             traceback.print_exc()
             fail("INTERNAL", "", {})

@@ -16,7 +16,6 @@ import tempfile
 from bisect import insort
 from pathlib import Path
 
-from zeropoint.server.failure import JobError
 from zeropoint.server.worker.protocol import FrameError
 
 _SEALABLE = hasattr(os, "memfd_create")
@@ -37,19 +36,16 @@ class PayloadMemory:
         """Make room for `size` bytes; `folder` is used where there is no memfd.
 
         Raises:
-            JobError: SCRATCH_FULL, the system gives no more.
+            OSError: the system gives no more.
         """
         self._size = _aligned(size)
         self._taken: list[tuple[int, int]] = []
         self._mapped: mmap.mmap | None = None
-        try:
-            if _SEALABLE:
-                self._mapped, self._file = _sealed_memory(self._size)
-                self.descriptor = self._file
-            else:
-                self._file, self.descriptor = _file_without_name(self._size, folder)
-        except OSError as error:
-            raise JobError("SCRATCH_FULL", "The server has no room for batches.") from error
+        if _SEALABLE:
+            self._mapped, self._file = _sealed_memory(self._size)
+            self.descriptor = self._file
+        else:
+            self._file, self.descriptor = _file_without_name(self._size, folder)
 
     def take(self, size: int) -> int | None:
         """Return where a part of `size` bytes begins that is now taken; None: there is no room."""
@@ -72,19 +68,16 @@ class PayloadMemory:
         """Put `data` at `offset`.
 
         Raises:
-            JobError: SCRATCH_FULL.
+            OSError: the disk takes no more bytes.
         """
         if self._mapped is not None:
             self._mapped[offset : offset + len(data)] = data
             return
         view = memoryview(data)
-        try:  # through a mapping, a full disk would end the server
-            while view:
-                written = os.pwrite(self._file, view, offset)
-                offset += written
-                view = view[written:]
-        except OSError as error:
-            raise JobError("SCRATCH_FULL", "The server's disk takes no more bytes.") from error
+        while view:  # through a mapping, a full disk would end the server
+            written = os.pwrite(self._file, view, offset)
+            offset += written
+            view = view[written:]
 
     def close(self) -> None:
         """Give the memory back, once the worker has done so, too."""

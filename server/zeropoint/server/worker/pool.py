@@ -10,13 +10,16 @@ from zeropoint.server.alongside import alongside
 from zeropoint.server.failure import JobError, shutting_down
 from zeropoint.server.messages import WorkerReady
 from zeropoint.server.settings import Settings
-from zeropoint.server.storage import Scratch
+from zeropoint.server.storage import JobFolder, Scratch
 from zeropoint.server.worker.cores import CoreShares
 from zeropoint.server.worker.forkserver import ForkServer
 from zeropoint.server.worker.process import Worker
 
 Announce = Callable[[int], Awaitable[None]]
 """Told how many jobs wait before this one."""
+
+_AGAIN_SECONDS = 5.0
+"""Before what the system did not allow is tried again."""
 
 _log = structlog.get_logger()
 
@@ -156,7 +159,7 @@ class WorkerPool:
             worker = await Worker.start(self._settings, folder, cores, await self._forkserver())
         except BaseException:
             self._cores.give_back(cores)
-            await asyncio.to_thread(folder.remove)
+            await self._give_back(folder)
             raise
         self._workers.add(worker)
         self._in_background(self._introduce(worker))
@@ -185,7 +188,12 @@ class WorkerPool:
             self._about.set_result(about)
 
     async def _keep_as_spare(self, launching: Awaitable[Worker]) -> None:
-        worker = await launching
+        try:
+            worker = await launching
+        except OSError as error:
+            _log.warning("spare_not_started", error=str(error))
+            self._later(self.warm)
+            return
         if self._spare is None and not self._closed:
             self._spare = worker
         else:
@@ -195,6 +203,19 @@ class WorkerPool:
         await worker.close()
         self._workers.discard(worker)
         self._cores.give_back(worker.cores)
+        await self._give_back(worker.folder)
+
+    async def _give_back(self, folder: JobFolder) -> None:
+        if not await asyncio.to_thread(self._scratch.give_back, folder):
+            self._later(lambda: self._in_background(self._sweep()))
+
+    async def _sweep(self) -> None:
+        """Remove what could not be removed, again and again until it is gone."""
+        if not self._closed and not await asyncio.to_thread(self._scratch.sweep):
+            self._later(lambda: self._in_background(self._sweep()))
+
+    def _later(self, do: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_later(_AGAIN_SECONDS, do)
 
     async def _retire(self, worker: Worker | None, held: contextlib.ExitStack) -> None:
         try:
