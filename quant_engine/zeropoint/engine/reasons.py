@@ -62,6 +62,7 @@ class WarningCode(_Word):
     NOT_COMPARED = "NOT_COMPARED", "the result loads, but was not compared with the original"
     SQNR_LOW = "SQNR_LOW", "an output differs by more than `min_sqnr_db` allows"
     FLOAT_KERNELS = "FLOAT_KERNELS", "quantized nodes run with float kernels: slower, as accurate"
+    FLOAT_REQUANTIZED = "FLOAT_REQUANTIZED", "nodes that stay float by the plan run on integers"
     LEFT_QDQ = "LEFT_QDQ", "nodes have no integer operator and stay between pairs"
     WEIGHT_ONLY = "WEIGHT_ONLY", "and a reason: nodes that it keeps float have integer weights"
     WEIGHTS_STORED_TWICE = "WEIGHTS_STORED_TWICE", "weights are stored as integers and as floats"

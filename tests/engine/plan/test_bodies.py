@@ -168,7 +168,7 @@ def test_convolution_that_is_excluded_in_a_branch_stays_float(tmp_path: Path) ->
     options = static(selection=NodeSelection(nodes_to_exclude=("conv_a/d",)))
     result = quantize(b.save(tmp_path), flagged("flag"), options, tmp_path / "job")
     found = kernels(result.path, tmp_path)
-    assert (found["QLinearConv"], found["Conv"]) == (3, 1)
+    assert (found["QLinearConv"], found["Conv"] + found["FusedConv"]) == (3, 1)
     agree(result, flagged("flag"))
 
 

@@ -33,6 +33,7 @@ class Candidate:
         digest: SHA-256 of what it was made of, 32 bytes.
         twins: The model for the figures per node.
         kernels: Operator type of each node that may become an integer kernel, by its name.
+        kept: Names of the nodes that shall stay float, with the user's.
         left: The user's names of the nodes that have no form with integer operators.
     """
 
@@ -41,6 +42,7 @@ class Candidate:
     digest: bytes
     twins: TwinModel | None
     kernels: Mapping[str, str]
+    kept: Mapping[str, str]
     left: tuple[str, ...]
 
     @property
@@ -55,6 +57,7 @@ class Candidate:
             shipped=self.files[0],
             twins=self.twins,
             nodes=self.kernels,
+            kept=tuple(self.kept),
             proof=manner.proof,
         )
 
@@ -106,6 +109,7 @@ def make_candidate(
         )
         model.metadata_props[_DIGEST_KEY] = digest.hex()
         files = save_model(model, folder / "model.onnx")
+    kept = {name: names[name] for name in planned.plan.floats}
     return Candidate(
         decided=decided,
         files=files,
@@ -116,5 +120,6 @@ def make_candidate(
             for node in planned.graph.all_nodes()
             if (node.domain, node.op_type) in manner.kernels
         },
-        left=tuple(dict.fromkeys(names.get(name, name) for name in left)),
+        kept=kept,
+        left=tuple(dict.fromkeys(names[n] for n in left if n in names and n not in kept)),
     )

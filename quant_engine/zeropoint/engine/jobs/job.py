@@ -193,7 +193,7 @@ class Job:
         plan = planned.describe(parameters)
         nodes = (node for node in planned.graph.all_nodes() if name_of(node) in planned.plan.nodes)
         names = {name_of(node): planned.user_name(node) for node in nodes}
-        quality = judge(verified, planned.options, names)
+        quality = judge(verified, planned.options, names, candidate.kept)
         return Report(
             versions=versions(),
             source_sha256=planned.loaded.sha256,

@@ -1,6 +1,7 @@
 """What a verification means for the user: warnings, or a refusal where one was asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.options import Options, QatOptions
@@ -12,7 +13,10 @@ _MOST_NODES = 3
 
 
 def judge(
-    verified: Verified, options: Options, quantized: Mapping[str, str]
+    verified: Verified,
+    options: Options,
+    quantized: Mapping[str, str],
+    kept: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Warning, ...]:
     """Return what the user should know about the quality and the speed of a result.
 
@@ -20,6 +24,7 @@ def judge(
         verified: What was found.
         options: What was asked for.
         quantized: The user's name of each quantized node, by its name in the prepared model.
+        kept: Likewise of each node that shall stay float.
 
     Raises:
         VerificationError: SQNR_TOO_LOW, below `min_sqnr_db` where `strict` is asked for.
@@ -28,6 +33,7 @@ def judge(
         _not_compared(verified.verification),
         _low_sqnr(verified.verification, options),
         _float_kernels(verified, quantized),
+        _requantized(verified, kept),
     )
     return tuple(warning for warning in warnings if warning is not None)
 
@@ -98,10 +104,26 @@ def _float_kernels(verified: Verified, quantized: Mapping[str, str]) -> Warning 
     names = [quantized[name] for name in verified.float_nodes if name in quantized]
     if not names:
         return None
-    listed = ", ".join(map(repr, names[:_MOST_NODES])) + (", …" if names[_MOST_NODES:] else "")
     return Warning(
         code=WarningCode.FLOAT_KERNELS,
         message=f"ONNX Runtime runs {len(names)} quantized nodes with float kernels on this "
-        f"machine, which costs speed and not accuracy: {listed}.",
+        f"machine, which costs speed and not accuracy: {_first(names)}.",
         nodes=tuple(names),
     )
+
+
+def _requantized(verified: Verified, kept: Mapping[str, str]) -> Warning | None:
+    names = list(dict.fromkeys(kept[name] for name in verified.requantized if name in kept))
+    if not names:
+        return None
+    return Warning(
+        code=WarningCode.FLOAT_REQUANTIZED,
+        message=f"ONNX Runtime runs {len(names)} nodes on integers that the plan leaves float, "
+        f"with weights in one scale: {_first(names)}. Leave their neighbours float, too, with "
+        "nodes_to_exclude, or run the result without graph optimizations.",
+        nodes=tuple(names),
+    )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_MOST_NODES])) + (", …" if names[_MOST_NODES:] else "")

@@ -3,6 +3,7 @@
 from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.choice import Choice, resolve_nodes, resolve_op_types
+from zeropoint.engine.plan.integer_flow import bias_add
 from zeropoint.engine.plan.parameters import Parameters, derive_constants, derive_parameters
 from zeropoint.engine.plan.planned_model import PlannedModel, plan_model
 from zeropoint.engine.plan.planner import make_plan

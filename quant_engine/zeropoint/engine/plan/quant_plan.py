@@ -4,9 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from zeropoint.engine.reasons import Kept
+from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.tensor_override import TensorQuantOverride
+
+# What is kept as the user's model has it, which ONNX Runtime may run on integers.
+_AS_THEY_ARE = frozenset(
+    {
+        Reason.ALREADY_QUANTIZED,
+        Reason.CONSTANT,
+        Reason.INPUT_NOT_TRAINED,
+        Reason.NOT_TRAINED,
+        Reason.WEIGHT_NOT_TRAINED,
+    }
+)
 
 InputKey = tuple[str, int]
 """Name of a node and index of one of its inputs."""
@@ -157,6 +168,13 @@ class QuantPlan:
             for tensor in self.tensors.values()
             if tensor.source is ParameterSource.CALIBRATED
         )
+
+    @property
+    def floats(self) -> tuple[str, ...]:
+        """Names of the nodes that compute with floats, whatever ONNX Runtime could make of them."""
+        kept = (name for name, why in self.kept.items() if why.reason not in _AS_THEY_ARE)
+        stored = (name for name, quant in self.nodes.items() if quant.stored and not quant.inputs)
+        return (*kept, *stored)
 
     def root(self, tensor: TensorQuant) -> TensorQuant:
         """Return the tensor that one has its parameters from: itself, unless it inherits them."""

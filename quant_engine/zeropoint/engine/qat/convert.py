@@ -24,7 +24,7 @@ from zeropoint.engine.qat.retype import retype_activations
 from zeropoint.engine.qat.weights import push_dequantizers, settle_parameters
 from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import Warning
-from zeropoint.engine.rewrite import hold_apart
+from zeropoint.engine.rewrite import keep_float
 
 _FOLDED = (
     "What follows {} layers channel by channel (BatchNormalization, or the division of a training "
@@ -103,7 +103,8 @@ def convert_trained(
         warnings.append(Warning(code=WarningCode.BIASES_ROUNDED, message=text, nodes=layers))
     if not options.exact:
         split_float_outputs(editor)
-    keep_float(editor, kept | misread(model.graph))
+    float_nodes = kept | misread(model.graph)
+    keep_float(editor, [n for n in model.graph.all_nodes() if name_of(n) in float_nodes])
     remove_unused(model.graph)
     _sink_constants(editor)
     editor.remove_unused_constants()
@@ -140,20 +141,6 @@ def misread(graph: ir.Graph) -> frozenset[str]:
             if index == 0 or not fits_channels(node, qparams, rank_of(pair.inputs[0]) or 0):
                 found.add(name_of(node))
     return frozenset(found)
-
-
-def keep_float(editor: GraphEditor, kept: frozenset[str]) -> None:
-    """Keep nodes from being fused with the pairs on their data, in place.
-
-    What was learned stays as it is, weights stored as integers included.
-    """
-    for node in tuple(editor.graph.all_nodes()):
-        if node.name not in kept:
-            continue
-        for index, value in enumerate(node.inputs):
-            pair = dequantizer_of(value)
-            if pair is not None and constant(pair.inputs[0]) is None:
-                hold_apart(editor, node, index)
 
 
 def _sink_constants(editor: GraphEditor) -> None:

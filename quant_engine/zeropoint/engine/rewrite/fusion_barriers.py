@@ -7,81 +7,27 @@ products, of which a Clip would be taken for a part.
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import (
-    GraphEditor,
-    constant,
-    graph_of,
-    input_at,
-    name_of,
-    rank_of,
-    set_input,
-)
-from zeropoint.engine.numbers import QParams
-from zeropoint.engine.operators import (
-    Role,
-    average_pool_refused,
-    dequantizer_of,
-    output_channels,
-    rule_of,
-)
-from zeropoint.engine.rewrite.layer_constants import load, store
+from zeropoint.engine.graph import constant, name_of, rank_of
+from zeropoint.engine.operators import Role, dequantizer_of, rule_of
+from zeropoint.engine.rewrite.float_nodes import hold_apart
 from zeropoint.engine.rewrite.work import Work
 
-# Bias inputs of the float operators that ONNX Runtime's WeightBiasQuantization would quantize by
-# itself, per tensor, wherever they stand between DequantizeLinear and QuantizeLinear.
-_REQUANTIZED = {"Conv": 2, "ConvTranspose": 2, "Gemm": 2}
 _LOWEST = np.array(-np.inf, np.float32)
 _OWN_PAIRS = (Role.COMPUTE, Role.SHARE, Role.STORED)  # fused with a DequantizeLinear, or move it
 
 
-def guard_float_nodes(work: Work) -> None:
-    """Keep nodes that stay float from becoming other integer kernels than theirs, in place."""
-    for node in tuple(work.edit.graph.all_nodes()):
-        if node.op_type == "AveragePool" and average_pool_refused(node):
-            # QLinearAveragePool counts padding otherwise with ceil_mode, and has no dilations.
-            # DequantizeLinear may come near in optimizing only.
-            hold_apart(work.edit, node, 0)
-        if node.op_type == "MaxPool" and dequantizer_of(node.inputs[0]) is None:
-            _keep_blocked(work.edit, node)
-        quant = work.plan.nodes.get(name_of(node))
-        if node.op_type not in _REQUANTIZED or (quant is not None and not quant.stored):
-            continue
-        if dequantizer_of(node.inputs[0]) is not None:
-            _guard(work, node)
-
-
-def _keep_blocked(edit: GraphEditor, pool: ir.Node) -> None:
-    """Keep ONNX Runtime from moving the QuantizeLinear behind a float MaxPool to before it.
+def keep_pools_blocked(work: Work) -> None:
+    """Keep ONNX Runtime from moving a QuantizeLinear from behind a float MaxPool to before it.
 
     Between channels-first floats and codes that makes a MaxPool of codes in that order, which takes
     15 to 40 times as long as that of floats (1.32; codes with channels last are fast).
     """
-    for reader, index in tuple(pool.outputs[0].uses()):
-        if reader.op_type == "QuantizeLinear" and index == 0:
-            hold_apart(edit, reader, 0)
-
-
-def _guard(work: Work, node: ir.Node) -> None:
-    """Put the bias behind DequantizeLinear(int32): ONNX Runtime then leaves the node float.
-
-    The int32 bias keeps 30 bits, more than the 24 of float32.
-    """
-    index = _REQUANTIZED[node.op_type]
-    weight, bias = node.inputs[1], input_at(node, index)
-    known = constant(weight) is not None or node.name in work.plan.nodes
-    array = constant(bias)
-    if weight is None or not known or (bias is not None and array is None):
-        return
-    if array is None:
-        assert weight.shape is not None, node.name
-        array = np.zeros(output_channels(node, weight.shape.numpy()), np.float32)
-    peak = float(np.abs(array).max(initial=0.0))
-    scale = np.array(peak / 2**30 if peak else 1.0, np.float32)
-    name = name_of(bias) or f"{node.name}_bias"
-    qparams = QParams(scale, np.array(0, np.int32), None)
-    codes = store(work.edit, name, array, qparams)
-    guarded = load(work.edit, name, codes, qparams, graph_of(node))
-    set_input(node, index, guarded)
+    for node in tuple(work.edit.graph.all_nodes()):
+        if node.op_type != "MaxPool" or dequantizer_of(node.inputs[0]) is not None:
+            continue
+        for reader, index in tuple(node.outputs[0].uses()):
+            if reader.op_type == "QuantizeLinear" and index == 0:
+                hold_apart(work.edit, reader, 0)
 
 
 def keep_together(work: Work) -> None:
@@ -144,20 +90,6 @@ def split_skip_normalizations(work: Work) -> None:
         normalized = readers == ["LayerNormalization"] or set(readers) == {"ReduceMean", "Sub"}
         if alone and normalized:
             edit.put_behind(value, edit.node("Clip", (value,), name_of(value), like=value))
-
-
-def hold_apart(edit: GraphEditor, node: ir.Node, index: int) -> None:
-    """Put max(x, -Inf) = x before an input, in place: the node is then fused with no pair there.
-
-    Nothing is done where the input is no FLOAT.
-    """
-    value = node.inputs[index]
-    if value is None or value.dtype is not ir.DataType.FLOAT:
-        return
-    lowest = edit.constant(f"{node.name}_lowest", _LOWEST)
-    same = edit.node("Max", (value, lowest), name_of(node), like=value)
-    graph_of(node).insert_before(node, same)
-    node.replace_input_with(index, same.outputs[0])
 
 
 def _stays_float(node: ir.Node) -> bool:

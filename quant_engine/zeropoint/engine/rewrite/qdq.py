@@ -13,9 +13,10 @@ from zeropoint.engine.operators import clamp_bounds
 from zeropoint.engine.options import QdqOptions
 from zeropoint.engine.plan import Parameters, QuantPlan, TensorQuant, existing_parameters
 from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.rewrite.float_nodes import guard_float_nodes
 from zeropoint.engine.rewrite.further_pairs import dedicate_pairs, pair_crossings
 from zeropoint.engine.rewrite.fusion_barriers import (
-    guard_float_nodes,
+    keep_pools_blocked,
     keep_together,
     split_products,
     split_skip_normalizations,
@@ -128,6 +129,7 @@ _STEPS: tuple[Step, ...] = (
     _pair_tensors,
     _keep_clamps,
     load_stored,  # behind the pairs, which know tensors by the nodes that give them
+    keep_pools_blocked,
     guard_float_nodes,
     dedicate_pairs,
     pair_crossings,

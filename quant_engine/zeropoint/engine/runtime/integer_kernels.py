@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,26 @@ _INTEGER_KERNELS = {
     "QLinearMatMul": ("MatMul", "Gemm"),
 }
 
+# Those that do something else with them.
+_JOINING_KERNELS = {
+    f"QLinear{op_type}": (op_type,)
+    for op_type in (
+        "Add",
+        "AveragePool",
+        "Concat",
+        "GlobalAveragePool",
+        "LeakyRelu",
+        "Mul",
+        "Sigmoid",
+        "Softmax",
+        "Where",
+    )
+}
+_ALL_KERNELS = _INTEGER_KERNELS | _JOINING_KERNELS
+
 # What is added to a node's name: by layout changes ("_token_7"), by the fusion of MatMul and Add,
 # and by rewriting a node into an integer operator ("_MatMulInteger", with a number if taken).
-_ADDED = re.compile(
-    rf"(_token_\d+|/MatMulAddFusion|_quant|_({'|'.join(_INTEGER_KERNELS)})(_\d+)?)$"
-)
+_ADDED = re.compile(rf"(_token_\d+|/MatMulAddFusion|_quant|_({'|'.join(_ALL_KERNELS)})(_\d+)?)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +57,17 @@ class IntegerKernels:
         float_nodes: Names of the nodes that did not, in the order given. Where ONNX Runtime made
             integer kernels that cannot be told apart by name, only `counts` is known of their type
             and none of its nodes is listed.
+        requantized: Names of the nodes that became such kernels although they shall stay float.
     """
 
     counts: tuple[KernelCount, ...]
     float_nodes: tuple[str, ...]
+    requantized: tuple[str, ...] = ()
 
 
-def count_integer_kernels(optimized: Path, nodes: Mapping[str, str]) -> IntegerKernels:
+def count_integer_kernels(
+    optimized: Path, nodes: Mapping[str, str], kept: frozenset[str] = frozenset()
+) -> IntegerKernels:
     """Count the integer kernels in an optimized graph.
 
     Args:
@@ -56,10 +75,18 @@ def count_integer_kernels(optimized: Path, nodes: Mapping[str, str]) -> IntegerK
         nodes: Operator type of each Conv, ConvTranspose, MatMul and Gemm of the float model, and
             for dynamic quantization of each LSTM and Attention, by the name that it has in the
             quantized model.
+        kept: Names of the nodes that shall stay float. They are counted as if they did.
     """
     model = onnx.ModelProto.FromString(optimized.read_bytes())
-    kernels = (node for node in all_nodes(model.graph) if node.op_type in _INTEGER_KERNELS)
-    found, unnamed = _attribute(kernels, nodes)
+    kernels = [node for node in all_nodes(model.graph) if node.op_type in _ALL_KERNELS]
+    given = {_original_name(node.name, kept) for node in kernels}
+    layers = {name: op_type for name, op_type in nodes.items() if name not in kept}
+    multiplying = [
+        node
+        for node in kernels
+        if node.op_type in _INTEGER_KERNELS and _original_name(node.name, kept) is None
+    ]
+    found, unnamed = _attribute(multiplying, layers)
     totals = Counter(nodes.values())
     named = Counter(nodes[name] for name in found)
     counts = tuple(
@@ -69,7 +96,8 @@ def count_integer_kernels(optimized: Path, nodes: Mapping[str, str]) -> IntegerK
     float_nodes = tuple(
         name for name, op_type in nodes.items() if name not in found and not unnamed[op_type]
     )
-    return IntegerKernels(counts=counts, float_nodes=float_nodes)
+    requantized = tuple(sorted(name for name in given if name is not None))
+    return IntegerKernels(counts=counts, float_nodes=float_nodes, requantized=requantized)
 
 
 def _attribute(
@@ -94,7 +122,7 @@ def _attribute(
     return found, unnamed
 
 
-def _original_name(name: str, nodes: Mapping[str, str]) -> str | None:
+def _original_name(name: str, nodes: Container[str]) -> str | None:
     while name not in nodes:
         shorter = _ADDED.sub("", name)
         if shorter == name:

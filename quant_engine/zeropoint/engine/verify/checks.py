@@ -46,6 +46,7 @@ class VerifyRequest:
         twins: The model for the figures per node.
         nodes: Operator type of each Conv, ConvTranspose, MatMul and Gemm, by its name in the
             result.
+        kept: Names of the nodes that shall stay float, in the result.
         proof: What is to be proved of a model trained with fake quantization.
     """
 
@@ -53,6 +54,7 @@ class VerifyRequest:
     shipped: Path
     twins: TwinModel | None = None
     nodes: Mapping[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
     proof: ProofRequest | None = None
 
 
@@ -63,10 +65,12 @@ class Verified:
     Attributes:
         verification: For the report.
         float_nodes: Those of `VerifyRequest.nodes` that do not run as integer kernels.
+        requantized: Those of `VerifyRequest.kept` that do.
     """
 
     verification: Verification
     float_nodes: tuple[str, ...] = ()
+    requantized: tuple[str, ...] = ()
 
 
 Notify = Callable[[str, Verified], None]
@@ -258,10 +262,16 @@ def _discard(optimized: Path) -> None:
 def _kernels(case: _Case, found: Verified) -> Verified:
     if not case.optimized.is_file():
         raise RuntimeRefusal("the optimized graph was not written")
-    kernels = count_integer_kernels(case.optimized, case.request.nodes)
+    kernels = count_integer_kernels(
+        case.optimized, case.request.nodes, frozenset(case.request.kept)
+    )
     _discard(case.optimized)
     verification = dataclasses.replace(found.verification, kernels=kernels.counts)
-    return Verified(verification=verification, float_nodes=kernels.float_nodes)
+    return Verified(
+        verification=verification,
+        float_nodes=kernels.float_nodes,
+        requantized=kernels.requantized,
+    )
 
 
 def _node_figures(case: _Case, found: Verified) -> Verified:
