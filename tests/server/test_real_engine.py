@@ -11,7 +11,7 @@ from support.black_box import real_server
 from support.engine import quantize, run, sqnr_db, static
 from support.graphs import normal_batches, residual
 from support.learned import fake_quantized
-from support.raw_client import Call, in_loop, inspect
+from support.raw_client import Call, header, in_loop, inspect, payload
 from support.servers import ServerProcess
 
 from zeropoint import v1
@@ -67,6 +67,32 @@ async def test_the_answer_is_that_of_the_engine(
     quantized = tmp_path / "quantized.onnx"
     quantized.write_bytes(contents[0])
     assert sqnr_db(run(model, BATCHES[0])[0], run(quantized, BATCHES[0])[0]) > 20
+
+
+@in_loop
+async def test_where_every_batch_is_rejected_the_failure_says_why(
+    real: ServerProcess, files: dict[str, bytes]
+) -> None:
+    async with grpc.aio.insecure_channel(real.address) as channel:
+        call = Call(channel)
+        await call.begin(files)
+        damaged = header(1, BATCHES[0])
+        damaged.sha256 = bytes(32)
+        await call.say(batch_header=damaged)
+        await call.send_payload(payload(BATCHES[0]))
+        await call.send_batch(2, {"y": BATCHES[0]["x"]})
+        await call.finish(2)
+        failure = await call.failure()
+    assert failure.reason == "NO_BATCHES"
+    assert "Batch 1, BATCH_CORRUPT: " in failure.message
+    assert failure.metadata["rejected"] == "2"
+    assert failure.metadata["rejectionReason"] == "BATCH_CORRUPT"
+    rejected = {one.sequence: one for ack in call.all_heard("ack") for one in ack.rejected}
+    assert [rejected[number].reason for number in (1, 2)] == [
+        "BATCH_CORRUPT",
+        "BATCH_INPUT_UNKNOWN",
+    ]
+    assert all(one.message for one in rejected.values())
 
 
 @in_loop

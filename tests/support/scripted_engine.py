@@ -102,7 +102,7 @@ class ScriptedJob:
         else:
             settled(None)
 
-    def reject(self, error: BatchError, settled: Settled) -> None:
+    def reject(self, error: BatchError, sequence: int, settled: Settled) -> None:
         settled(error)
 
     def _observe(self, batch: Batch) -> None:

@@ -302,6 +302,23 @@ class CalibrationFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedBatches:
+    """Batches that were left out for one reason.
+
+    Attributes:
+        reason: Machine-readable, UPPER_SNAKE.
+        batches: How many.
+        sequence: Number of the first of them.
+        message: What was wrong with that one.
+    """
+
+    reason: str
+    batches: int
+    sequence: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
     """Versions that made a result."""
 
@@ -332,6 +349,7 @@ class Report:
         plan: What was done.
         verification: The proof.
         calibration: What calibration saw; None for dynamic quantization.
+        rejected: Batches that were left out, by reason, the most frequent first.
         warnings: What the user should know.
         source_bytes: Bytes of the user's model, external data included.
         result_bytes: Bytes of the result, external data included.
@@ -350,3 +368,4 @@ class Report:
     source_bytes: int
     result_bytes: int
     phases: tuple[PhaseTime, ...]
+    rejected: tuple[RejectedBatches, ...] = ()

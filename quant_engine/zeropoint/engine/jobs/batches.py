@@ -8,7 +8,7 @@ from zeropoint.engine.errors import BatchError
 from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.in_order import InOrder
 from zeropoint.engine.progress import Convergence, Phase, Progress
-from zeropoint.engine.report import Signature
+from zeropoint.engine.report import RejectedBatches, Signature
 from zeropoint.engine.samples import RetainedBatches, check_batch
 from zeropoint.engine.settings import Batch, Settled
 
@@ -38,7 +38,7 @@ class Intake:
                 and in how many seconds.
         """
         self.batches = 0
-        self.rejected = 0
+        self._rejected: dict[str, RejectedBatches] = {}
         self._signature = signature
         self._start = start
         self._retained = retained
@@ -47,6 +47,11 @@ class Intake:
         self._order = InOrder()
         self._offered = self._settled = 0
         self._since = 0.0
+
+    @property
+    def rejected(self) -> tuple[RejectedBatches, ...]:
+        """Those that were left out, by reason, the most frequent first."""
+        return tuple(sorted(self._rejected.values(), key=lambda one: -one.batches))
 
     def submit(self, batch: Batch, sequence: int | None, settled: Settled) -> None:
         """Take a batch, as soon as there is room for it.
@@ -60,13 +65,15 @@ class Intake:
             EngineError: an earlier batch has shown that the job cannot go on.
         """
         self._open()
-        future = self._begin(batch, sequence or self._offered)
-        self._order.add(future, lambda done: self._settle(batch, done, settled))
+        number = sequence or self._offered
+        future = self._begin(batch, number)
+        self._order.add(future, lambda done: self._settle(batch, number, done, settled))
 
-    def reject(self, error: BatchError, settled: Settled) -> None:
+    def reject(self, error: BatchError, sequence: int | None, settled: Settled) -> None:
         """Take note of a batch that could not be read; `settled` is told in its turn."""
         self._open()
-        self._order.add(_refused(error), lambda done: self._settle({}, done, settled))
+        number = sequence or self._offered
+        self._order.add(_refused(error), lambda done: self._settle({}, number, done, settled))
 
     def drain(self) -> None:
         """Wait until all batches are settled.
@@ -88,7 +95,7 @@ class Intake:
         if self._offered == self._settled + 1:
             self._since = time.perf_counter()
 
-    def _settle(self, batch: Batch, done: "Future[None]", settled: Settled) -> None:
+    def _settle(self, batch: Batch, sequence: int, done: "Future[None]", settled: Settled) -> None:
         error = done.exception()
         if error is not None and not isinstance(error, BatchError):
             settled(error)
@@ -97,7 +104,7 @@ class Intake:
             self._retained.offer(batch)
             self.batches += 1
         else:
-            self.rejected += 1
+            self._note(sequence, error)
         self._settled += 1
         now = time.perf_counter()
         self._clock.add(Phase.CALIBRATE, now - self._since)
@@ -105,6 +112,16 @@ class Intake:
         settled(error)
         if error is None:
             self._tell()
+
+    def _note(self, sequence: int, error: BatchError) -> None:
+        """Count a batch that is left out with those of the same reason."""
+        known = self._rejected.get(error.reason)
+        self._rejected[error.reason] = RejectedBatches(
+            reason=error.reason,
+            batches=known.batches + 1 if known else 1,
+            sequence=known.sequence if known else sequence,
+            message=known.message if known else error.message,
+        )
 
     def _tell(self) -> None:
         seconds = self._clock.seconds(Phase.CALIBRATE)

@@ -30,7 +30,7 @@ _CALIBRATION_FILE = "calibration.zpcal"
 
 
 def _ignore(_error: BaseException | None) -> None:
-    """Leave it to the report, which counts the rejected batches."""
+    """Leave it to the report, which tells of the rejected batches."""
 
 
 class Job:
@@ -102,14 +102,17 @@ class Job:
         """
         self._intake.submit(batch, sequence, settled)
 
-    def reject(self, error: BatchError, settled: Settled = _ignore) -> None:
+    def reject(
+        self, error: BatchError, sequence: int | None = None, settled: Settled = _ignore
+    ) -> None:
         """Take note of a batch that the caller could not read.
 
         Args:
             error: Why.
-            settled: Called with it, in its turn.
+            sequence: Its number; None: one more than those offered.
+            settled: Called with the error, in its turn.
         """
-        self._intake.reject(error, settled)
+        self._intake.reject(error, sequence, settled)
 
     def drain(self) -> None:
         """Wait until all batches are settled.
@@ -213,6 +216,7 @@ class Job:
             source_bytes=planned.loaded.model_bytes,
             result_bytes=candidate.nbytes,
             phases=self._clock.times,
+            rejected=self._intake.rejected,
         )
 
     def _verify(self, candidate: Candidate, reference: ReferenceRequest) -> Verified:

@@ -15,6 +15,7 @@ from zeropoint.engine.observe import (
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.progress import Convergence
+from zeropoint.engine.report import RejectedBatches
 from zeropoint.engine.settings import Batch, JobSettings
 
 
@@ -61,15 +62,10 @@ class Observed:
             CalibrationError: NO_BATCHES, nothing was.
         """
         if not counted.batches:
-            raise CalibrationError(
-                "NO_BATCHES",
-                "static quantization needs at least one batch that fits the model; "
-                f"{counted.rejected} were rejected.",
-                rejected=counted.rejected,
-            )
+            raise _no_batches(counted.rejected)
         return Statistics(
             batches=counted.batches,
-            rejected=counted.rejected,
+            rejected=sum(one.batches for one in counted.rejected),
             tensors={name: self._statistics(name) for name in self._tensors},
         )
 
@@ -88,3 +84,23 @@ class Observed:
             own=tensor in self._planned.loaded.tensors,
             non_finite_batches=self._observer.non_finite().get(source, ()),
         )
+
+
+def _no_batches(rejected: tuple[RejectedBatches, ...]) -> CalibrationError:
+    """Return the error that says why there is nothing to choose ranges from."""
+    needed = "Ranges of activations need at least one batch that fits the model"
+    if not rejected:
+        return CalibrationError("NO_BATCHES", f"{needed}; none was given.", rejected=0)
+    first = min(rejected, key=lambda one: one.sequence)
+    count = sum(one.batches for one in rejected)
+    all_of_them = f"all {count} were" if count > 1 else "the only one was"
+    others = ", ".join(f"{one.reason} for {one.batches}" for one in rejected if len(rejected) > 1)
+    return CalibrationError(
+        "NO_BATCHES",
+        f"{needed}; {all_of_them} rejected{f' ({others})' if others else ''}. "
+        f"Batch {first.sequence}, {first.reason}: {first.message}",
+        rejected=count,
+        sequence=first.sequence,
+        rejectionReason=first.reason,
+        rejectionMessage=first.message,
+    )

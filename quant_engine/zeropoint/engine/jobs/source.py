@@ -11,17 +11,17 @@ from zeropoint.engine.operators import KERNEL_OPERATORS
 from zeropoint.engine.options import QuantFormat
 from zeropoint.engine.plan import Parameters, PlannedModel, QuantPlan
 from zeropoint.engine.progress import Convergence
-from zeropoint.engine.report import Warning
+from zeropoint.engine.report import RejectedBatches, Warning
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify import ProofRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """How many batches were counted, and how many did not fit or could not be run."""
+    """How many batches were counted, and which did not fit or could not be run."""
 
     batches: int
-    rejected: int
+    rejected: tuple[RejectedBatches, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from zeropoint.server.messages import (
 from zeropoint.server.sequence import BatchLedger
 from zeropoint.server.settings import Settings
 from zeropoint.server.worker.payload import PayloadMemory
-from zeropoint.server.worker.protocol import PLACE, Kind
+from zeropoint.server.worker.protocol import PLACE, Kind, RejectedFrame
 
 _WAITING = 2
 """Batches that wait in the worker's socket, beside those that it runs at once."""
@@ -200,27 +200,23 @@ class BatchReceiver:
             intact = batch.intact() if digested is None else await asyncio.wrap_future(digested)
             if batch.place is None:
                 self._ledger.drop(batch.header.size)
-            elif not intact:
-                self._refuse(batch)
+            elif intact:
+                payload = PLACE.pack(batch.place) + batch.header.payload
+                await self._hand_over(batch, Kind.BATCH, payload)
             else:
-                await self._hand_over(batch, batch.place)
+                await self._hand_over(batch, Kind.REJECT, _damaged(batch.header))
             self._news.set()
         for _ in range(self._ahead):  # all of the room is free when all batches are settled
             await self._room.acquire()
         self._finished.set()
         self._news.set()
 
-    def _refuse(self, batch: _OpenBatch) -> None:
-        message = "Its bytes do not have the SHA-256 of its header; it was not counted."
-        sequence = batch.header.sequence
-        self._settle(batch, Rejection(sequence=sequence, reason="BATCH_CORRUPT", message=message))
-
-    async def _hand_over(self, batch: _OpenBatch, place: int) -> None:
+    async def _hand_over(self, batch: _OpenBatch, kind: Kind, payload: bytes) -> None:
         await self._room.acquire()
         self._under_way.append(batch)
         if len(self._under_way) == 1:
             self._dialogue.watchdog.expect("a batch", self._batch_seconds)
-        await self._dialogue.tell(Kind.BATCH, PLACE.pack(place) + batch.header.payload)
+        await self._dialogue.tell(kind, payload)
 
     def _settled(self, message: BatchSettled) -> None:
         if not self._under_way or self._under_way[0].header.sequence != message.sequence:
@@ -239,3 +235,12 @@ class BatchReceiver:
         if self._memory is not None and batch.place is not None:
             self._memory.give_back(batch.place)
             self._given_back.set()
+
+
+def _damaged(header: BatchHeader) -> bytes:
+    rejected = RejectedFrame(
+        sequence=header.sequence,
+        reason="BATCH_CORRUPT",
+        message="Its bytes do not have the SHA-256 of its header; it was not counted.",
+    )
+    return rejected.to_json().encode()

@@ -20,7 +20,7 @@ from zeropoint.server.convert import report, tensors
 from zeropoint.server.storage import JobFolder
 from zeropoint.server.worker.channel import WorkerChannel
 from zeropoint.server.worker.payload import MappedPayloads
-from zeropoint.server.worker.protocol import PLACE, FrameError, Kind
+from zeropoint.server.worker.protocol import PLACE, FrameError, Kind, RejectedFrame
 
 _PROGRESS_SECONDS = 0.2
 
@@ -39,7 +39,7 @@ class EngineJob(Protocol):
     def submit(self, batch: Batch, sequence: int, settled: Settled, /) -> None:
         """Take the batch with this number, and tell when it is counted."""
 
-    def reject(self, error: BatchError, settled: Settled, /) -> None:
+    def reject(self, error: BatchError, sequence: int, settled: Settled, /) -> None:
         """Take note of a batch that cannot be read, and tell of it in its turn."""
 
     def finish(self) -> JobResult:
@@ -197,10 +197,17 @@ class Conversation:
                     (place,) = PLACE.unpack_from(payload)
                     header = v1.BatchHeader.FromString(payload[PLACE.size :])
                     self._take_batch(job, header, memory.part(place, header.size))
+                case Kind.REJECT:
+                    self._reject(job, RejectedFrame.from_json(payload.decode()))
                 case Kind.FINISH:
                     return
                 case _:
                     raise FrameError(f"{kind.name} came instead of a batch")
+
+    def _reject(self, job: EngineJob, rejected: RejectedFrame) -> None:
+        """Have a batch counted as rejected that the server has found to be damaged."""
+        error = BatchError(rejected.reason, rejected.message)
+        job.reject(error, rejected.sequence, partial(self._settle, rejected.sequence))
 
     def _take_batch(self, job: EngineJob, header: v1.BatchHeader, payload: memoryview) -> None:
         """Have a batch counted; once it is settled, other bytes may come to where it lies."""
@@ -208,7 +215,7 @@ class Conversation:
         try:
             batch = tensors.arrays(header, payload)
         except BatchError as error:
-            job.reject(error, settle)
+            job.reject(error, header.sequence, settle)
         else:
             job.submit(batch, header.sequence, settle)
 

@@ -14,6 +14,7 @@ settled. Neither side trusts the other's lengths.
                                            <-     STARTED     Started, with signature and plan
     MEMORY    (empty) + descriptor         ->
     BATCH     place + BatchHeader          ->
+    REJECT    RejectedFrame                ->     (a batch that arrived damaged)
                                            <-     SETTLED     Ack of this one batch
     FINISH    Finish                       ->
                                            <-     RESULT      Result; the files are in workspace
@@ -49,6 +50,7 @@ class Kind(IntEnum):
     FINISH = 6
     MEMORY = 7
     QAT = 8
+    REJECT = 9
     READY = 16
     STARTED = 17
     SETTLED = 18
@@ -123,6 +125,30 @@ class WorkerSettings:
         """Read the argument."""
         values = json.loads(text)
         return cls(**{**values, "cores": tuple(values["cores"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedFrame:
+    """A batch that the server has rejected, for the worker to settle in its turn.
+
+    Attributes:
+        sequence: Its number.
+        reason: Machine-readable, UPPER_SNAKE.
+        message: What is wrong with it.
+    """
+
+    sequence: int
+    reason: str
+    message: str
+
+    def to_json(self) -> str:
+        """Return the payload of a REJECT, to be encoded."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read it."""
+        return cls(**json.loads(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
