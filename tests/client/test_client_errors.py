@@ -93,7 +93,7 @@ def test_details_that_contradict_their_status_do_no_harm() -> None:
     [
         (grpc.StatusCode.UNAVAILABLE, errors.UnavailableError),
         (grpc.StatusCode.UNAUTHENTICATED, errors.AuthenticationError),
-        (grpc.StatusCode.DEADLINE_EXCEEDED, errors.LimitError),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, errors.DeadlineError),
         (grpc.StatusCode.CANCELLED, errors.CancelledError),
         (grpc.StatusCode.UNIMPLEMENTED, errors.ServerError),
         (grpc.StatusCode.INTERNAL, errors.ServerError),

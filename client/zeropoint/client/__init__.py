@@ -9,12 +9,20 @@ print(result.report)
 from zeropoint.client.api import inspect, quantize_dynamic, quantize_qat, quantize_static
 from zeropoint.client.batches import DataReader
 from zeropoint.client.client import QuantizationClient, QuantizationResult
+from zeropoint.client.config import (
+    DynamicQuantConfig,
+    QuantConfig,
+    StaticQuantConfig,
+    quantize,
+)
 from zeropoint.client.errors import (
     AuthenticationError,
     CancelledError,
     DataError,
+    DeadlineError,
     LimitError,
     ModelError,
+    ModelFileError,
     OptionError,
     OutputError,
     QualityError,
@@ -36,19 +44,25 @@ from zeropoint.client.options import (
     TensorQuantOverride,
 )
 from zeropoint.client.progress import Convergence, Phase, Progress, ProgressCallback
+from zeropoint.client.qdq_config import get_qdq_config
+from zeropoint.client.reader import CalibrationDataReader
 from zeropoint.client.report import Inspection, Report, ServerInfo
 
 __all__ = [
     "AuthenticationError",
+    "CalibrationDataReader",
     "CalibrationMethod",
     "CancelledError",
     "Convergence",
     "DataError",
     "DataReader",
+    "DeadlineError",
     "DynamicOptions",
+    "DynamicQuantConfig",
     "Inspection",
     "LimitError",
     "ModelError",
+    "ModelFileError",
     "NodeSelection",
     "OptionError",
     "OutputError",
@@ -57,6 +71,7 @@ __all__ = [
     "ProgressCallback",
     "QatOptions",
     "QualityError",
+    "QuantConfig",
     "QdqOptions",
     "QuantFormat",
     "QuantType",
@@ -67,11 +82,14 @@ __all__ = [
     "ServerError",
     "ServerInfo",
     "StaticOptions",
+    "StaticQuantConfig",
     "TensorQuantOverride",
     "UnavailableError",
     "WorkerError",
     "ZeropointError",
+    "get_qdq_config",
     "inspect",
+    "quantize",
     "quantize_dynamic",
     "quantize_qat",
     "quantize_static",

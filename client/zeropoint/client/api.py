@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Unpack
 
+import grpc
+
 from zeropoint.client.batches import BatchSource
 from zeropoint.client.client import QuantizationClient, QuantizationResult
 from zeropoint.client.keywords import Mode
@@ -18,39 +20,43 @@ from zeropoint.client.report import Inspection
 def quantize_static(
     model_input: ModelInput,
     model_output: str | os.PathLike[str],
-    calibration_data_reader: BatchSource | None,
-    *,
-    calibration_cache_path: str | os.PathLike[str] | None = None,
+    calibration_data_reader: BatchSource | None = None,
     quant_format: QuantFormat | str | Enum = QuantFormat.QDQ,
     op_types_to_quantize: Sequence[str] | None = None,
     per_channel: bool = False,
     reduce_range: bool = False,
-    activation_type: QuantType | str | Enum = QuantType.QUInt8,
-    weight_type: QuantType | str | Enum = QuantType.QUInt8,
+    activation_type: QuantType | str | int | Enum = QuantType.QUInt8,
+    weight_type: QuantType | str | int | Enum = QuantType.QUInt8,
     nodes_to_quantize: Sequence[str] | None = None,
     nodes_to_exclude: Sequence[str] | None = None,
     use_external_data_format: bool = False,
     calibrate_method: CalibrationMethod | str | Enum = CalibrationMethod.MinMax,
+    calibration_providers: Sequence[Any] | None = None,
     extra_options: Mapping[str, Any] | None = None,
+    calibration_cache_path: str | os.PathLike[str] | None = None,
+    *,
     min_sqnr_db: float | None = None,
     strict: bool = False,
     server: str | None = None,
+    token: str | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
     progress: ProgressCallback | None = None,
     timeout: float | None = None,
     cancel: CancelSignal | None = None,
 ) -> QuantizationResult:
     """Quantize weights and activations, with activation ranges from calibration batches.
 
-    Enums written for `onnxruntime.quantization`, and their members' names, are understood.
+    The arguments of `onnxruntime.quantization.quantize_static` stand where they stand there; what
+    is Zeropoint's own is given by name. Enums written for that package, their members' names, and
+    for types the numbers of `onnx.TensorProto` are understood.
 
     Args:
-        model_input: Path of the model, or an `onnx.ModelProto`. It is never touched.
+        model_input: Path of the model, an `onnx.ModelProto`, or the bytes of a model file. It is
+            never touched.
         model_output: Path of the quantized model; written by rename, when whole.
         calibration_data_reader: Any object with `get_next()`, or any iterable, that gives dicts
             of arrays by input name; for a model with one input, arrays alone will do. None where
             `calibration_cache_path` is there.
-        calibration_cache_path: Statistics of this model. If the file is there, it is used and no
-            data are taken, whatever the other options; else it is written when the job is done.
         quant_format: Form of the result.
         op_types_to_quantize: Operator types to quantize; None: all that are supported.
         per_channel: One scale for each output channel of a weight.
@@ -59,16 +65,25 @@ def quantize_static(
         weight_type: Integer type of weights.
         nodes_to_quantize: Names or shell patterns of nodes; None: all.
         nodes_to_exclude: Names or shell patterns of nodes that stay float.
-        use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
+        use_external_data_format: Put weights into a data file beside the model, whatever its size;
+            a result over 2 GB always gets one.
         calibrate_method: How activation ranges are chosen: MinMax, Percentile, Entropy, MSE or
             Auto, the best of them for each tensor.
+        calibration_providers: Accepted, with a warning where it names another provider than
+            CPUExecutionProvider: the server runs the model on its CPU.
         extra_options: Those of `onnxruntime.quantization`, such as TensorQuantOverrides; what
             cannot be honoured is refused by name. `docs/extra-options.md` lists them all.
+        calibration_cache_path: Statistics of this model. If the file is there, it is used and no
+            data are taken, whatever the other options; else it is written when the job is done.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
         strict: Refuse a result below that floor.
-        server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
+        server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
+            this process's own.
+        token: Token to show to the server; None: ZEROPOINT_TOKEN.
+        credentials: TLS credentials, `grpc.ssl_channel_credentials()`; None: a plain connection.
         progress: Told how far the job is, in this thread.
-        timeout: Seconds for the whole job; None: no limit.
+        timeout: Seconds for the whole job, in which what a busy or absent server refuses is tried
+            again; None: no limit.
         cancel: Something like `threading.Event`; the job ends soon after it is set.
 
     Returns:
@@ -78,12 +93,13 @@ def quantize_static(
         ZeropointError: of a class that tells what was wrong; no file is left then.
         Exception: what the reader or the callback raises, as it is.
     """
-    with QuantizationClient(server) as client:
+    with QuantizationClient(server, token=token, credentials=credentials) as client:
         return client.quantize_static(
             model_input,
             model_output,
             calibration_data_reader,
             calibration_cache_path=calibration_cache_path,
+            calibration_providers=calibration_providers,
             quant_format=quant_format,
             op_types_to_quantize=op_types_to_quantize,
             per_channel=per_channel,
@@ -106,19 +122,21 @@ def quantize_static(
 def quantize_dynamic(
     model_input: ModelInput,
     model_output: str | os.PathLike[str],
-    *,
     op_types_to_quantize: Sequence[str] | None = None,
     per_channel: bool = False,
     reduce_range: bool = False,
-    weight_type: QuantType | str | Enum = QuantType.QUInt8,
+    weight_type: QuantType | str | int | Enum = QuantType.QUInt8,
     nodes_to_quantize: Sequence[str] | None = None,
     nodes_to_exclude: Sequence[str] | None = None,
     use_external_data_format: bool = False,
     extra_options: Mapping[str, Any] | None = None,
+    *,
     min_sqnr_db: float | None = None,
     strict: bool = False,
     verification_data: BatchSource = (),
     server: str | None = None,
+    token: str | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
     progress: ProgressCallback | None = None,
     timeout: float | None = None,
     cancel: CancelSignal | None = None,
@@ -126,7 +144,8 @@ def quantize_dynamic(
     """Quantize weights; activations are quantized as the model runs.
 
     Args:
-        model_input: Path of the model, or an `onnx.ModelProto`. It is never touched.
+        model_input: Path of the model, an `onnx.ModelProto`, or the bytes of a model file. It is
+            never touched.
         model_output: Path of the quantized model; written by rename, when whole.
         op_types_to_quantize: Operator types to quantize; None: all that are supported.
         per_channel: One scale for each output channel of a weight.
@@ -134,15 +153,20 @@ def quantize_dynamic(
         weight_type: Integer type of weights.
         nodes_to_quantize: Names or shell patterns of nodes; None: all.
         nodes_to_exclude: Names or shell patterns of nodes that stay float.
-        use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
+        use_external_data_format: Put weights into a data file beside the model, whatever its size;
+            a result over 2 GB always gets one.
         extra_options: As for `quantize_static`, as far as they have a meaning here.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
         strict: Refuse a result below that floor.
         verification_data: Batches to compare the result with the original on, given as those
             of `quantize_static`.
-        server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
+        server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
+            this process's own.
+        token: Token to show to the server; None: ZEROPOINT_TOKEN.
+        credentials: TLS credentials, `grpc.ssl_channel_credentials()`; None: a plain connection.
         progress: Told how far the job is, in this thread.
-        timeout: Seconds for the whole job; None: no limit.
+        timeout: Seconds for the whole job, in which what a busy or absent server refuses is tried
+            again; None: no limit.
         cancel: Something like `threading.Event`; the job ends soon after it is set.
 
     Returns:
@@ -152,7 +176,7 @@ def quantize_dynamic(
         ZeropointError: of a class that tells what was wrong; no file is left then.
         Exception: what the data source or the callback raises, as it is.
     """
-    with QuantizationClient(server) as client:
+    with QuantizationClient(server, token=token, credentials=credentials) as client:
         return client.quantize_dynamic(
             model_input,
             model_output,
@@ -176,16 +200,16 @@ def quantize_dynamic(
 def quantize_qat(
     model_input: ModelInput,
     model_output: str | os.PathLike[str],
-    *,
-    quant_format: QuantFormat | str | Enum = QuantFormat.QDQ,
     op_types_to_quantize: Sequence[str] | None = None,
     per_channel: bool | None = None,
     reduce_range: bool = False,
-    activation_type: QuantType | str | Enum | None = None,
-    weight_type: QuantType | str | Enum | None = None,
+    activation_type: QuantType | str | int | Enum | None = None,
+    weight_type: QuantType | str | int | Enum | None = None,
     nodes_to_quantize: Sequence[str] | None = None,
     nodes_to_exclude: Sequence[str] | None = None,
     use_external_data_format: bool = False,
+    *,
+    quant_format: QuantFormat | str | Enum = QuantFormat.QDQ,
     extra_options: Mapping[str, Any] | None = None,
     exact: bool = False,
     min_sqnr_db: float | None = None,
@@ -193,6 +217,8 @@ def quantize_qat(
     calibration_data_reader: BatchSource | None = None,
     verification_data: BatchSource = (),
     server: str | None = None,
+    token: str | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
     progress: ProgressCallback | None = None,
     timeout: float | None = None,
     cancel: CancelSignal | None = None,
@@ -203,9 +229,9 @@ def quantize_qat(
     Their scales and zero points are kept as they are; an option that says otherwise is refused.
 
     Args:
-        model_input: Path of the model, or an `onnx.ModelProto`. It is never touched.
+        model_input: Path of the model, an `onnx.ModelProto`, or the bytes of a model file. It is
+            never touched.
         model_output: Path of the quantized model; written by rename, when whole.
-        quant_format: Form of the result: QDQ, QOperator or IntegerOps.
         op_types_to_quantize: Operator types that may compute on integers; None: all.
         per_channel: Refuse weights that were trained with one scale (True), or with one for each
             output channel (False); None: as learned.
@@ -215,7 +241,8 @@ def quantize_qat(
         nodes_to_quantize: Names or shell patterns of nodes that may compute on integers; None: all.
         nodes_to_exclude: Names or shell patterns of nodes that compute on floats, with what was
             learned.
-        use_external_data_format: Only False; a result over 2 GB gets a data file by itself.
+        use_external_data_format: Put weights into a data file beside the model, whatever its size.
+        quant_format: Form of the result: QDQ, QOperator or IntegerOps.
         extra_options: QuantizeBias, which stores biases as int32; others are refused.
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
@@ -225,9 +252,13 @@ def quantize_qat(
             they complete gets the types above, else those that were learned and QInt8 weights with
             a scale for each channel.
         verification_data: Batches only to verify the result with.
-        server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
+        server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
+            this process's own.
+        token: Token to show to the server; None: ZEROPOINT_TOKEN.
+        credentials: TLS credentials, `grpc.ssl_channel_credentials()`; None: a plain connection.
         progress: Told how far the job is, in this thread.
-        timeout: Seconds for the whole job; None: no limit.
+        timeout: Seconds for the whole job, in which what a busy or absent server refuses is tried
+            again; None: no limit.
         cancel: Something like `threading.Event`; the job ends soon after it is set.
 
     Returns:
@@ -238,7 +269,7 @@ def quantize_qat(
         ZeropointError: of a class that tells what was wrong; no file is left then.
         Exception: what the data source or the callback raises, as it is.
     """
-    with QuantizationClient(server) as client:
+    with QuantizationClient(server, token=token, credentials=credentials) as client:
         return client.quantize_qat(
             model_input,
             model_output,
@@ -268,6 +299,8 @@ def inspect(
     *,
     mode: Mode = "static",
     server: str | None = None,
+    token: str | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
     timeout: float | None = None,
     cancel: CancelSignal | None = None,
     **options: Unpack[InspectKeywords],
@@ -277,7 +310,10 @@ def inspect(
     Args:
         model_input: Path of the model, or an `onnx.ModelProto`.
         mode: "static", "dynamic" or "qat".
-        server: Address; None: ZEROPOINT_SERVER, or else a server of this process's own.
+        server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
+            this process's own.
+        token: Token to show to the server; None: ZEROPOINT_TOKEN.
+        credentials: TLS credentials, `grpc.ssl_channel_credentials()`; None: a plain connection.
         timeout: Seconds for the whole call; None: no limit.
         cancel: Something like `threading.Event`; the call ends soon after it is set.
         **options: As for `quantize_static`, `quantize_dynamic` or `quantize_qat`; for the last
@@ -286,5 +322,5 @@ def inspect(
     Raises:
         ZeropointError: of a class that tells what was wrong.
     """
-    with QuantizationClient(server) as client:
+    with QuantizationClient(server, token=token, credentials=credentials) as client:
         return client.inspect(model_input, mode=mode, timeout=timeout, cancel=cancel, **options)

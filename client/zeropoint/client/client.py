@@ -121,7 +121,7 @@ class QuantizationClient:
         self,
         model_input: ModelInput,
         model_output: str | os.PathLike[str],
-        calibration_data_reader: BatchSource | None,
+        calibration_data_reader: BatchSource | None = None,
         *,
         calibration_cache_path: str | os.PathLike[str] | None = None,
         progress: ProgressCallback | None = None,

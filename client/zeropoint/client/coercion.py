@@ -26,21 +26,34 @@ _NOT_YET: Mapping[type[Enum], frozenset[str]] = MappingProxyType(
 )
 
 
+# Numbers of onnx.TensorProto.DataType, which name a type as well.
+_BY_NUMBER: Mapping[int, str] = MappingProxyType(
+    {
+        2: "QUInt8",
+        3: "QInt8",
+        4: "QUInt16",
+        5: "QInt16",
+        17: "QFLOAT8E4M3FN",
+        21: "QUInt4",
+        22: "QInt4",
+    }
+)
+
+
 def coerce(enum: type[_EnumT], value: object, option: str) -> _EnumT:
     """Return the member of `enum` that `value` means.
 
     Args:
         enum: The enum wanted.
         value: A member of it, a member of the enum of the same name in `onnxruntime.quantization`
-            (matched by name, without importing it), or a member's name in any case.
+            (matched by name, without importing it), a member's name in any case, or for a type its
+            number in `onnx.TensorProto`.
         option: Name of the option, for messages.
 
     Raises:
         OptionError: no such member, one of another enum, or one that is not supported yet.
     """
-    name = value if isinstance(value, str) else None
-    if isinstance(value, Enum):
-        name = value.name if type(value).__name__ == enum.__name__ else None
+    name = _name(enum, value)
     members = {member.lower(): enum[member] for member in enum.__members__}
     if name is not None and name.lower() in members:
         return members[name.lower()]
@@ -51,6 +64,14 @@ def coerce(enum: type[_EnumT], value: object, option: str) -> _EnumT:
     else:
         problem = f"{option}={value!r} is none of {enum.__name__}: use {choices}."
     raise OptionError("OPTION_INVALID", problem, {"option": option, "value": str(value)})
+
+
+def _name(enum: type[Enum], value: object) -> str | None:
+    if isinstance(value, Enum):
+        return value.name if type(value).__name__ == enum.__name__ else None
+    if enum is QuantType and isinstance(value, int) and not isinstance(value, bool):
+        return _BY_NUMBER.get(value)
+    return value if isinstance(value, str) else None
 
 
 def _invalid(option: str, value: object, wanted: str) -> OptionError:

@@ -3,21 +3,29 @@
     ZeropointError
     ├── OptionError             an option is unknown, malformed or contradicts another
     ├── ModelError              the model cannot be read, sent, converted, quantized or run
+    │   └── ModelFileError      one of its files is not there or cannot be read
     ├── DataError               the batches, or one of them, cannot be used
     ├── QualityError            the result was checked and is not good enough to be returned
     ├── OutputError             the result cannot be written
-    ├── LimitError              a limit, or the time that was allowed, is used up
+    ├── LimitError              a limit is passed
+    │   └── DeadlineError       the time that was allowed is used up
     ├── WorkerError             the process that ran the model died
     ├── ServerError             the server failed, or did not speak as agreed
     │   ├── UnavailableError    it cannot be reached, or is going away
     │   └── AuthenticationError it does not know the token
     └── CancelledError          the job was cancelled
 
+Those that have a counterpart among Python's own exceptions are that, too, so that programs which
+catch what `onnxruntime.quantization` raises go on to work: what is wrong with options, models and
+batches is a ValueError; a missing model file is a FileNotFoundError; what cannot be written is an
+OSError, a deadline a TimeoutError and an unreachable server a ConnectionError.
+
 Reasons are shared with the server; README.md lists them all.
 """
 
+import errno
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import grpc
 from google.rpc import error_details_pb2
@@ -46,7 +54,8 @@ class ZeropointError(Exception):
         retryable: bool = False,
         retry_delay: float | None = None,
     ) -> None:
-        super().__init__(reason, message)
+        super().__init__()  # an OSError would take a reason and a message for a number and a text
+        self.args = (reason, message)
         self.reason = reason
         self.message = message
         self.metadata: Mapping[str, str] = dict(metadata or {})
@@ -56,16 +65,30 @@ class ZeropointError(Exception):
     def __str__(self) -> str:
         return f"{self.message} [{self.reason}]"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.message, self.metadata), self.__dict__
 
-class OptionError(ZeropointError):
+
+class OptionError(ZeropointError, ValueError):
     """An option is unknown, malformed or contradicts another."""
 
 
-class ModelError(ZeropointError):
+class ModelError(ZeropointError, ValueError):
     """The model cannot be read, sent, converted, quantized or run."""
 
 
-class DataError(ZeropointError):
+class ModelFileError(ModelError, FileNotFoundError):
+    """A file of the model is not there, or cannot be read; `filename` is its path."""
+
+    def __init__(
+        self, reason: str, message: str, metadata: Mapping[str, str] | None = None, **more: Any
+    ) -> None:
+        super().__init__(reason, message, metadata, **more)
+        self.errno, self.strerror = errno.ENOENT, message
+        self.filename = self.metadata.get("path")
+
+
+class DataError(ZeropointError, ValueError):
     """The batches, or one of them, cannot be used."""
 
 
@@ -73,12 +96,16 @@ class QualityError(ZeropointError):
     """The result was checked and is not good enough to be returned."""
 
 
-class OutputError(ZeropointError):
+class OutputError(ZeropointError, OSError):
     """The result cannot be written."""
 
 
 class LimitError(ZeropointError):
-    """A limit, or the time that was allowed, is used up."""
+    """A limit is passed."""
+
+
+class DeadlineError(LimitError, TimeoutError):
+    """The time that was allowed is used up."""
 
 
 class WorkerError(ZeropointError):
@@ -89,7 +116,7 @@ class ServerError(ZeropointError):
     """The server failed, or did not speak as agreed."""
 
 
-class UnavailableError(ServerError):
+class UnavailableError(ServerError, ConnectionError):
     """The server cannot be reached, or is going away."""
 
 
@@ -107,9 +134,10 @@ _REASONS_BY_CLASS: Mapping[type[ZeropointError], str] = {
     ),
     ModelError: (
         "MODEL_INVALID MODEL_UNSUPPORTED MODEL_NOT_RUNNABLE MANIFEST_INVALID UPLOAD_INCOMPLETE "
-        "UPLOAD_CORRUPT NOTHING_TO_QUANTIZE RESULT_NOT_RUNNABLE FILE_NOT_FOUND "
-        "FAKE_QUANT_UNSUPPORTED NOT_FAKE_QUANTIZED"
+        "UPLOAD_CORRUPT NOTHING_TO_QUANTIZE RESULT_NOT_RUNNABLE FAKE_QUANT_UNSUPPORTED "
+        "NOT_FAKE_QUANTIZED"
     ),
+    ModelFileError: "FILE_NOT_FOUND",
     DataError: (
         "DATA_INVALID NO_BATCHES NO_FINITE_VALUES BATCH_INPUT_MISSING BATCH_INPUT_UNKNOWN "
         "BATCH_ELEMENT_TYPE BATCH_SHAPE BATCH_RUN_FAILED BATCH_CORRUPT BATCH_SEQUENCE_GAP "
@@ -119,8 +147,9 @@ _REASONS_BY_CLASS: Mapping[type[ZeropointError], str] = {
     OutputError: "OUTPUT_NOT_WRITABLE",
     LimitError: (
         "MODEL_TOO_LARGE BATCH_TOO_LARGE TOO_MANY_FILES SERVER_BUSY SERVER_EXHAUSTED SCRATCH_FULL "
-        "CLIENT_IDLE CLIENT_STALLED DEADLINE_EXCEEDED"
+        "CLIENT_IDLE CLIENT_STALLED"
     ),
+    DeadlineError: "DEADLINE_EXCEEDED",
     WorkerError: "WORKER_CRASHED WORKER_OUT_OF_MEMORY WORKER_TIMEOUT",
     ServerError: "PROTOCOL_VIOLATION CREDIT_EXCEEDED FINISH_MISMATCH INTERNAL",
     UnavailableError: "SERVER_UNREACHABLE SERVER_SHUTTING_DOWN",
@@ -138,7 +167,7 @@ _BY_STATUS: Mapping[grpc.StatusCode, tuple[type[ZeropointError], str]] = {
     grpc.StatusCode.INVALID_ARGUMENT: (ZeropointError, "INVALID_ARGUMENT"),
     grpc.StatusCode.FAILED_PRECONDITION: (ZeropointError, "FAILED_PRECONDITION"),
     grpc.StatusCode.RESOURCE_EXHAUSTED: (LimitError, "RESOURCE_EXHAUSTED"),
-    grpc.StatusCode.DEADLINE_EXCEEDED: (LimitError, "DEADLINE_EXCEEDED"),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (DeadlineError, "DEADLINE_EXCEEDED"),
     grpc.StatusCode.ABORTED: (WorkerError, "ABORTED"),
     grpc.StatusCode.UNAVAILABLE: (UnavailableError, "SERVER_UNREACHABLE"),
     grpc.StatusCode.UNAUTHENTICATED: (AuthenticationError, "UNAUTHENTICATED"),

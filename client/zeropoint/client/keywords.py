@@ -1,6 +1,7 @@
 """Keyword arguments to typed options. What cannot be honoured is refused, never ignored."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Unpack, cast
 
 from zeropoint.client.coercion import coerce, flag, names, number, reject_unknown
@@ -22,6 +23,8 @@ from zeropoint.client.options import (
     StaticOptions,
 )
 
+_USERS_FRAME = 5  # the caller of `quantize_static`, from here
+
 
 def static_options(**keywords: Unpack[StaticKeywords]) -> StaticOptions:
     """Return the options that the keyword arguments of `quantize_static` ask for.
@@ -30,6 +33,7 @@ def static_options(**keywords: Unpack[StaticKeywords]) -> StaticOptions:
         OptionError: one is unknown, malformed, not supported, or would have no effect.
     """
     reject_unknown(tuple(keywords), tuple(StaticKeywords.__optional_keys__), "option")
+    _warn_of_providers(keywords.get("calibration_providers"))
     default = StaticOptions()
     method = coerce(
         CalibrationMethod,
@@ -150,6 +154,18 @@ def _shared(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
         "min_sqnr_db": None if floor is None else number(floor, "min_sqnr_db"),
         "strict": flag(keywords.get("strict", False), "strict"),
     }
+
+
+def _warn_of_providers(providers: Sequence[Any] | None) -> None:
+    """Say where a provider that is asked for is not used."""
+    names = [one[0] if isinstance(one, tuple) else one for one in providers or ()]
+    others = [str(name) for name in names if name != "CPUExecutionProvider"]
+    if others:
+        warnings.warn(
+            f"calibration_providers names {', '.join(others)}; the model is calibrated on the "
+            "server's CPU, which gives the same ranges up to rounding.",
+            stacklevel=_USERS_FRAME,
+        )
 
 
 def _no_external_data_switch(value: object) -> None:

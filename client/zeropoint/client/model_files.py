@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from google.protobuf.message import EncodeError
 
-from zeropoint.client.errors import LimitError, ModelError, OptionError
+from zeropoint.client.errors import LimitError, ModelError, ModelFileError, OptionError
 from zeropoint.client.external_data import external_tensors
 
 CHUNK_BYTES = 1 << 20
@@ -27,8 +27,8 @@ class SerializableModel(Protocol):
         """Return the model as the bytes of an ONNX file."""
 
 
-ModelInput = str | os.PathLike[str] | SerializableModel
-"""Path of an ONNX file, or a model in memory."""
+ModelInput = str | os.PathLike[str] | SerializableModel | bytes
+"""Path of an ONNX file, or a model in memory: an `onnx.ModelProto`, or the bytes of a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +53,7 @@ def open_model(model: object) -> Iterator[tuple[SourceFile, ...]]:
     """Give the files of a model: the ONNX file first, then its external data.
 
     Args:
-        model: Path of an ONNX file, or a model in memory.
-
-    A model in memory is written to a private temporary folder for as long as the context lasts.
+        model: Path of an ONNX file, or a model in memory, as for `model_path`.
 
     Raises:
         ModelError: a file is missing or cannot be read, or the model names a file outside its
@@ -63,16 +61,32 @@ def open_model(model: object) -> Iterator[tuple[SourceFile, ...]]:
         LimitError: a model in memory is too large to be serialized.
         OptionError: `model` is neither a path nor a model.
     """
+    with model_path(model) as path:
+        yield _source_files(path)
+
+
+@contextlib.contextmanager
+def model_path(model: object) -> Iterator[Path]:
+    """Give the path of a model's ONNX file.
+
+    Args:
+        model: That path; or a model in memory, which is written to a private temporary folder for
+            as long as the context lasts.
+
+    Raises:
+        LimitError: a model in memory is too large to be serialized.
+        OptionError: `model` is neither a path nor a model.
+    """
     if isinstance(model, str | os.PathLike):
-        yield _source_files(Path(model))
+        yield Path(model)
         return
-    if not isinstance(model, SerializableModel):
+    if not isinstance(model, SerializableModel | bytes):
         message = f"model_input must be a path or an onnx.ModelProto, not {type(model).__name__}."
         raise OptionError("OPTION_INVALID", message, {"option": "model_input"})
     with tempfile.TemporaryDirectory(prefix="zeropoint-") as folder:
         path = Path(folder, "model.onnx")
-        path.write_bytes(_serialized(model))
-        yield _source_files(path)
+        path.write_bytes(model if isinstance(model, bytes) else _serialized(model))
+        yield path
 
 
 def read_chunks(file: SourceFile, offset: int) -> Iterator[tuple[int, bytes]]:
@@ -92,7 +106,7 @@ def read_chunks(file: SourceFile, offset: int) -> Iterator[tuple[int, bytes]]:
                 yield offset, data
                 offset += len(data)
     except OSError as error:
-        raise _unreadable(file.path, error) from error
+        raise unreadable(file.path, error) from error
 
 
 def _serialized(model: SerializableModel) -> bytes:
@@ -111,7 +125,7 @@ def _source_files(path: Path) -> tuple[SourceFile, ...]:
         first = source_file(path, path.name)
         tensors = {tensor.location: tensor.name for tensor in external_tensors(path)}
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     tensors.pop(path.name, None)
     return first, *(_external_file(path, *item) for item in tensors.items())
 
@@ -133,7 +147,8 @@ def _external_file(model: Path, location: str, tensor: str) -> SourceFile:
             f"{model.parent}: {error.strerror or error}. Put it beside the model; for a model in "
             "memory give the path of its file instead."
         )
-        raise ModelError("FILE_NOT_FOUND", message, metadata) from error
+        metadata["path"] = str(model.parent / location)
+        raise ModelFileError("FILE_NOT_FOUND", message, metadata) from error
 
 
 def source_file(path: Path, name: str) -> SourceFile:
@@ -149,6 +164,7 @@ def source_file(path: Path, name: str) -> SourceFile:
         return SourceFile(path=path, name=name, size=stream.tell(), sha256=digest)
 
 
-def _unreadable(path: Path, error: OSError) -> ModelError:
+def unreadable(path: Path, error: OSError) -> ModelFileError:
+    """Return what to raise where a file of the model cannot be read."""
     message = f"The model file {path} cannot be read: {error.strerror or error}."
-    return ModelError("FILE_NOT_FOUND", message, {"path": str(path)})
+    return ModelFileError("FILE_NOT_FOUND", message, {"path": str(path)})

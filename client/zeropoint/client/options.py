@@ -204,7 +204,7 @@ class DynamicKeywords(TypedDict, total=False):
     op_types_to_quantize: Sequence[str] | None
     per_channel: bool
     reduce_range: bool
-    weight_type: QuantType | str | Enum
+    weight_type: QuantType | str | int | Enum
     nodes_to_quantize: Sequence[str] | None
     nodes_to_exclude: Sequence[str] | None
     extra_options: Mapping[str, Any] | None
@@ -217,8 +217,9 @@ class StaticKeywords(DynamicKeywords, total=False):
     """The keyword arguments of `quantize_static` that make a `StaticOptions`."""
 
     quant_format: QuantFormat | str | Enum
-    activation_type: QuantType | str | Enum
+    activation_type: QuantType | str | int | Enum
     calibrate_method: CalibrationMethod | str | Enum
+    calibration_providers: Sequence[Any] | None
 
 
 class QatKeywords(TypedDict, total=False):
@@ -228,8 +229,8 @@ class QatKeywords(TypedDict, total=False):
     op_types_to_quantize: Sequence[str] | None
     per_channel: bool | None
     reduce_range: bool
-    activation_type: QuantType | str | Enum | None
-    weight_type: QuantType | str | Enum | None
+    activation_type: QuantType | str | int | Enum | None
+    weight_type: QuantType | str | int | Enum | None
     nodes_to_quantize: Sequence[str] | None
     nodes_to_exclude: Sequence[str] | None
     extra_options: Mapping[str, Any] | None

@@ -64,3 +64,10 @@ def test_op_types() -> None:
     assert caught.value.reason == "OP_TYPE_UNKNOWN"
     with pytest.raises(OptionError, match=r"'MaxPool'.*these can be: .*MatMul"):
         resolve_op_types(["MaxPool"], dynamic=True)
+
+
+def test_op_types_of_the_model_may_be_named_though_they_have_no_integer_form() -> None:
+    assert resolve_op_types(["Shape", "Conv"], present={"Shape"}) == {"Shape", "Conv"}
+    assert resolve_op_types(["MaxPool"], present={"MaxPool"}, dynamic=True) == {"MaxPool"}
+    with pytest.raises(OptionError, match="'Shape'"):
+        resolve_op_types(["Shape"], present={"Conv"})

@@ -1,7 +1,7 @@
 """What the user chose: how options refer to nodes and operator types."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Self
@@ -49,15 +49,19 @@ class Choice:
             OptionError: a name or operator type that the user's model does not have.
         """
         included = None
+        present = frozenset(op_type for _, op_type in users)
         if selection.nodes_to_quantize:
             included = resolve_nodes(selection.nodes_to_quantize, users, "nodes_to_quantize")
         return cls(
-            op_types=resolve_op_types(selection.op_types_to_quantize, dynamic=dynamic),
+            op_types=resolve_op_types(
+                selection.op_types_to_quantize, present=present, dynamic=dynamic
+            ),
             included=included,
             excluded=resolve_nodes(selection.nodes_to_exclude, users, "nodes_to_exclude"),
             exact=frozenset(selection.nodes_to_quantize),
             float_outputs=resolve_op_types(
                 selection.op_types_to_exclude_output_quantization,
+                present=present,
                 option="op_types_to_exclude_output_quantization",
             ),
             bodies=selection.enable_subgraph,
@@ -114,16 +118,27 @@ def resolve_nodes(
 
 
 def resolve_op_types(
-    op_types: Sequence[str], *, dynamic: bool = False, option: str = "op_types_to_quantize"
+    op_types: Sequence[str],
+    *,
+    present: Set[str] = frozenset(),
+    dynamic: bool = False,
+    option: str = "op_types_to_quantize",
 ) -> frozenset[str]:
-    """Return the operator types that an option names; dynamic quantization knows fewer.
+    """Return the operator types that an option names.
+
+    Args:
+        op_types: Their names.
+        present: Those of the user's nodes. They may be named whether or not they have an integer
+            form, as lists made from a model do; the report tells why a node stays float.
+        dynamic: For dynamic quantization, which knows fewer.
+        option: Name of the option, for messages.
 
     Raises:
-        OptionError: OP_TYPE_UNKNOWN, one of `op_types` has no integer form.
+        OptionError: OP_TYPE_UNKNOWN, one of `op_types` has no integer form, and no node has it.
     """
     known = dynamic_op_types() if dynamic else static_op_types()
     for op_type in op_types:
-        if op_type not in known:
+        if op_type not in known and op_type not in present:
             raise OptionError(
                 "OP_TYPE_UNKNOWN",
                 f"{option}: {op_type!r} is no operator type that can be quantized"
