@@ -61,6 +61,13 @@ class WarningCode(_Word):
 
     NOT_COMPARED = "NOT_COMPARED", "the result loads, but was not compared with the original"
     SQNR_LOW = "SQNR_LOW", "an output differs by more than `min_sqnr_db` allows"
+    SAMPLES_LOW = "SAMPLES_LOW", "one sample in ten differs by much more than the median one"
+    DECISIONS_DIFFER = "DECISIONS_DIFFER", "classes or masks often differ from the original's"
+    SHAPES_DIFFER = "SHAPES_DIFFER", "an output has another shape for some samples"
+    NOT_REPEATABLE = "NOT_REPEATABLE", "the original itself gives other outputs each time"
+    NON_FINITE_BATCHES = "NON_FINITE_BATCHES", "batches with NaN or infinities are not compared"
+    NOT_RUN_BATCHES = "NOT_RUN_BATCHES", "the original does not run on batches kept to verify with"
+    RESULT_SLOWER = "RESULT_SLOWER", "the result takes longer than the original on this machine"
     FLOAT_KERNELS = "FLOAT_KERNELS", "quantized nodes run with float kernels: slower, as accurate"
     FLOAT_REQUANTIZED = "FLOAT_REQUANTIZED", "nodes that stay float by the plan run on integers"
     LEFT_QDQ = "LEFT_QDQ", "nodes have no integer operator and stay between pairs"

@@ -177,21 +177,94 @@ class Similarity:
     max_abs_difference: float
 
 
+class ComparedAs(StrEnum):
+    """What of an output its SQNR is of: itself, or what a final operator that saturates was given.
+
+    LOGITS: of Softmax, each distribution's mean taken off. LOG_ODDS: of Sigmoid. PRE_ACTIVATIONS:
+    of Tanh and the like.
+    """
+
+    VALUES = "values"
+    LOGITS = "logits"
+    LOG_ODDS = "log_odds"
+    PRE_ACTIVATIONS = "pre_activations"
+
+
+class DecisionKind(StrEnum):
+    """What a model decides: the largest along the class axis, scores above 0.5, or values as such.
+
+    EQUAL is for outputs that are no floats, such as labels.
+    """
+
+    ARGMAX = "argmax"
+    THRESHOLD = "threshold"
+    EQUAL = "equal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """How often the result decides as the original does.
+
+    Attributes:
+        kind: What is decided.
+        agreement: Share of the decisions that are the same, 0..1.
+        count: Decisions compared.
+    """
+
+    kind: DecisionKind
+    agreement: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleFigures:
+    """SQNR of one output, sample by sample, in dB.
+
+    A sample is an entry along the batch axis where the model treats them apart, else a batch. Those
+    of less than 8 values are taken together. The signal of a sample counts as at least 60 dB below
+    the mean of all, so that silence does not make it -infinity.
+
+    Attributes:
+        samples: Samples compared.
+        median_db: Half of them are no better.
+        tenth_db: The tenth percentile: one in ten is no better.
+        least_db: The worst.
+    """
+
+    samples: int
+    median_db: float
+    tenth_db: float
+    least_db: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFigures:
     """How close one output is to the original's.
 
     Attributes:
         name: Name of the output.
-        similarity: Over all samples.
-        argmax_agreement: Share of positions whose largest value along the last axis is in the
-            same place, 0..1; None where that axis has fewer than two entries, or the output is
-            not float.
+        similarity: Of its values, over all samples that can be compared.
+        compared_as: What `by_sample` is the SQNR of.
+        by_sample: SQNR by sample; None where no sample can be compared.
+        decisions: Where the output decides something; None elsewhere.
+        shape_changed: Samples whose output has another shape than the original's: no part of the
+            figures.
+        repeat_db: SQNR of the original against itself, run again, where it does not repeat its
+            output, as with random numbers; None where it does.
     """
 
     name: str
     similarity: Similarity
-    argmax_agreement: float | None = None
+    compared_as: ComparedAs = ComparedAs.VALUES
+    by_sample: SampleFigures | None = None
+    decisions: Decisions | None = None
+    shape_changed: int = 0
+    repeat_db: float | None = None
+
+    @property
+    def argmax_agreement(self) -> float | None:
+        """Share of equal decisions, where there are any."""
+        return None if self.decisions is None else self.decisions.agreement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +324,29 @@ class Exactness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """How long the result takes for a batch, beside the user's own model.
+
+    Both are run in turns, on one thread, as ONNX Runtime optimizes them; times are those that the
+    processor spent on that thread, the median of all runs.
+
+    Attributes:
+        float_ms: Milliseconds of the original.
+        result_ms: Milliseconds of the result.
+        ratio: result_ms / float_ms: above 1 the result is slower.
+        runs: Runs of each.
+        apart: Whether three of four runs of one took longer than three of four of the other: else
+            the difference may be chance.
+    """
+
+    float_ms: float
+    result_ms: float
+    ratio: float
+    runs: int
+    apart: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """The proof that the result works.
 
@@ -258,22 +354,31 @@ class Verification:
         state: What was done.
         message: Why not more; empty when compared.
         batches: Batches compared.
-        sqnr_db: Worst SQNR in dB among the float outputs, or among all where none is float;
-            None where nothing was compared.
+        held_out: Whether they took no part in choosing ranges.
+        sqnr_db: SQNR of the median sample in dB, of the worst among the float outputs, or among all
+            where none is float; None where nothing could be compared.
         outputs: Each output.
+        non_finite_batches: Numbers of the batches on which the original gives NaN or infinities:
+            no part of the figures of that output.
+        not_run_batches: Numbers of the batches on which the original does not run.
         nodes: Quantized nodes, worst first.
         kernels: Integer kernels in ONNX Runtime's optimized graph of the result.
         exactness: Whether what was learned survived, for a model trained with fake quantization.
+        speed: How fast the result is; None where that was not measured.
     """
 
     state: VerificationState
     message: str = ""
     batches: int = 0
+    held_out: bool = False
     sqnr_db: float | None = None
     outputs: tuple[OutputFigures, ...] = ()
+    non_finite_batches: tuple[int, ...] = ()
+    not_run_batches: tuple[int, ...] = ()
     nodes: tuple[NodeFigures, ...] = ()
     kernels: tuple[KernelCount, ...] = ()
     exactness: Exactness | None = None
+    speed: Speed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,11 +440,27 @@ class PhaseTime:
     seconds: float
 
 
+class Verdict(StrEnum):
+    """What is to be thought of a result, in one word.
+
+    ACCURATE: compared on samples, and nothing is wrong. CHECK: a warning says what to look at
+    before it is used. DEGRADED: it differs from the original by more than `min_sqnr_db` allows.
+    UNVERIFIED: nothing could be compared.
+    """
+
+    ACCURATE = "accurate"
+    CHECK = "check"
+    DEGRADED = "degraded"
+    UNVERIFIED = "unverified"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything that is to be said about a result.
 
     Attributes:
+        verdict: What is to be thought of it.
+        conclusion: The figures behind that, in a sentence.
         versions: Versions that made it.
         source_sha256: Of the user's model file, 32 bytes.
         digest: SHA-256 of {source, options, plan with final parameters, version}, 32 bytes; also
@@ -356,6 +477,8 @@ class Report:
         phases: Where the time went.
     """
 
+    verdict: Verdict = Verdict.UNVERIFIED
+    conclusion: str = ""
     versions: Versions
     source_sha256: bytes
     digest: bytes

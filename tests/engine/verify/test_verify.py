@@ -18,7 +18,7 @@ from zeropoint.engine import Options, QatOptions
 from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.load import input_ranges
 from zeropoint.engine.numbers import QParams
-from zeropoint.engine.report import KernelCount, VerificationState
+from zeropoint.engine.report import DecisionKind, Decisions, KernelCount, VerificationState
 from zeropoint.engine.runtime import Session
 from zeropoint.engine.samples import StoredBatch, store_batch
 from zeropoint.engine.twins import NodeTwin, build_twins
@@ -99,10 +99,14 @@ def test_outputs_are_compared_on_samples(tmp_path: Path) -> None:
     expected = compare(x, y).similarity
     assert logits.similarity.sqnr_db == pytest.approx(expected.sqnr_db, abs=1e-6)
     assert logits.similarity.max_abs_difference == expected.max_abs_difference
-    assert logits.argmax_agreement == np.mean(x.argmax(1) == y.argmax(1))
+    assert logits.decisions == Decisions(
+        kind=DecisionKind.ARGMAX, agreement=np.mean(x.argmax(1) == y.argmax(1)), count=12
+    )
     assert (logits.name, label.name) == ("logits", "label")
     assert 20 < logits.similarity.sqnr_db < 60
-    assert verification.sqnr_db == logits.similarity.sqnr_db
+    assert logits.by_sample is not None
+    assert logits.by_sample.samples == 12
+    assert verification.sqnr_db == logits.by_sample.median_db
     assert verification.kernels == (
         KernelCount(op_type="Conv", nodes=1, integer=1),
         KernelCount(op_type="MatMul", nodes=1, integer=1),
@@ -282,12 +286,18 @@ def _selector(threshold: float) -> GraphBuilder:
     return b
 
 
-def test_an_output_whose_shape_changed_is_infinitely_wrong(tmp_path: Path) -> None:
+def test_samples_whose_output_has_another_shape_are_counted_and_left_out(tmp_path: Path) -> None:
     batches = [{"x": np.arange(8, dtype=np.float32)}]
     same = verify(_request(tmp_path, _selector(2.0), _selector(2.5), batches)).verification
     assert same.sqnr_db == math.inf
-    changed = verify(_request(tmp_path, _selector(2.0), _selector(3.5), batches)).verification
-    assert changed.sqnr_db == -math.inf
+    request = _request(tmp_path, _selector(2.0), _selector(3.5), batches)
+    changed = verify(request).verification
+    assert (changed.sqnr_db, changed.outputs[0].by_sample) == (None, None)
+    assert changed.outputs[0].shape_changed == 1
+    batches.append({"x": np.arange(8, dtype=np.float32) * 10})
+    request = _request(tmp_path, _selector(2.0), _selector(3.5), batches)
+    some = verify(request).verification
+    assert (some.sqnr_db, some.outputs[0].shape_changed) == (math.inf, 1)
 
 
 def test_empty_outputs_are_equal(tmp_path: Path) -> None:

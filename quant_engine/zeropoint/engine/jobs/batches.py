@@ -101,7 +101,7 @@ class Intake:
             settled(error)
             raise error
         if error is None:
-            self._retained.offer(batch)
+            self._retained.offer(batch, sequence)
             self.batches += 1
         else:
             self._note(sequence, error)

@@ -10,6 +10,7 @@ from pathlib import Path
 from zeropoint.engine.files import save_model
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.jobs.digest import result_digest
+from zeropoint.engine.jobs.output_steps import output_steps
 from zeropoint.engine.jobs.source import Decided, Manner
 from zeropoint.engine.prepare import narrow_weights
 from zeropoint.engine.qat import forget_types
@@ -35,6 +36,7 @@ class Candidate:
         kernels: Operator type of each node that may become an integer kernel, by its name.
         kept: Names of the nodes that shall stay float, with the user's.
         left: The user's names of the nodes that have no form with integer operators.
+        steps: Distance of two codes, for each output that is rounded to codes.
     """
 
     decided: Decided
@@ -44,6 +46,7 @@ class Candidate:
     kernels: Mapping[str, str]
     kept: Mapping[str, str]
     left: tuple[str, ...]
+    steps: Mapping[str, float]
 
     @property
     def nbytes(self) -> int:
@@ -59,6 +62,7 @@ class Candidate:
             nodes=self.kernels,
             kept=tuple(self.kept),
             proof=manner.proof,
+            steps=self.steps,
         )
 
     @property
@@ -121,5 +125,6 @@ def make_candidate(
             if (node.domain, node.op_type) in manner.kernels
         },
         kept=kept,
+        steps=output_steps(model.graph),
         left=tuple(dict.fromkeys(names[n] for n in left if n in names and n not in kept)),
     )

@@ -1,6 +1,6 @@
 """What every job does: take batches, choose parameters, rewrite, save, verify, report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +13,7 @@ from zeropoint.engine.jobs.source import Counted, Decided, Source
 from zeropoint.engine.jobs.verdict import judge
 from zeropoint.engine.jobs.versions import versions
 from zeropoint.engine.observe import gathered
+from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.progress import Phase
 from zeropoint.engine.report import PlanReport, Report, Signature
@@ -194,10 +195,11 @@ class Job:
         planned, parameters = candidate.decided.planned, candidate.decided.parameters
         statistics = candidate.decided.statistics
         plan = planned.describe(parameters)
-        nodes = (node for node in planned.graph.all_nodes() if name_of(node) in planned.plan.nodes)
-        names = {name_of(node): planned.user_name(node) for node in nodes}
-        quality = judge(verified, planned.options, names, candidate.kept)
+        names = _computing(planned)
+        judgement = judge(verified, planned.options, names, candidate.kept)
         return Report(
+            verdict=judgement.verdict,
+            conclusion=judgement.conclusion,
             versions=versions(),
             source_sha256=planned.loaded.sha256,
             digest=candidate.digest,
@@ -211,7 +213,7 @@ class Job:
                 *parameters.warnings,
                 *self._source.manner.warnings,
                 *candidate.warnings,
-                *quality,
+                *judgement.warnings,
             ),
             source_bytes=planned.loaded.model_bytes,
             result_bytes=candidate.nbytes,
@@ -257,6 +259,20 @@ class Job:
             at_once=loaded.model_bytes + sample * _ACTIVATIONS_PER_INPUT <= _AT_ONCE_BYTES,
             as_written=self._source.manner.as_written,
         )
+
+
+def _computing(planned: PlannedModel) -> Mapping[str, str]:
+    """Return the user's names of the nodes that are to compute on integers, by their names.
+
+    Others only have their weights stored as integers.
+    """
+    stored = {
+        name
+        for name, quant in planned.plan.nodes.items()
+        if isinstance(planned.options, StaticOptions) and not (quant.tensors or quant.weight)
+    }
+    nodes = (node for node in planned.graph.all_nodes() if name_of(node) in planned.plan.nodes)
+    return {name_of(n): planned.user_name(n) for n in nodes if name_of(n) not in stored}
 
 
 def _nbytes(batch: Batch) -> int:

@@ -1,15 +1,37 @@
-"""What a verification means for the user: warnings, or a refusal where one was asked for."""
+"""What a verification means for the user: a verdict with warnings, or a refusal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from zeropoint.engine.errors import VerificationError
-from zeropoint.engine.options import Options, QatOptions
+from zeropoint.engine.jobs.doubts import doubts, kernel_doubts
+from zeropoint.engine.jobs.losses import Loss, loss_of
+from zeropoint.engine.options import Options
 from zeropoint.engine.reasons import WarningCode
-from zeropoint.engine.report import NodeFigures, Verification, VerificationState, Warning
+from zeropoint.engine.report import Speed, Verdict, Verification, VerificationState, Warning
 from zeropoint.engine.verify import Verified
 
-_MOST_NODES = 3
+# Those after which a result should be looked at before it is used.
+_DOUBTFUL = frozenset(
+    {
+        WarningCode.SQNR_LOW,
+        WarningCode.SAMPLES_LOW,
+        WarningCode.DECISIONS_DIFFER,
+        WarningCode.SHAPES_DIFFER,
+        WarningCode.NOT_REPEATABLE,
+        WarningCode.RESULT_SLOWER,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is said of a result: the verdict, the figures behind it in a sentence, warnings."""
+
+    verdict: Verdict
+    conclusion: str
+    warnings: tuple[Warning, ...]
 
 
 def judge(
@@ -17,8 +39,8 @@ def judge(
     options: Options,
     quantized: Mapping[str, str],
     kept: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[Warning, ...]:
-    """Return what the user should know about the quality and the speed of a result.
+) -> Judgement:
+    """Return what the user should think of a result.
 
     Args:
         verified: What was found.
@@ -27,103 +49,101 @@ def judge(
         kept: Likewise of each node that shall stay float.
 
     Raises:
-        VerificationError: SQNR_TOO_LOW, below `min_sqnr_db` where `strict` is asked for.
+        VerificationError: where `strict` is asked for. SQNR_TOO_LOW, below `min_sqnr_db`;
+            NOT_VERIFIED, an output could not be compared at all, whatever the reason.
     """
-    warnings = (
-        _not_compared(verified.verification),
-        _low_sqnr(verified.verification, options),
-        _float_kernels(verified, quantized),
-        _requantized(verified, kept),
-    )
-    return tuple(warning for warning in warnings if warning is not None)
-
-
-def _not_compared(verification: Verification) -> Warning | None:
-    if verification.state is not VerificationState.NOT_RUN:
-        return None
-    return Warning(
-        code=WarningCode.NOT_COMPARED,
-        message="The result loads, but was not compared with the original: "
-        f"{verification.message}. Send a sample to have it compared.",
-    )
-
-
-def _low_sqnr(verification: Verification, options: Options) -> Warning | None:
-    floor, sqnr_db = options.verify.min_sqnr_db, verification.sqnr_db
-    if sqnr_db is None or sqnr_db >= floor:
-        return None
-    worst = verification.nodes[:_MOST_NODES]
-    message = " ".join((_loss(verification, floor), _blame(worst), _advice(worst, options)))
+    verification = verified.verification
+    loss = loss_of(verification, options)
     if options.verify.strict:
+        _require_verified(verification)
+        _require_quality(verification, options, loss)
+    warnings = (
+        *doubts(verification, options, loss),
+        *kernel_doubts(verified, quantized, kept),
+    )
+    return Judgement(
+        verdict=_verdict(verification, warnings),
+        conclusion=_conclusion(verification),
+        warnings=warnings,
+    )
+
+
+def unverified(verification: Verification) -> str:
+    """Return why nothing, or not every output, could be compared; empty where all was."""
+    if verification.state is VerificationState.NOT_RUN:
+        return verification.message
+    if verification.sqnr_db is not None:
+        changed = [output.name for output in verification.outputs if output.by_sample is None]
+        listed = ", ".join(map(repr, changed))
+        return f"output {listed} has another shape than the original's" if changed else ""
+    if all(output.repeat_db is not None for output in verification.outputs):
+        return "the original gives other outputs each time that it runs, as with random numbers"
+    return "no output has the shape of the original's on any sample"
+
+
+def _require_verified(verification: Verification) -> None:
+    why = unverified(verification)
+    if why:
         raise VerificationError(
-            "SQNR_TOO_LOW",
-            message,
-            sqnrDb=f"{sqnr_db:.1f}",
-            minSqnrDb=f"{floor:g}",
-            nodes=", ".join(node.name for node in worst),
+            "NOT_VERIFIED",
+            f"strict=True asks for a result that was compared with the original, and {why}. "
+            "Send samples with which it can be compared, or leave strict out.",
+            state=verification.state.value,
         )
-    return Warning(
-        code=WarningCode.SQNR_LOW, message=message, nodes=tuple(node.name for node in worst)
+
+
+def _require_quality(verification: Verification, options: Options, loss: Loss | None) -> None:
+    if loss is None or verification.sqnr_db is None:
+        return
+    raise VerificationError(
+        "SQNR_TOO_LOW",
+        loss.message,
+        sqnrDb=f"{verification.sqnr_db:.1f}",
+        minSqnrDb=f"{options.verify.min_sqnr_db:g}",
+        nodes=", ".join(loss.nodes),
     )
 
 
-def _loss(verification: Verification, floor: float) -> str:
-    sqnr_db = verification.sqnr_db
-    worst = [out.name for out in verification.outputs if out.similarity.sqnr_db == sqnr_db]
-    inputs = " on made-up inputs" if verification.state is VerificationState.GENERATED else ""
-    return (
-        f"The result differs much from the original: SQNR of output {', '.join(map(repr, worst))} "
-        f"is {sqnr_db:.1f} dB{inputs}, below min_sqnr_db={floor:g}."
-    )
+def _verdict(verification: Verification, warnings: tuple[Warning, ...]) -> Verdict:
+    if verification.sqnr_db is None:
+        return Verdict.UNVERIFIED
+    made_up = verification.state is VerificationState.GENERATED
+    codes = {warning.code for warning in warnings}
+    if WarningCode.SQNR_LOW in codes and not made_up:
+        return Verdict.DEGRADED
+    return Verdict.CHECK if made_up or codes & _DOUBTFUL else Verdict.ACCURATE
 
 
-def _blame(worst: tuple[NodeFigures, ...]) -> str:
-    if not worst:
-        return "Which nodes cause it is not known."
-    listed = ", ".join(
-        f"{node.name!r} ({node.op_type}, {node.similarity.sqnr_db:.1f} dB)" for node in worst
-    )
-    return f"The nodes that lose most by themselves: {listed}."
+def _conclusion(verification: Verification) -> str:
+    parts = [_accuracy(verification)]
+    decided = [output.decisions for output in verification.outputs if output.decisions]
+    if decided:
+        count = sum(each.count for each in decided)
+        same = sum(each.agreement * each.count for each in decided)
+        parts.append(f"{same / count:.1%} of {count} decisions as the original's")
+    if verification.speed is not None:
+        parts.append(_pace(verification.speed))
+    return "; ".join(parts)
 
 
-def _advice(worst: tuple[NodeFigures, ...], options: Options) -> str:
-    if isinstance(options, QatOptions):
-        return "It should give nearly what the trained model gives: tell us, and set exact=True."
-    advice = []
-    if not options.weight.per_channel:
-        advice.append("set per_channel=True")
-    if worst:
-        advice.append("list the worst in nodes_to_exclude")
-    if not advice:
-        advice.append("quantize fewer operator types with op_types_to_quantize")
-    text = ", or ".join(advice)
-    return f"{text[0].upper()}{text[1:]}."
+def _accuracy(verification: Verification) -> str:
+    if verification.sqnr_db is None:
+        return f"not compared: {unverified(verification)}"
+    samples = max((o.by_sample.samples for o in verification.outputs if o.by_sample), default=0)
+    if verification.state is VerificationState.GENERATED:
+        kind = "made-up samples, which are not like yours"
+    elif verification.held_out:
+        kind = "samples held out from calibration"
+    else:
+        kind = "samples"
+    exact = verification.sqnr_db == float("inf")
+    figure = "equal outputs" if exact else f"SQNR {verification.sqnr_db:.1f} dB"
+    return f"{figure}, median of {samples} {kind}"
 
 
-def _float_kernels(verified: Verified, quantized: Mapping[str, str]) -> Warning | None:
-    names = [quantized[name] for name in verified.float_nodes if name in quantized]
-    if not names:
-        return None
-    return Warning(
-        code=WarningCode.FLOAT_KERNELS,
-        message=f"ONNX Runtime runs {len(names)} quantized nodes with float kernels on this "
-        f"machine, which costs speed and not accuracy: {_first(names)}.",
-        nodes=tuple(names),
-    )
-
-
-def _requantized(verified: Verified, kept: Mapping[str, str]) -> Warning | None:
-    names = list(dict.fromkeys(kept[name] for name in verified.requantized if name in kept))
-    if not names:
-        return None
-    return Warning(
-        code=WarningCode.FLOAT_REQUANTIZED,
-        message=f"ONNX Runtime runs {len(names)} nodes on integers that the plan leaves float, "
-        f"with weights in one scale: {_first(names)}. Leave their neighbours float, too, with "
-        "nodes_to_exclude, or run the result without graph optimizations.",
-        nodes=tuple(names),
-    )
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:_MOST_NODES])) + (", …" if names[_MOST_NODES:] else "")
+def _pace(speed: Speed) -> str:
+    if not speed.apart:
+        return "as fast as the original"
+    if speed.ratio > 1.0:
+        return f"takes {speed.ratio:.2f} times as long as the original"
+    return f"{1 / speed.ratio:.2f} times as fast as the original"

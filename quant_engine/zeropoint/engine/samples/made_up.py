@@ -160,6 +160,17 @@ def _values(
 
 def _gives_values(outputs: Sequence[Any]) -> bool:
     """Whether there is an element, and every float among the elements is finite."""
-    arrays = [output for output in outputs if isinstance(output, np.ndarray)]
+    arrays = list(_arrays(list(outputs)))
     floats = (array for array in arrays if array.dtype.kind == "f")
     return any(array.size for array in arrays) and all(np.isfinite(array).all() for array in floats)
+
+
+def _arrays(output: Any) -> Iterator[NDArray[np.generic]]:
+    """Return the arrays of an output: itself, or those of what a sequence or map holds."""
+    if isinstance(output, dict):
+        output = list(output.values())
+    if isinstance(output, list):
+        for item in output:
+            yield from _arrays(item)
+    elif output is not None:
+        yield np.asarray(output)

@@ -14,7 +14,7 @@ import json
 import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -68,19 +68,25 @@ def store_arrays(arrays: Iterable[NDArray[np.generic]], path: Path) -> tuple[Sto
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBatch:
-    """A batch on disk: its arrays by input name."""
+    """A batch on disk.
+
+    Attributes:
+        arrays: Its arrays by input name.
+        number: That under which the user knows it; 0 where it was made up.
+    """
 
     arrays: Mapping[str, StoredArray]
+    number: int = 0
 
     def load(self) -> dict[str, NDArray[np.generic]]:
         """Read the inputs by name."""
         return {name: array.load() for name, array in self.arrays.items()}
 
 
-def store_batch(batch: Batch, path: Path) -> StoredBatch:
+def store_batch(batch: Batch, path: Path, number: int = 0) -> StoredBatch:
     """Write a batch to a file."""
     stored = store_arrays(batch.values(), path)
-    return StoredBatch(arrays=dict(zip(batch, stored, strict=True)))
+    return StoredBatch(arrays=dict(zip(batch, stored, strict=True)), number=number)
 
 
 def storable(array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -122,6 +128,7 @@ def content_digest(batch: Batch) -> bytes:
 class _Kept:
     digest: bytes
     nbytes: int
+    number: int
     batch: dict[str, NDArray[np.generic]] = field(repr=False)
 
 
@@ -139,18 +146,25 @@ class RetainedBatches:
         self._oversized: _Kept | None = None
         self._barrier: bytes | None = None
 
-    def offer(self, batch: Batch) -> None:
-        """Keep a copy of `batch` if the rule says so; a batch offered again changes nothing."""
+    def offer(self, batch: Batch, number: int = 0) -> None:
+        """Keep a copy of `batch` if the rule says so; a batch offered again changes nothing.
+
+        Args:
+            batch: Arrays by name.
+            number: That under which the user knows it.
+        """
         if self._count < 1:
             return
         digest = content_digest(batch)
         nbytes = sum(array.nbytes for array in batch.values())
         if nbytes > self._max_bytes:
-            self._offer_oversized(digest, nbytes, batch)
+            self._offer_oversized(_Kept(digest, nbytes, number, dict(batch)))
         elif not self._is_behind_barrier(digest) and not self._has(digest):
             self._make_room(digest, nbytes)
             if not self._is_behind_barrier(digest):
-                insort(self._kept, _copy(digest, nbytes, batch), key=_digest_of)
+                insort(
+                    self._kept, _copy(_Kept(digest, nbytes, number, dict(batch))), key=_digest_of
+                )
 
     @property
     def batches(self) -> tuple[dict[str, NDArray[np.generic]], ...]:
@@ -165,19 +179,19 @@ class RetainedBatches:
     def store(self, folder: Path) -> tuple[StoredBatch, ...]:
         """Write the batches kept to files in `folder`, in the order of their digests."""
         return tuple(
-            store_batch(batch, folder / f"retained-{index}.batch")
-            for index, batch in enumerate(self.batches)
+            store_batch(kept.batch, folder / f"retained-{index}.batch", kept.number)
+            for index, kept in enumerate(self._held())
         )
 
     def _held(self) -> list[_Kept]:
         return [self._oversized] if self._oversized is not None else self._kept
 
-    def _offer_oversized(self, digest: bytes, nbytes: int, batch: Batch) -> None:
+    def _offer_oversized(self, offered: _Kept) -> None:
         if self._kept:
             return
-        if self._oversized is None or digest < self._oversized.digest:
+        if self._oversized is None or offered.digest < self._oversized.digest:
             self._oversized = None
-            self._oversized = _copy(digest, nbytes, batch)
+            self._oversized = _copy(offered)
 
     def _is_behind_barrier(self, digest: bytes) -> bool:
         return self._barrier is not None and digest >= self._barrier
@@ -201,5 +215,5 @@ class RetainedBatches:
         self._kept = [kept for kept in self._kept if not self._is_behind_barrier(kept.digest)]
 
 
-def _copy(digest: bytes, nbytes: int, batch: Batch) -> _Kept:
-    return _Kept(digest, nbytes, {name: np.array(array) for name, array in batch.items()})
+def _copy(kept: _Kept) -> _Kept:
+    return replace(kept, batch={name: np.array(array) for name, array in kept.batch.items()})

@@ -12,10 +12,13 @@ from zeropoint.engine.verify.checks import (
     not_run,
     verify,
 )
+from zeropoint.engine.verify.comparison import OutputComparison
 from zeropoint.engine.verify.exactness import CodePair, ProofRequest, prove
 from zeropoint.engine.verify.json_values import NotPlain, from_json, to_json
 from zeropoint.engine.verify.original import ReferenceRequest, run_original
+from zeropoint.engine.verify.output_forms import OutputForm, output_forms
 from zeropoint.engine.verify.process import OnStage, VerifyProcess, start_spare, verify_contained
-from zeropoint.engine.verify.similarity import DIFFERENT, OutputComparison, compare
+from zeropoint.engine.verify.saturating import Saturation
+from zeropoint.engine.verify.similarity import DIFFERENT, compare
 from zeropoint.engine.verify.twins import TwinModel, TwinNode, run_twins
 from zeropoint.engine.verify.verifier import ContainedVerifier, InProcessVerifier, Verifier

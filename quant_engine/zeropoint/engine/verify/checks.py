@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zeropoint.engine.errors import VerificationError
-from zeropoint.engine.report import NodeFigures, Verification, VerificationState
+from zeropoint.engine.report import (
+    NodeFigures,
+    OutputFigures,
+    Verification,
+    VerificationState,
+)
 from zeropoint.engine.runtime import (
     RuntimeRefusal,
     Session,
@@ -20,9 +25,10 @@ from zeropoint.engine.runtime import (
     weights_of_optimized,
 )
 from zeropoint.engine.samples import StoredArray
+from zeropoint.engine.verify.comparison import OutputComparison
 from zeropoint.engine.verify.exactness import ProofRequest, kernels_before, prove
-from zeropoint.engine.verify.original import Reference, ReferenceRequest, Runs, arrays, run_original
-from zeropoint.engine.verify.similarity import OutputComparison
+from zeropoint.engine.verify.original import Reference, ReferenceRequest, Runs, run_original
+from zeropoint.engine.verify.parts import parts_of
 from zeropoint.engine.verify.twins import TwinModel, run_twins
 
 # Twins cost two to three times the plain model, and a figure settles soon.
@@ -48,6 +54,7 @@ class VerifyRequest:
             result.
         kept: Names of the nodes that shall stay float, in the result.
         proof: What is to be proved of a model trained with fake quantization.
+        steps: Distance of two codes, for each output that the result rounds to codes.
     """
 
     reference: ReferenceRequest
@@ -56,6 +63,7 @@ class VerifyRequest:
     nodes: Mapping[str, str] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
     proof: ProofRequest | None = None
+    steps: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +111,7 @@ def verify(
     case = _Case(request, reference)
     session = case.open_shipped()
     notify(COMPARE, found)
-    found = Verified(verification=_compare(session, case.runs, reference))
+    found = Verified(verification=_compare(session, case))
     del session
     for check in CHECKS:
         if check.wanted(case, found):
@@ -193,52 +201,92 @@ class _Case:
 # The result beside the original
 
 
-def _compare(session: Session, runs: Runs, reference: Reference) -> Verification:
+def _compare(session: Session, case: _Case) -> Verification:
+    reference = case.reference
     if not reference.batches:
         return Verification(state=VerificationState.NOT_RUN, message=reference.message)
-    comparisons = [OutputComparison(name) for name in reference.names]
-    found = runs.outputs(session, reference.batches, reference.names)
-    for index, (outputs, expected) in enumerate(
-        zip(found, reference.outputs, strict=True), start=1
-    ):
+    compared = [_Compared(case, index) for index in range(len(reference.names))]
+    found = case.runs.outputs(session, reference.batches, reference.names)
+    for index, (outputs, expected) in enumerate(zip(found, reference.outputs, strict=True)):
         if isinstance(outputs, RuntimeRefusal):
             raise VerificationError(
                 "RESULT_NOT_RUNNABLE",
-                f"The quantized model does not run on verification batch {index}, on which the "
-                f"original runs: {outputs}",
-                batch=index,
+                f"The quantized model does not run on verification batch {index + 1}, on which "
+                f"the original runs: {outputs}",
+                batch=index + 1,
             ) from outputs
-        for comparison, output, originals in zip(comparisons, outputs, expected, strict=True):
-            _compare_output(comparison, originals, output)
+        for output, got, originals in zip(compared, outputs, expected, strict=True):
+            output.add(index, originals, got)
+    left_out = {number for output in compared for number in output.left_out}
     return Verification(
         state=reference.state,
         message=reference.message,
         batches=len(reference.batches),
-        sqnr_db=_worst(comparisons),
-        outputs=tuple(comparison.figures for comparison in comparisons),
+        held_out=case.request.reference.held_out,
+        sqnr_db=_worst(compared),
+        outputs=tuple(output.figures for output in compared),
+        non_finite_batches=tuple(sorted(left_out)),
+        not_run_batches=reference.not_run,
     )
 
 
-def _compare_output(
-    comparison: OutputComparison, originals: Sequence[StoredArray], output: object
-) -> None:
-    found = list(arrays(output))
-    if len(found) != len(originals):
-        comparison.differ()
-    for original, array in zip(originals, found, strict=False):
-        comparison.add(original.load(), array)
-    for original in originals:
-        original.path.unlink(missing_ok=True)
+class _Compared:
+    """One output, beside that of the original."""
+
+    def __init__(self, case: _Case, index: int) -> None:
+        reference = case.reference
+        name = reference.names[index]
+        step = case.request.steps.get(name, 0.0)
+        self._behaviour = reference.behaviours[index]
+        self._comparison = OutputComparison(name, reference.forms[index], step)
+        finite = [batch[index] for batch in reference.finite]
+        # Where every batch has some, the model's outputs are like that, as behind masks.
+        self._usable = finite if any(finite) else [True] * len(finite)
+        self.left_out = [
+            batch.number
+            for batch, usable in zip(reference.batches, self._usable, strict=True)
+            if not usable
+        ]
+
+    def add(self, batch: int, originals: Sequence[StoredArray], output: object) -> None:
+        """Compare the output of one batch, and remove the original's."""
+        if self._usable[batch]:
+            expected = [original.load() for original in originals]
+            results = list(parts_of(output))
+            self._comparison.add(expected, results, apart=self._behaviour.apart)
+        for original in originals:
+            original.path.unlink(missing_ok=True)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it holds floats."""
+        return self._comparison.is_float
+
+    @property
+    def median_db(self) -> float | None:
+        """SQNR of the median sample; None where nothing says anything about the result."""
+        found = self.figures
+        if found.repeat_db is not None or found.by_sample is None:
+            return None
+        return found.by_sample.median_db
+
+    @property
+    def figures(self) -> OutputFigures:
+        """What was found."""
+        return dataclasses.replace(self._comparison.figures, repeat_db=self._behaviour.repeat_db)
 
 
-def _worst(comparisons: Sequence[OutputComparison]) -> float:
+def _worst(compared: Sequence[_Compared]) -> float | None:
     """Return the worst SQNR of the float outputs, where there are any, else of all.
 
     Integer outputs are codes and indices, whose SQNR says little.
     """
-    floats = [comparison for comparison in comparisons if comparison.is_float]
-    figures = [comparison.sums.similarity.sqnr_db for comparison in floats or comparisons]
-    return min(figures, default=math.inf)
+    floats = [output for output in compared if output.is_float]
+    figures = [output.median_db for output in floats or compared]
+    known = [figure for figure in figures if figure is not None]
+    if figures and not known:
+        return None
+    return min(known, default=math.inf)
 
 
 def _send_weights_nowhere(optimized: Path) -> None:

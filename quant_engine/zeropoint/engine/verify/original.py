@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from zeropoint.engine.report import VerificationState
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 from zeropoint.engine.samples import (
@@ -18,10 +15,13 @@ from zeropoint.engine.samples import (
     StoredArray,
     StoredBatch,
     generate_batches,
-    storable,
     store_arrays,
     store_batch,
 )
+from zeropoint.engine.verify.behaviour import Behaviour, observe_behaviour
+from zeropoint.engine.verify.output_forms import PLAIN, OutputForm, output_forms
+from zeropoint.engine.verify.parts import parts_of
+from zeropoint.engine.verify.similarity import is_finite
 
 _GENERATED_BATCHES = 3
 
@@ -39,6 +39,7 @@ class ReferenceRequest:
         at_once: Whether memory allows for as many batches at once as there are threads, which is
             faster than as many threads for one.
         as_written: Run the original without optimizations.
+        held_out: Whether the samples took no part in choosing parameters.
     """
 
     original: Path | None
@@ -48,6 +49,7 @@ class ReferenceRequest:
     threads: int = 1
     at_once: bool = False
     as_written: bool = False
+    held_out: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +61,22 @@ class Reference:
         message: Why not samples.
         batches: Those that it ran on.
         outputs: For each of them its outputs: for each output a list of arrays.
+        finite: For each of them, whether each output holds neither NaN nor infinities.
         names: Names of the outputs.
+        forms: How each of them ends.
+        behaviours: What else is known of each.
+        not_run: Numbers of the batches that it did not run on.
     """
 
     state: VerificationState
     message: str = ""
     batches: tuple[StoredBatch, ...] = ()
     outputs: tuple[tuple[tuple[StoredArray, ...], ...], ...] = ()
+    finite: tuple[tuple[bool, ...], ...] = ()
     names: tuple[str, ...] = ()
+    forms: tuple[OutputForm, ...] = ()
+    behaviours: tuple[Behaviour, ...] = ()
+    not_run: tuple[int, ...] = ()
 
 
 def run_original(request: ReferenceRequest) -> Reference:
@@ -80,24 +90,12 @@ def run_original(request: ReferenceRequest) -> Reference:
         return Reference(
             state=VerificationState.NOT_RUN, message=f"the original does not load: {refusal}"
         )
+    original = _Original(session, runs, request)
     if request.batches:
-        reference = _reference(
-            session, runs, request.scratch, request.batches, VerificationState.COMPARED
-        )
+        reference = original.run_on(request.batches, VerificationState.COMPARED)
         if reference.batches:
             return reference
-    return _run_on_generated(session, runs, request)
-
-
-def arrays(output: Any) -> Iterator[NDArray[np.generic]]:
-    """Return the arrays of an output: itself, or those of a list or map in order."""
-    if isinstance(output, dict):
-        output = [output[key] for key in sorted(output)]
-    if isinstance(output, list):
-        for item in output:
-            yield from arrays(item)
-    elif output is not None:
-        yield storable(np.asarray(output))
+    return _run_on_generated(original)
 
 
 class Runs:
@@ -138,9 +136,54 @@ class Runs:
                 yield from pool.map(run, batches[begin : begin + self._workers])
 
 
-def _run_on_generated(session: Session, runs: Runs, request: ReferenceRequest) -> Reference:
+class _Original:
+    """The user's model, open."""
+
+    def __init__(self, session: Session, runs: Runs, request: ReferenceRequest) -> None:
+        assert request.original is not None
+        self.session = session
+        self.request = request
+        self._runs = runs
+        forms = output_forms(request.original)
+        self._forms = tuple(forms.get(name, PLAIN) for name in session.outputs)
+
+    def run_on(self, batches: Sequence[StoredBatch], state: VerificationState) -> Reference:
+        """Run batches, and keep what they give on disk."""
+        ran: list[StoredBatch] = []
+        stored, finite = [], []
+        behaviours: tuple[Behaviour, ...] = ()
+        for index, outputs in enumerate(self._runs.outputs(self.session, batches)):
+            if isinstance(outputs, RuntimeRefusal):
+                continue
+            parts = [list(parts_of(output)) for output in outputs]
+            if not ran:
+                batch = batches[index].load()
+                behaviours = observe_behaviour(self.session, batch, parts, self._forms)
+            ran.append(batches[index])
+            finite.append(tuple(all(map(is_finite, arrays)) for arrays in parts))
+            stored.append(
+                tuple(
+                    store_arrays(arrays, self.request.scratch / f"original-{index}-{at}.output")
+                    for at, arrays in enumerate(parts)
+                )
+            )
+        numbers = {batch.number for batch in ran}
+        return Reference(
+            state=state,
+            batches=tuple(ran),
+            outputs=tuple(stored),
+            finite=tuple(finite),
+            names=self.session.outputs,
+            forms=self._forms,
+            behaviours=behaviours,
+            not_run=tuple(sorted({batch.number for batch in batches} - numbers)),
+        )
+
+
+def _run_on_generated(original: _Original) -> Reference:
+    request = original.request
     try:
-        made = generate_batches(request.inputs, session.run, _GENERATED_BATCHES)
+        made = generate_batches(request.inputs, original.session.run, _GENERATED_BATCHES)
     except CannotGenerate as reason:
         return Reference(
             state=VerificationState.NOT_RUN, message=f"there are no samples, and {reason}"
@@ -149,29 +192,8 @@ def _run_on_generated(session: Session, runs: Runs, request: ReferenceRequest) -
         store_batch(batch, request.scratch / f"generated-{index}.batch")
         for index, batch in enumerate(made)
     ]
-    reference = _reference(session, runs, request.scratch, stored, VerificationState.GENERATED)
+    reference = original.run_on(stored, VerificationState.GENERATED)
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in made[0].items())
     return dataclasses.replace(
         reference, message=f"there are no samples; inputs were made up: {shapes or 'none needed'}"
     )
-
-
-def _reference(
-    session: Session,
-    runs: Runs,
-    scratch: Path,
-    batches: Sequence[StoredBatch],
-    state: VerificationState,
-) -> Reference:
-    ran, stored = [], []
-    for index, outputs in enumerate(runs.outputs(session, batches)):
-        if isinstance(outputs, RuntimeRefusal):
-            continue
-        ran.append(batches[index])
-        stored.append(
-            tuple(
-                store_arrays(arrays(output), scratch / f"original-{index}-{position}.output")
-                for position, output in enumerate(outputs)
-            )
-        )
-    return Reference(state=state, batches=tuple(ran), outputs=tuple(stored), names=session.outputs)

@@ -1,4 +1,4 @@
-"""How close two tensors are: sums that are gathered batch by batch, and figures made of them."""
+"""How close two tensors are: sums over their values, and figures made of them."""
 
 import math
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.engine.report import OutputFigures, Similarity
+from zeropoint.engine.report import Similarity
 
 _BLOCK = 1 << 20  # elements; bounds the float64 temporaries
 
@@ -85,54 +85,24 @@ def compare(original: NDArray[np.generic], result: NDArray[np.generic]) -> Sums:
     return total
 
 
-class OutputComparison:
-    """Gathers how close one output of the quantized model is to the original's."""
-
-    def __init__(self, name: str) -> None:
-        """Start with nothing compared.
-
-        Args:
-            name: Name of the output.
-        """
-        self.name = name
-        self.sums = Sums()
-        self.is_float = False
-        self._agreed = 0
-        self._positions = 0
-
-    def add(self, original: NDArray[np.generic], result: NDArray[np.generic]) -> None:
-        """Compare the outputs of one batch; see `compare`."""
-        self.is_float |= _is_float(original)
-        self.sums += compare(original, result)
-        if original.shape == result.shape and _is_float(original):
-            self._compare_argmax(original, result)
-
-    def differ(self) -> None:
-        """Count outputs of one batch that have nothing to compare."""
-        self.sums += DIFFERENT
-
-    @property
-    def figures(self) -> OutputFigures:
-        """Everything compared so far; agreement of the argmax for float outputs only."""
-        agreement = self._agreed / self._positions if self._positions else None
-        return OutputFigures(
-            name=self.name, similarity=self.sums.similarity, argmax_agreement=agreement
-        )
-
-    def _compare_argmax(self, original: NDArray[np.generic], result: NDArray[np.generic]) -> None:
-        if original.ndim == 0 or original.shape[-1] < 2:
-            return
-        width = original.shape[-1]
-        rows = max(1, _BLOCK // width)
-        x, y = original.reshape(-1, width), result.reshape(-1, width)
-        for start in range(0, len(x), rows):
-            same = x[start : start + rows].argmax(-1) == y[start : start + rows].argmax(-1)
-            self._agreed += int(np.count_nonzero(same))
-            self._positions += len(same)
-
-
-def _is_float(array: NDArray[np.generic]) -> bool:
+def is_float(array: NDArray[np.generic]) -> bool:
+    """Whether an array holds floats of any width."""
     return np.issubdtype(array.dtype, np.floating)
+
+
+def is_finite(array: NDArray[np.generic]) -> bool:
+    """Whether an array holds neither NaN nor infinities."""
+    return not is_float(array) or bool(np.isfinite(array).all())
+
+
+def numeric_pair(
+    original: NDArray[np.generic], result: NDArray[np.generic]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return two arrays of one shape as float64; of text, 1 and whether it is the same."""
+    if original.dtype.kind in "USO":
+        equal = np.asarray(original == result)
+        return np.ones(equal.shape), equal.astype(np.float64)
+    return original.astype(np.float64), result.astype(np.float64)
 
 
 def _blocks(
@@ -140,12 +110,7 @@ def _blocks(
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     x, y = original.reshape(-1), result.reshape(-1)
     for start in range(0, x.size, _BLOCK):
-        pair = x[start : start + _BLOCK], y[start : start + _BLOCK]
-        if original.dtype.kind in "USO":
-            equal = np.asarray(pair[0] == pair[1])
-            yield np.ones(equal.shape), equal.astype(np.float64)
-        else:
-            yield pair[0].astype(np.float64), pair[1].astype(np.float64)
+        yield numeric_pair(x[start : start + _BLOCK], y[start : start + _BLOCK])
 
 
 def _compare_block(x: NDArray[np.float64], y: NDArray[np.float64]) -> Sums:
