@@ -1,6 +1,5 @@
 """The connection to a server: address, credentials, and what gRPC is told about it."""
 
-import ipaddress
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +7,12 @@ from typing import Any
 
 import grpc
 
+from zeropoint.client.address import check_address, is_local
 from zeropoint.client.errors import OptionError
 from zeropoint.client.stub import Stub
 
 # A report or a plan is one message, and grows with the number of nodes: about 400 bytes a node.
 _MAX_MESSAGE_BYTES = 256 << 20
-_LOCAL_SCHEMES = ("unix:", "unix-abstract:")
 
 ChannelOptions = Sequence[tuple[str, Any]]
 
@@ -40,8 +39,8 @@ class Endpoint:
         """
         if self.token is not None and self.credentials is None and not is_local(self.target):
             message = (
-                f"The token would travel to {self.target} unencrypted; "
-                "give TLS credentials (credentials=grpc.ssl_channel_credentials())."
+                f"The token would travel to {self.target} unencrypted. Give TLS credentials: "
+                "credentials=grpc.ssl_channel_credentials(), or --tls on the command line."
             )
             raise OptionError("OPTION_CONFLICT", message, {"option": "token"})
 
@@ -90,25 +89,20 @@ def named_endpoint(
         credentials: TLS credentials.
 
     Raises:
-        OptionError: a token would travel unencrypted.
+        OptionError: the address is none, a token would travel unencrypted, or the caller gives a
+            token or credentials and no server.
     """
     target = target or os.environ.get("ZEROPOINT_SERVER")
     if not target:
+        for option, given in (("token", token), ("credentials", credentials)):
+            if given is not None:
+                message = f"{option} is for a server that runs elsewhere: name it with server=."
+                raise OptionError("OPTION_CONFLICT", message, {"option": option})
         return None
+    check_address(target)
     token = token or os.environ.get("ZEROPOINT_TOKEN") or None
     return Endpoint(target=target, token=token, credentials=credentials)
 
 
 def _metadata(token: str | None) -> tuple[tuple[str, str], ...]:
     return () if token is None else (("authorization", f"Bearer {token}"),)
-
-
-def is_local(target: str) -> bool:
-    """Whether an address cannot leave this machine."""
-    if target.startswith(_LOCAL_SCHEMES):
-        return True
-    host = target.removeprefix("dns:///").rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

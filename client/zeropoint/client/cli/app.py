@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from zeropoint.client import api, embedded
 from zeropoint.client.cli import arguments as args
+from zeropoint.client.cli.connection import connection
 from zeropoint.client.cli.data import open_data
 from zeropoint.client.cli.display import exit_codes, print_answer, progress_display
 from zeropoint.client.client import QuantizationResult
@@ -23,13 +25,31 @@ from zeropoint.client.progress import ProgressCallback
 from zeropoint.client.report import to_json_values
 
 app = typer.Typer(
-    help="Quantize ONNX models, on a Zeropoint server or on one started for the job.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its tables cut names where the terminal is narrow
 )
-quantize = typer.Typer(help="Quantize a model.", no_args_is_help=True)
+quantize = typer.Typer(help="Quantize a model.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(quantize, name="quantize")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"zeropoint {metadata.version('zeropoint')}")
+        raise typer.Exit
+
+
+@app.callback()
+def everything(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Quantize ONNX models, on a Zeropoint server or on one started for the job."""
 
 
 def main() -> None:
@@ -38,13 +58,14 @@ def main() -> None:
     app()
 
 
-@quantize.command("static")
+@quantize.command("static", short_help="Ranges of activations come from calibration data.")
 def quantize_static(
     model: args.Model,
     output: args.Output,
     data: args.Data = None,
     calibration_cache: args.CalibrationCache = None,
     batch_size: args.BatchSize = None,
+    quant_format: args.Format = QuantFormat.QDQ,
     activation_type: args.ActivationType = QuantType.QUInt8,
     weight_type: args.WeightType = QuantType.QUInt8,
     per_channel: args.PerChannel = False,
@@ -61,6 +82,10 @@ def quantize_static(
     min_sqnr_db: args.MinSqnr = None,
     strict: args.Strict = False,
     server: args.Server = None,
+    token: args.Token = None,
+    token_file: args.TokenFile = None,
+    tls: args.Tls = False,
+    ca_file: args.CaFile = None,
     timeout: args.Timeout = None,
     json_output: args.JsonOutput = False,
 ) -> None:
@@ -71,6 +96,7 @@ def quantize_static(
             output,
             None if data is None else open_data(data, batch_size),
             calibration_cache_path=calibration_cache,
+            quant_format=quant_format,
             activation_type=activation_type,
             weight_type=weight_type,
             per_channel=per_channel,
@@ -88,14 +114,14 @@ def quantize_static(
             ),
             min_sqnr_db=min_sqnr_db,
             strict=strict,
-            server=server,
             progress=progress,
             timeout=timeout,
+            **connection(server, token, token_file, tls=tls, ca_file=ca_file),
         )
     _print_result(result, json_output)
 
 
-@quantize.command("dynamic")
+@quantize.command("dynamic", short_help="Activations are quantized as the model runs.")
 def quantize_dynamic(
     model: args.Model,
     output: args.Output,
@@ -112,6 +138,10 @@ def quantize_dynamic(
     min_sqnr_db: args.MinSqnr = None,
     strict: args.Strict = False,
     server: args.Server = None,
+    token: args.Token = None,
+    token_file: args.TokenFile = None,
+    tls: args.Tls = False,
+    ca_file: args.CaFile = None,
     timeout: args.Timeout = None,
     json_output: args.JsonOutput = False,
 ) -> None:
@@ -130,14 +160,14 @@ def quantize_dynamic(
             min_sqnr_db=min_sqnr_db,
             strict=strict,
             verification_data=() if data is None else open_data(data, batch_size),
-            server=server,
             progress=progress,
             timeout=timeout,
+            **connection(server, token, token_file, tls=tls, ca_file=ca_file),
         )
     _print_result(result, json_output)
 
 
-@quantize.command("qat")
+@quantize.command("qat", short_help="Keep what fake quantization has learned.")
 def quantize_qat(
     model: args.Model,
     output: args.Output,
@@ -157,6 +187,10 @@ def quantize_qat(
     min_sqnr_db: args.MinSqnr = None,
     strict: args.Strict = False,
     server: args.Server = None,
+    token: args.Token = None,
+    token_file: args.TokenFile = None,
+    tls: args.Tls = False,
+    ca_file: args.CaFile = None,
     timeout: args.Timeout = None,
     json_output: args.JsonOutput = False,
 ) -> None:
@@ -182,9 +216,9 @@ def quantize_qat(
             strict=strict,
             calibration_data_reader=source if calibrate else None,
             verification_data=() if calibrate or source is None else source,
-            server=server,
             progress=progress,
             timeout=timeout,
+            **connection(server, token, token_file, tls=tls, ca_file=ca_file),
         )
     _print_result(result, json_output)
 
@@ -205,6 +239,10 @@ def inspect(
     exclude: args.Excluded = None,
     extra_option: args.ExtraOptions = None,
     server: args.Server = None,
+    token: args.Token = None,
+    token_file: args.TokenFile = None,
+    tls: args.Tls = False,
+    ca_file: args.CaFile = None,
     timeout: args.Timeout = None,
     json_output: args.JsonOutput = False,
 ) -> None:
@@ -229,14 +267,14 @@ def inspect(
         inspection = api.inspect(
             model,
             mode="dynamic" if dynamic else "qat" if qat else "static",
-            server=server,
             timeout=timeout,
+            **connection(server, token, token_file, tls=tls, ca_file=ca_file),
             **options,
         )
     print_answer(str(inspection), inspection.to_dict(), json_output)
 
 
-@app.command()
+@app.command(short_help="Read text with two models, float and quantized.")
 def demo(
     models: Annotated[
         Path | None, typer.Option(help="Folder that holds the demo's models, or to keep them in.")
@@ -258,6 +296,7 @@ def demo(
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
+    short_help="Run a server.",
 )
 def serve(context: typer.Context) -> None:
     """Run a server; the arguments are those of `python -m zeropoint.server`."""

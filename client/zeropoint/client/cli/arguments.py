@@ -167,7 +167,28 @@ Server = Annotated[
         help="Address, host:port or unix:/path; without one, a server is started for the job.",
     ),
 ]
-Timeout = Annotated[float | None, typer.Option(help="Seconds for the whole job.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="ZEROPOINT_TOKEN",
+        show_envvar=True,
+        help="Token to show to the server. Others on this machine can read arguments: better set "
+        "the variable, or use --token-file.",
+    ),
+]
+TokenFile = Annotated[Path | None, typer.Option(help="File that holds the token.")]
+Tls = Annotated[bool, typer.Option("--tls", help="Connect to the server with TLS.")]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(help="Certificates to trust instead of the system's, as PEM; implies --tls."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds for the whole job, in which what a busy or absent server refuses is tried "
+        "again."
+    ),
+]
 JsonOutput = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output.")
 ]
