@@ -70,7 +70,7 @@ class Server:
         await self._end()
 
     def _add_services(self) -> None:
-        workshop = Workshop(self._settings, self._scratch, self._pool)
+        workshop = Workshop(self._settings, self._pool)
         servicer = QuantizationServicer(workshop, self._lifecycle)
         self._grpc.add_generic_rpc_handlers((handlers(servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)

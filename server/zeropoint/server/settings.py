@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     )
 
     jobs: Count = Field(default_factory=cores, description="jobs at once")
-    queued_jobs: int = Field(16, ge=0, description="jobs that may wait for one to end")
+    queued_jobs: int = Field(64, ge=0, description="jobs that may wait for one to end")
     queue_seconds: Seconds = Field(600, description="longest wait in the queue")
     model_bytes: ByteSize = Field(ByteSize(4 * _GIB), description="largest model")
     model_files: Count = Field(1024, description="most files of a model")

@@ -129,12 +129,11 @@ class Scratch:
         """Return whether a job on a model of `model_bytes` may have what it may need."""
         return model_bytes * _COPIES <= self._left
 
-    @contextlib.contextmanager
-    def reserved(self, model_bytes: int) -> Iterator[None]:
-        """Hold the disk that a job on a model of `model_bytes` may need.
+    def check(self, model_bytes: int) -> None:
+        """Refuse a job on a model of `model_bytes` for which there will never be room.
 
         Raises:
-            JobError: SCRATCH_FULL, or MODEL_TOO_LARGE where there will never be enough.
+            JobError: MODEL_TOO_LARGE.
         """
         needed = model_bytes * _COPIES
         if needed > self._budget:
@@ -145,6 +144,15 @@ class Scratch:
                 bytes=needed,
                 limit=self._budget,
             )
+
+    @contextlib.contextmanager
+    def reserved(self, model_bytes: int) -> Iterator[None]:
+        """Hold the disk that a job on a model of `model_bytes` may need.
+
+        Raises:
+            JobError: SCRATCH_FULL.
+        """
+        needed = model_bytes * _COPIES
         if not self.has_room(model_bytes):
             raise JobError(
                 "SCRATCH_FULL",

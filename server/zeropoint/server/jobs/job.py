@@ -33,7 +33,7 @@ from zeropoint.server.messages import (
 )
 from zeropoint.server.sequence import BatchLedger
 from zeropoint.server.settings import Settings
-from zeropoint.server.storage import JobFolder, Scratch
+from zeropoint.server.storage import JobFolder
 from zeropoint.server.worker.pool import WorkerPool
 from zeropoint.server.worker.process import Worker
 from zeropoint.server.worker.protocol import Kind
@@ -57,10 +57,9 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What jobs share: limits, disk and processes."""
+    """What jobs share: limits, and processes with disk for each."""
 
     settings: Settings
-    scratch: Scratch
     pool: WorkerPool
 
 
@@ -100,14 +99,14 @@ async def _begun(link: Link, workshop: Workshop) -> AsyncIterator["_Job"]:
         raise JobError("PROTOCOL_VIOLATION", "The stream must begin with start.")
     start.manifest.check(most_files=settings.model_files, most_bytes=settings.model_bytes)
 
-    async def announce(ahead: int) -> None:
-        message = f"waiting for one of {settings.jobs} jobs to end; {ahead} wait before this one"
+    async def announce(ahead: int, seconds: float) -> None:
+        message = (
+            f"waiting for one of {settings.jobs} jobs to end; {ahead} wait before this one; "
+            f"its turn may come in {seconds:.0f} s"
+        )
         await link.send(Progress(phase=Phase.QUEUED, message=message))
 
-    if not workshop.scratch.has_room(start.manifest.size):
-        await workshop.pool.tidied()  # what jobs that have ended hold does not count
-    disk = workshop.scratch.reserved(start.manifest.size)
-    async with workshop.pool.worker(announce, disk) as worker:
+    async with workshop.pool.worker(announce, start.manifest.size) as worker:
         structlog.contextvars.bind_contextvars(job=worker.folder.name)
         _log.info("job_started", mode=start.mode, model_bytes=start.manifest.size)
         yield _Job(start, link, worker, settings)

@@ -14,9 +14,7 @@ from zeropoint.server.storage import JobFolder, Scratch
 from zeropoint.server.worker.cores import CoreShares
 from zeropoint.server.worker.forkserver import ForkServer
 from zeropoint.server.worker.process import Worker
-
-Announce = Callable[[int], Awaitable[None]]
-"""Told how many jobs wait before this one."""
+from zeropoint.server.worker.turns import Announce, Turn, Turns
 
 _AGAIN_SECONDS = 5.0
 """Before what the system did not allow is tried again."""
@@ -30,8 +28,7 @@ class WorkerPool:
     def __init__(self, settings: Settings, scratch: Scratch) -> None:
         self._settings = settings
         self._scratch = scratch
-        self._slots = asyncio.Semaphore(settings.jobs)
-        self._waiting = 0
+        self._turns = Turns(settings.jobs, settings.queued_jobs)
         self._spare: Worker | None = None
         self._forks: ForkServer | None = None
         self._starting_forks = asyncio.Lock()
@@ -57,21 +54,24 @@ class WorkerPool:
         self._refusing.set()
 
     @contextlib.asynccontextmanager
-    async def worker(
-        self, announce: Announce, holding: contextlib.AbstractContextManager[None]
-    ) -> AsyncIterator[Worker]:
-        """Wait for a slot, and hold a worker that dies with the block.
+    async def worker(self, announce: Announce, model_bytes: int) -> AsyncIterator[Worker]:
+        """Wait for a turn, and hold a worker that dies with the block, and disk for its job.
 
-        Slot and `holding` are given up once the process and its folder are gone, for which the
-        block does not wait.
+        Turn and disk are given up once the process and its folder are gone, for which the block
+        does not wait.
 
         Raises:
-            JobError: SERVER_BUSY, SERVER_SHUTTING_DOWN, or whatever `announce` or entering
-                `holding` raises.
+            JobError: SERVER_BUSY, SERVER_SHUTTING_DOWN, MODEL_TOO_LARGE, SCRATCH_FULL, or whatever
+                `announce` raises.
         """
+        self._scratch.check(model_bytes)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(holding)
-            await self._admit(announce)
+            turn = self._turns.turn()
+            stack.callback(turn.leave)
+            await self._admit(turn, announce)
+            if not self._scratch.has_room(model_bytes):
+                await self.tidied()  # what jobs that have ended hold does not count
+            stack.enter_context(self._scratch.reserved(model_bytes))
             held = stack.pop_all()
         worker: Worker | None = None
         try:
@@ -105,35 +105,28 @@ class WorkerPool:
         if self._forks is not None:
             self._forks.kill()
 
-    async def _admit(self, announce: Announce) -> None:
+    async def _admit(self, turn: Turn, announce: Announce) -> None:
         if self._refusing.is_set():
             await self._refusal()
-        elif self._slots.locked():
-            await self._queue(announce)
-        else:
-            await self._slots.acquire()
-
-    async def _queue(self, announce: Announce) -> None:
-        if self._waiting >= self._settings.queued_jobs:
-            raise JobError(
-                "SERVER_BUSY",
-                f"{self._settings.jobs} jobs run and {self._waiting} wait already.",
-                queued=self._waiting,
+        if self._turns.full:
+            raise self._busy(
+                f"{self._settings.jobs} jobs run and {self._turns.waiting} wait already."
             )
-        ahead = self._waiting
-        self._waiting += 1
         try:
-            await announce(ahead)
             async with asyncio.timeout(self._settings.queue_seconds):
-                await alongside(self._slots.acquire(), self._refusal())
+                await alongside(turn.come(announce), self._refusal())
         except TimeoutError:
-            raise JobError(
-                "SERVER_BUSY",
-                f"No job ended within {self._settings.queue_seconds:g} s.",
-                queued=self._waiting,
+            raise self._busy(
+                f"The turn of this job did not come within {self._settings.queue_seconds:g} s."
             ) from None
-        finally:
-            self._waiting -= 1
+
+    def _busy(self, why: str) -> JobError:
+        seconds = self._turns.come_back()
+        return JobError(
+            "SERVER_BUSY",
+            f"{why} Try again in about {seconds:.0f} s.",
+            queued=self._turns.waiting,
+        ).after(seconds)
 
     async def _refusal(self) -> None:
         await self._refusing.wait()
@@ -223,7 +216,6 @@ class WorkerPool:
                 await self._discard(worker)
         finally:
             held.close()
-            self._slots.release()
             # Now, not while the job ran: starting one would have taken its time.
             self.warm()
 
