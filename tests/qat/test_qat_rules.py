@@ -280,3 +280,24 @@ def test_excluded_nodes_are_not_fused_and_keep_their_values(folder: Path, worksp
     assert one.shape == other.shape
     assert converted.trained.planned.plan.kept["c_node"].reason == "EXCLUDED"
     assert kernels(converted.path, workspace)["QLinearConv"] == 0
+
+
+# Sums that leave int32
+
+
+def test_trained_layers_with_sums_that_leave_int32_compute_in_float(
+    folder: Path, workspace: Path
+) -> None:
+    graph = Graph()
+    graph.constant("w", np.full((70_000, 2), 127, np.int8))
+    graph.constant("w_scale", np.float32(1 / 127 / 70_000))
+    graph.constant("w_zero", np.int8(0))
+    weight = graph.add("DequantizeLinear", ["w", "w_scale", "w_zero"], "w_fake")
+    graph.add("MatMul", [graph.pair("x", 1 / 255, ZERO_U8), weight], "m")
+    graph.add("Identity", [graph.pair("m", 1 / 255, ZERO_U8)], "y")
+    source = graph.save(folder / "m.onnx", (2, 70_000))
+    data = RANDOM.uniform(0.9, 1, (2, 70_000)).astype(np.float32)
+    converted = convert(source, workspace)
+    (expected,) = run(source, data, optimize=False)
+    (found,) = run(converted.path, data, optimize=True)
+    assert np.abs(expected - found).max() < 0.01

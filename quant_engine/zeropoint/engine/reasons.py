@@ -40,6 +40,7 @@ class Reason(_Word):
     WEIGHT_NOT_FINITE = "WEIGHT_NOT_FINITE", "a constant holds NaN or infinities"
     WEIGHT_NOT_CONSTANT = "WEIGHT_NOT_CONSTANT", "its weight is computed as the model runs"
     BIAS_NOT_CONSTANT = "BIAS_NOT_CONSTANT", "its bias is computed as the model runs"
+    SUM_TOO_LONG = "SUM_TOO_LONG", "its sums of products may not fit into int32"
     CONSTANT = "CONSTANT", "all that it reads is constant"
     SPECTRUM = "SPECTRUM", "its results, of which roots or logarithms are made, need more range"
     RAW_SIGNAL = "RAW_SIGNAL", "it reads a raw signal, whose quiet parts need more range"

@@ -1,5 +1,12 @@
 """Scales, codes and ranges: the formulas, which know no graph."""
 
+from zeropoint.engine.numbers.accumulator import (
+    SAFE_TERMS,
+    data_zero,
+    fit_weight,
+    least_scale,
+    sums_fit,
+)
 from zeropoint.engine.numbers.codes import dequantize, quantize, unsigned_codes
 from zeropoint.engine.numbers.qparams import (
     CodeGrids,

@@ -25,6 +25,7 @@ from zeropoint.engine.operators.table import (
     output_channels,
     rule_of,
     static_op_types,
+    summed_axes,
 )
 from zeropoint.engine.operators.traits import Trait
 from zeropoint.engine.operators.weight_only import weight_only

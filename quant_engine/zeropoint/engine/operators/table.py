@@ -53,6 +53,16 @@ def output_channels(node: ir.Node, weight: Sequence[int]) -> int:
     return int(weight[layout.outputs]) * layout.output_groups
 
 
+def summed_axes(node: ir.Node, rank: int) -> tuple[int, ...]:
+    """Return the axes of a layer's weight along which products are summed up."""
+    layout = layout_of(node, rank)
+    if layout is None:  # a vector
+        return (0,)
+    if has(node, Trait.CONVOLVES):
+        return tuple(axis for axis in range(rank) if axis != layout.outputs)
+    return (layout.inputs,)
+
+
 def is_layer(node: ir.Node) -> bool:
     """Whether a node multiplies with a weight: what quantization is for."""
     rule = rule_of(node)

@@ -15,4 +15,5 @@ from zeropoint.engine.plan.quant_plan import (
     QuantPlan,
     TensorQuant,
 )
+from zeropoint.engine.plan.sums import stored_too_long
 from zeropoint.engine.plan.unseen import narrow_plan, unseen_tensor

@@ -18,6 +18,7 @@ from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.plan.already_quantized import already_quantized
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.choice import Choice
+from zeropoint.engine.plan.sums import too_long
 from zeropoint.engine.plan.wide_ranges import wide_ranges
 from zeropoint.engine.prepare import NEWEST_QDQ, PreparedModel
 from zeropoint.engine.reasons import Kept, Reason
@@ -174,6 +175,10 @@ def _computed_bias(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     return Kept(Reason.BIAS_NOT_CONSTANT, f"the bias {bias.name} is computed")
 
 
+def _sums(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
+    return too_long(node, rule)
+
+
 def _constant(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     read = (node.inputs[index] for index in rule.activation_inputs(node))
     if rule.role is not Role.COMPUTE or any(constant(value) is None for value in read):
@@ -202,6 +207,7 @@ _BARRIERS = (
     _Row(_wide_range, weight_may_be_stored=True),
     _Row(_computed_weight, weight_may_be_stored=True),
     _Row(_computed_bias, weight_may_be_stored=True),
+    _Row(_sums, weight_may_be_stored=True),
     _Row(_constant),
     _Row(_body, weight_may_be_stored=True),
 )

@@ -27,6 +27,7 @@ from zeropoint.engine.plan.quant_plan import (
     QuantPlan,
     TensorQuant,
 )
+from zeropoint.engine.plan.sums import fit_layer
 from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import ParameterSource, Warning
 from zeropoint.sketch import Sketch
@@ -83,7 +84,7 @@ def derive_parameters(
             restricted=own.activation_restricted_asymmetric,
             minimum_real_range=own.minimum_real_range,
         )
-    constants = derive_constants(graph, plan, options.weight)
+    constants = _constants(graph, plan, options.weight)
     _check_products(plan, tensors, constants)
     grown = tuple(_add_biases(graph, plan, tensors, constants))
     told = Warning(
@@ -100,7 +101,19 @@ def derive_parameters(
 def derive_constants(
     graph: ir.Graph, plan: QuantPlan, options: WeightOptions
 ) -> dict[InputKey, QParams]:
-    """Return scale and zero point of each weight and stored constant in a plan."""
+    """Return scale and zero point of each weight and stored constant in a plan.
+
+    Data are quantized as they come, and biases added as floats.
+    """
+    constants, nodes = _constants(graph, plan, options), {n.name: n for n in graph.all_nodes()}
+    for quant in plan.nodes.values():
+        if (where := quant.weight) is not None:
+            array, node = read_constant(nodes, where), nodes[where.node]
+            constants[where.key] = fit_layer(node, array, constants[where.key], where, None)
+    return constants
+
+
+def _constants(graph: ir.Graph, plan: QuantPlan, options: WeightOptions) -> dict[InputKey, QParams]:
     nodes = {node.name: node for node in graph.all_nodes()}
     return {
         where.key: weight_qparams(
@@ -164,7 +177,7 @@ def _add_biases(
     tensors: Mapping[str, QParams],
     constants: dict[InputKey, QParams],
 ) -> Iterator[str]:
-    """Add parameters of biases, and grow weight scales for them.
+    """Add parameters of biases, and grow weight scales until sums with them fit into int32.
 
     Yields:
         The nodes whose one weight scale had to grow. With scales of their own only channels that
@@ -172,14 +185,19 @@ def _add_biases(
     """
     nodes = {node.name: node for node in graph.all_nodes()}
     for name, quant in plan.nodes.items():
-        if quant.bias is None or quant.weight is None:
+        if (where := quant.weight) is None:
             continue
-        activation, weight = tensors[quant.tensors[0]], constants[quant.weight.key]
-        bias = read_constant(nodes, quant.bias).reshape(-1)
-        fitted = constants[quant.weight.key] = grow_weight_for_bias(activation, weight, bias)
-        if fitted is not weight and fitted.axis is None:
+        activation = tensors[quant.tensors[0]] if quant.tensors else None
+        fitted = weight = constants[where.key]
+        bias = None if quant.bias is None else read_constant(nodes, quant.bias).reshape(-1)
+        if activation is not None and bias is not None:
+            fitted = grow_weight_for_bias(activation, weight, bias)
+        array = read_constant(nodes, where)
+        fitted = fit_layer(nodes[name], array, fitted, where, activation, bias)
+        constants[where.key] = fitted
+        if bias is not None and fitted is not weight and fitted.axis is None:
             yield name
-        if not quant.bias.stays_float:
+        if activation is not None and quant.bias is not None and not quant.bias.stays_float:
             constants[quant.bias.key] = bias_qparams(activation, fitted)
 
 

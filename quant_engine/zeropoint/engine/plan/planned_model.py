@@ -158,7 +158,8 @@ class PlannedModel:
                 "leave out with nodes_to_exclude what shares a weight with these.",
                 nodes=tuple(dict.fromkeys(map(self.user_name, readers))),
             )
-        slow = [nodes[name] for name in self.plan.nodes if has(nodes[name], Trait.CONVOLVES)]
+        computed = (nodes[name] for name in self.plan.nodes if name not in self.plan.weight_only)
+        slow = [node for node in computed if has(node, Trait.CONVOLVES)]
         if slow and isinstance(self.options, DynamicOptions):
             yield Warning(
                 code=WarningCode.DYNAMIC_CONV_SLOW,

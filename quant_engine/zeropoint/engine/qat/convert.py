@@ -1,5 +1,6 @@
 """The conversion: a fake-quantized graph to one with stored integers, in exact steps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -12,9 +13,11 @@ from zeropoint.engine.operators import (
     dequantizer_of,
     fake_quants,
     fits_channels,
+    is_layer,
     read_qparams,
 )
 from zeropoint.engine.options import QatOptions, QuantFormat
+from zeropoint.engine.plan import stored_too_long
 from zeropoint.engine.prepare import PreparedModel, fold_constants
 from zeropoint.engine.qat.affine import fold_affine
 from zeropoint.engine.qat.biases import quantize_biases, release_biases, split_float_outputs
@@ -22,7 +25,7 @@ from zeropoint.engine.qat.clips import settle_clips
 from zeropoint.engine.qat.propagate import complete_pairs
 from zeropoint.engine.qat.retype import retype_activations
 from zeropoint.engine.qat.weights import push_dequantizers, settle_parameters
-from zeropoint.engine.reasons import WarningCode
+from zeropoint.engine.reasons import Kept, WarningCode
 from zeropoint.engine.report import Warning
 from zeropoint.engine.rewrite import keep_float
 
@@ -61,10 +64,15 @@ class Learned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """The pairs of a model's activations, and what the user should know: what is not exact."""
+    """The pairs of a model's activations, and what the user should know: what is not exact.
+
+    Attributes:
+        floats: Why layers with learned weights compute in float nevertheless, by name.
+    """
 
     learned: tuple[Learned, ...]
     warnings: tuple[Warning, ...]
+    floats: Mapping[str, Kept]
 
 
 def convert_trained(
@@ -103,7 +111,9 @@ def convert_trained(
         warnings.append(Warning(code=WarningCode.BIASES_ROUNDED, message=text, nodes=layers))
     if not options.exact:
         split_float_outputs(editor)
-    float_nodes = kept | misread(model.graph)
+    every = (node for node in model.graph.all_nodes() if is_layer(node))
+    long = {name_of(node): why for node in every if (why := stored_too_long(node)) is not None}
+    float_nodes = kept | misread(model.graph) | set(long)
     keep_float(editor, [n for n in model.graph.all_nodes() if name_of(n) in float_nodes])
     remove_unused(model.graph)
     _sink_constants(editor)
@@ -118,7 +128,7 @@ def convert_trained(
         for pair in fake_quants(model.graph)
         if pair.dequantize in before
     )
-    return Conversion(learned=learned, warnings=tuple(warnings))
+    return Conversion(learned=learned, warnings=tuple(warnings), floats=long)
 
 
 def misread(graph: ir.Graph) -> frozenset[str]:

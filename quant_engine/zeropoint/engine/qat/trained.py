@@ -90,7 +90,9 @@ def plan_trained(
         _check_types(prepared.model.graph, options)
         kept = _kept(prepared, loaded, options.selection)
         conversion = convert_trained(prepared, options, loaded.weights, frozenset(kept))
-        plan, parameters = _describe(prepared.model.graph, kept, conversion)
+        plan, parameters = _describe(
+            prepared.model.graph, {**conversion.floats, **kept}, conversion
+        )
     planned = PlannedModel(
         loaded=loaded,
         prepared=prepared,
