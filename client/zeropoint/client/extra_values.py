@@ -45,7 +45,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "SmoothQuantAlpha": _SMOOTH,
         "SmoothQuantFolding": _SMOOTH,
         "averaging_constant": _ORDER_FREE,
-        "extra.Sigmoid.nnapi": "fixes the scale of Sigmoid at 1/256, which is done in any case.",
+        "extra.Sigmoid.nnapi": "fixes Sigmoid's scale at 1/256, in which small gates are lost.",
         "max_intermediate_outputs": _CONSTANT_MEMORY,
         "moving_average": _ORDER_FREE,
         "num_bins": _FIXED_BINS,

@@ -29,8 +29,8 @@ def test_nothing_on_the_way_exceeds_the_bound(
 ) -> None:
     rng = np.random.default_rng(seed)
     info = np.iinfo(dtype)
-    codes = rng.integers(info.min, info.max + 1, (7, 2)).astype(dtype)
-    zero_point = np.array(info.min + zero, dtype)
+    codes: np.ndarray = rng.integers(info.min, info.max + 1, (7, 2)).astype(dtype)
+    zero_point: np.ndarray = np.array(info.min + zero, dtype)
     bound = largest_sums(codes, zero_point, (0,), data_zero)
     w, zw = as_int8(codes), int(as_int8(zero_point))
     worst = np.where(w[:, :1] > 0, 255, 0), np.where(w[:, :1] > 0, 0, 255)
@@ -73,7 +73,7 @@ def multiplied(data: np.ndarray, zero: int, codes: np.ndarray, qparams: QParams)
     weight = [b.constant("w", codes), b.constant("za", np.array(zero, np.uint8))]
     b.node("MatMulInteger", ["a", *weight, b.constant("zw", zero_point)], "y")
     b.output("y", [1, 2], 6)
-    return run(b.model(), {"a": data[np.newaxis]})[0][0]
+    return np.asarray(run(b.model(), {"a": data[np.newaxis]})[0][0])
 
 
 def test_parameters_that_serve_stay_as_they_are() -> None:
@@ -85,7 +85,7 @@ def test_parameters_that_serve_stay_as_they_are() -> None:
 
 def test_a_bias_near_the_limit_leaves_room_for_the_products() -> None:
     weight = np.full((1000, 1), 1.0, np.float32)
-    given = QParams(np.float32(1 / 127), np.int8(0))
+    given = QParams(np.array(1 / 127, np.float32), np.array(0, np.int8))
     bias = np.array([2**31 / 127 * 0.9999])  # of 1/127: nearly all of int32
     fitted = fit_weight(weight, given, (0,), 0, bias)
     codes = quantize(weight, fitted)

@@ -87,7 +87,6 @@ class OpRule:
         integer_output: Whether the integer kernel exists only with a quantized output.
         every_output: Whether it has several outputs, all of them data.
         float_ends: Whether the integer kernel is worth it where a part of its data is float.
-        fixed_output: Range (low, high) of the output, whatever the data; `high` is not reached.
         condition: Why a particular node has no integer form.
         dynamic: Whether there is a form for dynamic quantization.
         dynamic_data: Whether that form quantizes the first input as the model runs.
@@ -106,7 +105,6 @@ class OpRule:
     integer_output: bool = True
     every_output: bool = False
     float_ends: bool = False
-    fixed_output: tuple[float, float] | None = None
     condition: Condition | None = None
     dynamic: bool = False
     dynamic_data: bool = True

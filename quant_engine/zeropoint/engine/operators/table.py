@@ -129,7 +129,6 @@ _MATMUL = OpRule(
 _GEMM = replace(_MATMUL, layout=weights.gemm, bias=2, computed_weight_dynamic=False)
 _JOIN = OpRule(role=Role.JOIN)
 _BINARY = OpRule(role=Role.JOIN, activations=(0, 1), float_ends=True)
-_PROBABILITY = OpRule(role=Role.JOIN, fixed_output=(0.0, 1.0))
 _SHARE = OpRule(role=Role.SHARE)
 _SHARE_12 = OpRule(role=Role.SHARE, min_opset=12)
 _FLOAT = OpRule(role=Role.FLOAT, activations=None)
@@ -161,8 +160,8 @@ _ONNX: Mapping[str, Operator] = {
     ),
     "GlobalAveragePool": Operator(Trait.MEANS | Trait.SPATIAL | Trait.TRAINED, _JOIN),
     "LeakyRelu": Operator(Trait.ELEMENTWISE, _JOIN),
-    "Sigmoid": Operator(Trait.ELEMENTWISE, _PROBABILITY, bounds=(0.0, _ONE)),
-    "Softmax": Operator(Trait.ALONG_AXIS, _PROBABILITY, bounds=(0.0, _ONE), axis=-1),
+    "Sigmoid": Operator(Trait.ELEMENTWISE, _JOIN, bounds=(0.0, _ONE)),
+    "Softmax": Operator(Trait.ALONG_AXIS, _JOIN, bounds=(0.0, _ONE), axis=-1),
     "Where": Operator(
         Trait.ELEMENTWISE, replace(_JOIN, activations=(1, 2), condition=conditions.masks)
     ),

@@ -5,8 +5,8 @@ from types import MappingProxyType
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import NodeName, constant, input_at, name_of, producer_of
-from zeropoint.engine.operators import OpRule, Role, rule_of
+from zeropoint.engine.graph import NodeName, constant, input_at, name_of
+from zeropoint.engine.operators import OpRule, Role
 from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.barriers import Candidates, select
@@ -204,42 +204,19 @@ class _Planner:
         if constant(value) is not None:
             override = self._overrides.get(name)
             return TensorQuant(name=name, source=ParameterSource.WEIGHT, override=override)
-        return self._own_parameters(name, self._unseen_range(value))
+        return self._own_parameters(name)
 
-    def _own_parameters(
-        self, name: str, fixed: tuple[float, float] | None = None, *, everywhere: bool = False
-    ) -> TensorQuant:
-        """Return a tensor with parameters that no other has.
-
-        Its node may fix its range. The upper end of that is not reached: codes stop one short of
-        it, so that a scale of 1/256 serves for 0..1.
-        """
+    def _own_parameters(self, name: str, *, everywhere: bool = False) -> TensorQuant:
+        """Return a tensor with parameters that no other has."""
         override = self._overrides.get(name)
-        if fixed is not None:
-            (low, high), kind = fixed, self._options.of(override).activation_type.number
-            fixed = low, high - (high - low) / kind.levels
-        if override is not None and override.settled:
-            fixed = override.range
-        given = fixed is not None or (override is not None and override.settled)
+        given = override is not None and override.settled
         return TensorQuant(
             name=name,
             source=ParameterSource.FIXED if given else ParameterSource.CALIBRATED,
-            fixed=fixed,
+            fixed=override.range if given and override is not None else None,
             override=override,
             everywhere=everywhere,
         )
-
-    def _unseen_range(self, value: ir.Value | None) -> tuple[float, float] | None:
-        """Return the range of what a node gives that was to be quantized until data was seen.
-
-        So a fixed range was not observed; that of others was.
-        """
-        producer = producer_of(value)
-        kept = self._kept.get(name_of(producer)) if producer is not None else None
-        if producer is None or kept is None or kept.reason is not Reason.MASKED:
-            return None
-        rule = rule_of(producer)
-        return rule.fixed_output if rule is not None else None
 
     def _output(self, node: ir.Node, rule: OpRule) -> tuple[str | None, str | None]:
         points = self._flow.points.get(node)
@@ -258,8 +235,7 @@ class _Planner:
         if rule.role is Role.SHARE and clamp is None:
             self._inherit(node, point)
             return name, clamp
-        fixed = rule.fixed_output if clamp is None else None
-        self._tensors[name] = self._own_parameters(name, fixed, everywhere=True)
+        self._tensors[name] = self._own_parameters(name, everywhere=True)
         return name, clamp
 
     def _inherit(self, node: ir.Node, value: ir.Value) -> None:
