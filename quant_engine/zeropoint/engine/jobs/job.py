@@ -13,7 +13,7 @@ from zeropoint.engine.jobs.source import Counted, Decided, Source
 from zeropoint.engine.jobs.verdict import judge
 from zeropoint.engine.jobs.versions import versions
 from zeropoint.engine.observe import gathered
-from zeropoint.engine.options import StaticOptions
+from zeropoint.engine.options import QatOptions
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.progress import Phase
 from zeropoint.engine.report import PlanReport, Report, Signature
@@ -269,7 +269,7 @@ def _computing(planned: PlannedModel) -> Mapping[str, str]:
     stored = {
         name
         for name, quant in planned.plan.nodes.items()
-        if isinstance(planned.options, StaticOptions) and not (quant.tensors or quant.weight)
+        if not (isinstance(planned.options, QatOptions) or quant.tensors or quant.weight)
     }
     nodes = (node for node in planned.graph.all_nodes() if name_of(node) in planned.plan.nodes)
     return {name_of(n): planned.user_name(n) for n in nodes if name_of(n) not in stored}
