@@ -43,6 +43,7 @@ def reason(manifest: Manifest, *, most_files: int = 10, most_bytes: int = 1000) 
         ("model.onnx", "model.onnx/b"),
         ("x" * 256,),
         ("model.onnx", "/".join(["x" * 200] * 6)),
+        ("model.onnx", "a/" * 32 + "b"),
     ],
 )
 def test_refused(paths: tuple[str, ...]) -> None:

@@ -27,7 +27,9 @@ class GraphBuilder:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
 
-    def input(self, name: str, shape: Sequence[int | str], dtype: int = TensorProto.FLOAT) -> str:
+    def input(
+        self, name: str, shape: Sequence[int | str] | None, dtype: int = TensorProto.FLOAT
+    ) -> str:
         self.inputs.append(helper.make_tensor_value_info(name, dtype, shape))
         return name
 

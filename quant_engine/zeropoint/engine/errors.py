@@ -32,6 +32,13 @@ class EngineError(Exception):
         self.metadata: Mapping[str, str] = {key: str(value) for key, value in metadata.items()}
 
 
+_LONGEST_OF_BATCH = 1000
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_OF_BATCH else f"{text[:_LONGEST_OF_BATCH]} ..."
+
+
 class OptionError(EngineError):
     """An option is unknown, malformed or contradicts another."""
 
@@ -45,7 +52,14 @@ class NothingToQuantize(EngineError):  # noqa: N818 - an outcome that the caller
 
 
 class BatchError(EngineError):
-    """One batch does not fit the model; the job goes on without it."""
+    """One batch does not fit the model; the job goes on without it.
+
+    There may be one for each of many batches, with names that a client has made up: they are cut.
+    """
+
+    def __init__(self, reason: str, message: str, **metadata: object) -> None:
+        cut = {key: _cut(str(value)) for key, value in metadata.items()}
+        super().__init__(reason, _cut(message), **cut)
 
 
 class CalibrationError(EngineError):

@@ -7,6 +7,7 @@ from zeropoint.server.failure import JobError
 
 _LONGEST_PATH = 1024
 _LONGEST_PART = 255
+_MOST_PARTS = 32
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -96,6 +97,8 @@ def _problem(file: ModelFile) -> str | None:
         return "has an absolute path; paths are relative to the ONNX file's folder"
     if any(part in ("", ".", "..") for part in parts):
         return 'has an empty, "." or ".." part in its path'
+    if len(parts) > _MOST_PARTS:
+        return "lies in too many folders"
     if any(len(part.encode()) > _LONGEST_PART for part in parts):
         return "has too long a name"
     if len(file.sha256) != 32:

@@ -27,6 +27,11 @@ _DTYPES: dict[int, np.dtype[Any]] = {
 }
 """Element types that can be fed, by the number of onnx.TensorProto.DataType."""
 
+_MOST_AXES = 64
+"""More than any array of numpy's has."""
+
+_MOST_BYTES = 1 << 31
+
 
 def arrays(header: v1.BatchHeader, payload: memoryview) -> DigestedBatch:
     """Return the tensors of a batch by name, each over its part of `payload`.
@@ -74,15 +79,25 @@ def _size(tensor: v1.TensorHeader, left: int) -> int:
             input=tensor.name,
             elementType=tensor.element_type,
         )
-    size: int = prod(tensor.shape) * _DTYPES[tensor.element_type].itemsize
-    if any(axis < 0 for axis in tensor.shape) or size > left:
-        raise BatchError(
-            "BATCH_SHAPE",
-            f"Input {tensor.name!r} with shape {list(tensor.shape)} does not fit in the bytes "
-            "that were sent.",
-            input=tensor.name,
+    rank = len(tensor.shape)
+    if rank > _MOST_AXES:  # before they are multiplied: there may be a million
+        raise _shape_error(tensor, f"has {rank} axes; {_MOST_AXES} are the most that can be fed")
+    if any(axis < 0 for axis in tensor.shape):
+        raise _shape_error(tensor, f"has shape {list(tensor.shape)}, with a negative size")
+    itemsize = _DTYPES[tensor.element_type].itemsize
+    # An empty tensor needs no bytes, but its other axes must be such that it could have any.
+    extent = prod(axis or 1 for axis in tensor.shape) * itemsize
+    size = extent if all(tensor.shape) else 0
+    if size > left or extent > _MOST_BYTES:
+        raise _shape_error(
+            tensor,
+            f"with shape {list(tensor.shape)} does not fit in the bytes that were sent",
         )
     return size
+
+
+def _shape_error(tensor: v1.TensorHeader, problem: str) -> BatchError:
+    return BatchError("BATCH_SHAPE", f"Input {tensor.name!r} {problem}.", input=tensor.name)
 
 
 def _array(tensor: v1.TensorHeader, data: memoryview) -> NDArray[np.generic]:
