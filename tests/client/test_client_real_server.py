@@ -340,7 +340,7 @@ def test_a_calibration_cache_is_of_one_model_and_whole(model: Path, tmp_path: Pa
     assert caught.value.reason == "CALIBRATION_INVALID"
     with pytest.raises(OptionError, match="is not there yet"):
         quantize_static(model, output, None, calibration_cache_path=tmp_path / "none")
-    with pytest.raises(OptionError, match="file of yours"):
+    with pytest.raises(OptionError, match="model_output, too"):
         quantize_static(model, cache, None, calibration_cache_path=cache)
 
 

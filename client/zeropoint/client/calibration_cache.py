@@ -1,7 +1,7 @@
 """The calibration cache: a file from which a model is quantized again without data."""
 
 import os
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,35 @@ def calibrating(source: BatchSource | None, cache: str | os.PathLike[str] | None
     return Calibrating(source=source, kept=path)
 
 
+def check_apart(
+    cache: Calibrating, files: Sequence[SourceFile], output: str | os.PathLike[str]
+) -> None:
+    """Refuse a cache that is a file of the model, or the result of an earlier job.
+
+    Args:
+        cache: What was chosen.
+        files: The user's model.
+        output: Where the result goes.
+
+    Raises:
+        OptionError: the cache has one of their paths.
+    """
+    if cache.known is None:
+        return
+    path = cache.known.path
+    what = None
+    if any(file.path.samefile(path) for file in files):
+        what = "is a file of the model"
+    elif Path(output).exists() and path.samefile(output):
+        what = "is the model_output, too"
+    if what is not None:
+        message = (
+            f"calibration_cache_path {path} {what}; the cache is a file of its own, with the "
+            "statistics of the model: choose another path for it."
+        )
+        raise OptionError("OPTION_CONFLICT", message, {"option": "calibration_cache_path"})
+
+
 def one_source(calibration: BatchSource | None, verification: BatchSource) -> Calibrating:
     """Return the batches of a job on a trained model: they calibrate, or only verify.
 
@@ -71,7 +100,16 @@ def one_source(calibration: BatchSource | None, verification: BatchSource) -> Ca
 
 def _known(path: Path) -> SourceFile:
     try:
-        return source_file(path, path.name)
+        known = source_file(path, path.name)
+        with path.open("rb") as file:
+            foreign = file.read(1) == b"{"
     except OSError as error:
         message = f"The calibration cache {path} cannot be read: {error.strerror or error}."
         raise DataError("CALIBRATION_INVALID", message, {"path": str(path)}) from error
+    if foreign:
+        message = (
+            f"{path} looks like a cache of onnxruntime.quantization, which holds the ranges of one "
+            "method and no statistics. Calibrate with data, into another file."
+        )
+        raise DataError("CALIBRATION_INVALID", message, {"path": str(path)})
+    return known

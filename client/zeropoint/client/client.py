@@ -15,7 +15,12 @@ import grpc
 from zeropoint import v1
 from zeropoint.client import channel, embedded, errors, mirror
 from zeropoint.client.batches import BatchSource
-from zeropoint.client.calibration_cache import Calibrating, calibrating, one_source
+from zeropoint.client.calibration_cache import (
+    Calibrating,
+    calibrating,
+    check_apart,
+    one_source,
+)
 from zeropoint.client.job import (
     Job,
     Rejection,
@@ -296,6 +301,7 @@ class QuantizationClient:
 def _output(
     model_output: str | os.PathLike[str], files: Sequence[SourceFile], source: Calibrating
 ) -> ResultFiles:
+    check_apart(source, files, model_output)
     users = (*files, source.known) if source.known else files
     return ResultFiles(model_output, users, source.kept)
 

@@ -1,60 +1,22 @@
 """The result on its way to the disk: whole and verified, or not there at all."""
 
-import contextlib
-import hashlib
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from zeropoint import v1
 from zeropoint.client.errors import OptionError, OutputError, ServerError
 from zeropoint.client.model_files import SourceFile
+from zeropoint.client.part_file import PartFile
 from zeropoint.v1.chunks import Chunk
-
-
-class _PartFile:
-    """A file that grows under another name in the folder of its target."""
-
-    def __init__(self, target: Path, size: int, sha256: bytes) -> None:
-        self.target = target
-        self.size = size
-        self.written = 0
-        self._sha256 = sha256
-        self._digest = hashlib.sha256()
-        self._path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        self._file: BinaryIO = self._path.open("xb")
-
-    def append(self, data: bytes | memoryview) -> None:
-        self._file.write(data)
-        self._digest.update(data)
-        self.written += len(data)
-
-    def verify(self) -> None:
-        if self.written != self.size or self._digest.digest() != self._sha256:
-            message = f"The result for {self.target} arrived damaged. Try again."
-            raise ServerError("PROTOCOL_VIOLATION", message, retryable=True)
-
-    def move(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._path.replace(self.target)
-
-    def discard(self) -> None:
-        with contextlib.suppress(OSError):
-            self._file.close()
-        with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
 
 
 class ResultFiles:
     """Takes the files of a result as chunks and puts them in place when all are whole.
 
-    Each file grows beside its destination under a name of its own. `commit` renames them, the
-    data file first; leaving the context without it removes them.
+    `commit` puts them in place, the data file first; leaving the context without it removes them.
     """
 
     def __init__(
@@ -77,15 +39,18 @@ class ResultFiles:
         self._destination = Path(model_output)
         self._calibration = calibration
         self._sources = sources
-        self._parts: list[_PartFile] = []
-        self._kept: _PartFile | None = None
+        self._parts: list[PartFile] = []
+        self._kept: PartFile | None = None
         if self._is_source(self._destination):
             message = f"model_output {self._destination} is a file of yours; choose another."
             raise OptionError("OPTION_CONFLICT", message, {"option": "model_output"})
         _check_writable(self._destination)
         if calibration is not None:
             if calibration.absolute() == self._destination.absolute():
-                message = f"{calibration} is the model_output, too; choose another."
+                message = (
+                    f"calibration_cache_path {calibration} is the model_output, too; the cache is "
+                    "a file of its own: choose another path for it."
+                )
                 raise OptionError("OPTION_CONFLICT", message, {"option": "calibration_cache_path"})
             _check_writable(calibration)
 
@@ -102,7 +67,7 @@ class ResultFiles:
             part.discard()
 
     @property
-    def _all(self) -> list[_PartFile]:
+    def _all(self) -> list[PartFile]:
         """The files as they are sent: the calibration is the last."""
         return self._parts if self._kept is None else [*self._parts, self._kept]
 
@@ -196,9 +161,9 @@ class ResultFiles:
         )
 
 
-def _begun(target: Path, file: v1.ModelFile) -> _PartFile:
+def _begun(target: Path, file: v1.ModelFile) -> PartFile:
     try:
-        return _PartFile(target, file.size, file.sha256)
+        return PartFile(target, file.size, file.sha256)
     except OSError as error:
         raise _not_writable(target, error) from error
 

@@ -254,5 +254,5 @@ def _text(name: bytes) -> str:
 def _invalid(why: str) -> CalibrationError:
     return CalibrationError(
         "CALIBRATION_INVALID",
-        f"The calibration file cannot be used: {why}. Remove it and calibrate with data again.",
+        f"The calibration file cannot be used: {why}. Calibrate with data, into another file.",
     )

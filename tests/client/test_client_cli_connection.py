@@ -1,0 +1,106 @@
+"""The command line: its version and help, and how it reaches a server."""
+
+import re
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import grpc
+import onnx
+import pytest
+import typer
+from support.fake_service import FakeServer, Script
+from typer.testing import CliRunner, Result
+
+from zeropoint.client import QuantizationClient
+from zeropoint.client.cli.app import app
+from zeropoint.client.cli.connection import connection
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def server(script: Script) -> Iterator[str]:
+    fake = FakeServer(script)
+    yield fake.target
+    fake.stop()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a model in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ZEROPOINT_SERVER", raising=False)
+    (tmp_path / "m.onnx").write_bytes(onnx.ModelProto(doc_string="m").SerializeToString())
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.output) == (0, f"zeropoint {version('zeropoint')}\n")
+
+
+@pytest.mark.parametrize("command", [(), ("quantize",), ("quantize", "static"), ("inspect",)])
+def test_help_names_all_in_80_columns(command: tuple[str, ...]) -> None:
+    group: Any = typer.main.get_command(app)
+    for name in command:
+        group = group.commands[name]
+    text = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*command, "--help"]).output
+    assert max(map(len, text.splitlines())) <= 80
+    assert "..." not in text.replace("[ARGS]...", "")
+    names = [option for parameter in group.params for option in parameter.opts]
+    names += list(getattr(group, "commands", ()))
+    assert len(names) > 1
+    for name in names:
+        assert re.search(rf"(^|[\s/]){re.escape(name)}([\s,/=]|$)", text, re.MULTILINE), name
+
+
+def test_a_token_comes_from_argument_variable_or_file(
+    folder: Path, server: str, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "token").write_text("of-the-file\n")
+    job = ("quantize", "dynamic", "m.onnx", "o.onnx", "--server", server)
+    for arguments, token in (
+        (("--token", "of-the-argument"), "of-the-argument"),
+        (("--token-file", "token"), "of-the-file"),
+        ((), "of-the-variable"),
+    ):
+        monkeypatch.setenv("ZEROPOINT_TOKEN", "of-the-variable")
+        result = run(*job, *arguments)
+        assert result.exit_code == 0, result.output
+        assert script.metadata["authorization"] == f"Bearer {token}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--token-file", "none", "--server", "127.0.0.1:1"), "none cannot be read"),
+        (("--ca-file", "none", "--server", "127.0.0.1:1"), "none cannot be read"),
+        (("--tls",), "name it with --server"),
+        (("--server", "quant.example:1", "--token", "t"), "--tls on the command line"),
+        (("--server", "127.0.0.1"), "write 127.0.0.1:50051"),
+    ],
+)
+def test_what_is_wrong_with_a_connection_is_told(
+    folder: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    result = run("quantize", "dynamic", "m.onnx", "o.onnx", *arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_a_token_travels_with_tls(folder: Path) -> None:
+    (folder / "ca.pem").write_bytes(b"")
+    reached = connection("quant.example:1", "t", None, tls=True, ca_file=None)
+    assert isinstance(reached["credentials"], grpc.ChannelCredentials)
+    trusting = connection("quant.example:1", "t", None, tls=False, ca_file=folder / "ca.pem")
+    assert isinstance(trusting["credentials"], grpc.ChannelCredentials)
+    QuantizationClient("quant.example:1", token="t", credentials=reached["credentials"]).close()
