@@ -127,17 +127,17 @@ WEIGHTS = hnp.arrays(
     weight=WEIGHTS,
     quant_type=QUANT_TYPES,
     symmetric=st.booleans(),
-    reduce_range=st.booleans(),
     data=st.data(),
 )
 def test_weights_are_bit_identical_to_1_32_channel_by_channel(
     weight: NDArray[np.float32],
     quant_type: QuantType,
     symmetric: bool,
-    reduce_range: bool,
     data: st.DataObject,
 ) -> None:
     axis = data.draw(st.one_of(st.none(), st.integers(-weight.ndim, weight.ndim - 1)))
+    # Of 7 bits where both ends are codes; else the upper end is cut there.
+    reduce_range = quant_type.signed and symmetric and data.draw(st.booleans())
     options = WeightOptions(quant_type=quant_type, symmetric=symmetric, reduce_range=reduce_range)
     found = weight_qparams(weight, options, axis)
     codes = quantize(weight, found)
@@ -169,10 +169,53 @@ def test_a_channel_of_zeros_keeps_the_zero_point_of_its_siblings() -> None:
     assert dequantize(quantize(weight, found), found)[1].tolist() == [0.0, 0.0]
 
 
-def test_reduced_range_stays_within_seven_bits() -> None:
-    weight = np.array([-1.0, 1.0], dtype=np.float32)
-    options = WeightOptions(symmetric=True, reduce_range=True)
-    assert quantize(weight, weight_qparams(weight, options, None)).tolist() == [0, 127]
+@given(weight=WEIGHTS, quant_type=QUANT_TYPES, symmetric=st.booleans())
+def test_no_end_of_a_range_in_seven_bits_is_cut(
+    weight: NDArray[np.float32], quant_type: QuantType, symmetric: bool
+) -> None:
+    options = WeightOptions(quant_type=quant_type, symmetric=symmetric, reduce_range=True)
+    found = weight_qparams(weight, options, None)
+    codes = quantize(weight, found).astype(np.int64)
+    low, high = found.code_limits
+    assert high - low <= 128
+    assert low <= codes.min(initial=high)
+    assert codes.max(initial=low) <= high
+    scale = float(found.scale)
+    loss = np.abs(weight.astype(np.float64) - scale * (codes - int(found.zero_point))).max(
+        initial=0.0
+    )
+    assert loss <= scale * 0.5001
+
+
+@given(low=st.floats(-1e3, -1e-3), high=st.floats(1e-3, 1e3), quant_type=QUANT_TYPES)
+def test_its_scale_is_the_least_that_holds_both_ends(
+    low: float, high: float, quant_type: QuantType
+) -> None:
+    weight = np.array([low, high], np.float32)
+    options = WeightOptions(quant_type=quant_type, symmetric=False, reduce_range=True)
+    found = weight_qparams(weight, options, None)
+    first, last = found.code_limits
+    possible = [
+        max(-float(weight[0]) / (zero - first), float(weight[1]) / (last - zero))
+        for zero in range(first + 1, last)
+    ]
+    assert float(found.scale) == pytest.approx(min(possible), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("quant_type", "codes", "zero_point"),
+    [(QuantType.QUINT8, [1, 64, 127], 64), (QuantType.QINT8, [-64, 0, 64], 0)],
+)
+def test_weights_of_three_values_are_exact_in_seven_bits(
+    quant_type: QuantType, codes: list[int], zero_point: int
+) -> None:
+    weight = np.array([-1.0, 0.0, 1.0], dtype=np.float32)
+    for symmetric in (False, True):
+        options = WeightOptions(quant_type=quant_type, symmetric=symmetric, reduce_range=True)
+        found = weight_qparams(weight, options, None)
+        assert quantize(weight, found).tolist() == codes
+        assert int(found.zero_point) == zero_point
+        np.testing.assert_allclose(dequantize(quantize(weight, found), found), weight, rtol=1e-7)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

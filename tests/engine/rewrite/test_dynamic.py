@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from support.engine import dynamic, quantize, run, sqnr_db
+from support.engine import dynamic, kernels, quantize, run, sqnr_db
 from support.graphs import GraphBuilder, normal_batches, residual
 
 from zeropoint.engine import (
@@ -18,6 +18,8 @@ from zeropoint.engine import (
     WeightOptions,
 )
 
+CONVOLUTIONS = NodeSelection(op_types_to_quantize=("Conv",))
+
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
@@ -27,13 +29,14 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 @pytest.mark.parametrize("weight_type", list(QuantType))
 def test_convolutions_and_gemm(tmp_path: Path, per_channel: bool, weight_type: QuantType) -> None:
     source = residual().save(tmp_path)
-    options = dynamic(weight_type=weight_type, per_channel=per_channel)
+    selection = NodeSelection(op_types_to_quantize=("Conv", "Gemm"))
+    options = dynamic(weight_type=weight_type, per_channel=per_channel, selection=selection)
     result = quantize(source, [], options, tmp_path / "job")
     found = operators(result.model)
     assert found["ConvInteger"] == 4
     assert found["MatMulInteger"] == 1
     assert not found["Conv"] + found["Gemm"]
-    assert Counter(result.states().values()) == {"quantized": 5, "NO_INTEGER_FORM": 8}
+    assert Counter(result.states().values()) == {"quantized": 5, "NOT_SELECTED": 8}
     batch = normal_batches({"x": (2, 3, 16, 16)}, 1)[0]
     assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 25
 
@@ -70,8 +73,58 @@ def test_convolution_with_groups_and_bias(tmp_path: Path, computed_bias: bool, g
     source = b.save(tmp_path)
     shapes = {"x": (1, 4, 9, 9)} | ({"z": (6,)} if computed_bias else {})
     batch = normal_batches(shapes, 1)[0]
-    result = quantize(source, [], dynamic(per_channel=True), tmp_path / "job")
-    assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 30
+    for selection in (NodeSelection(), CONVOLUTIONS):
+        options = dynamic(per_channel=True, selection=selection)
+        result = quantize(
+            source, [], options, tmp_path / f"job{len(selection.op_types_to_quantize)}"
+        )
+        assert sqnr_db(run(source, batch)[0], run(result.path, batch)[0]) > 30
+
+
+def convolutions() -> GraphBuilder:
+    b = GraphBuilder()
+    b.input("x", [1, 3, 32, 32])
+    b.node("Relu", [b.conv("x", "first", 3, 16)], "r")
+    b.node("Flatten", [b.conv("r", "second", 16, 4)], "f")
+    b.node("MatMul", ["f", b.weight("head_w", 4096, 8)], "y", name="head")
+    b.output("y")
+    return b
+
+
+def test_convolutions_that_nobody_named_compute_in_float_with_stored_weights(
+    tmp_path: Path,
+) -> None:
+    source = convolutions().save(tmp_path)
+    result = quantize(source, [], DynamicOptions(), tmp_path / "job")
+    assert result.report.result_bytes < 0.35 * result.report.source_bytes
+    assert [w.code for w in result.report.warnings if w.code != "NOT_COMPARED"] == [
+        "WEIGHT_ONLY_SLOWER"
+    ]
+    nodes = {node.name: node for node in result.report.plan.nodes}
+    assert nodes["conv_first"].state == "quantized"
+    found = kernels(result.path, tmp_path)
+    assert (found["ConvInteger"], found["Cast"], found["DequantizeLinear"]) == (0, 0, 0), found
+    batch = normal_batches({"x": (1, 3, 32, 32)}, 1)[0]
+    for optimize in (False, True):
+        other = run(result.path, batch, optimize=optimize)[0]
+        assert sqnr_db(run(source, batch)[0], other) > 30
+
+
+@pytest.mark.parametrize(
+    ("selection", "integer"),
+    [
+        (NodeSelection(op_types_to_quantize=("Conv",)), 2),
+        (NodeSelection(nodes_to_quantize=("conv_first",)), 1),
+        (NodeSelection(nodes_to_quantize=("conv_*",)), 0),
+    ],
+)
+def test_convolutions_that_are_named_compute_on_integers(
+    tmp_path: Path, selection: NodeSelection, integer: int
+) -> None:
+    options = DynamicOptions(selection=selection)
+    result = quantize(convolutions().save(tmp_path), [], options, tmp_path / "job")
+    assert operators(result.model)["ConvInteger"] == integer
+    assert ("DYNAMIC_CONV_SLOW" in [w.code for w in result.report.warnings]) == bool(integer)
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -84,7 +137,8 @@ def test_convolutions_have_the_codes_of_int8_weights_as_uint8(
     b.conv("x", "y", 4, 6)
     b.output("y")
     weight = WeightOptions(quant_type=QuantType.QINT8, symmetric=symmetric)
-    result = quantize(b.save(tmp_path), [], DynamicOptions(weight=weight), tmp_path / "job")
+    options = DynamicOptions(weight=weight, selection=CONVOLUTIONS)
+    result = quantize(b.save(tmp_path), [], options, tmp_path / "job")
     constants = {v.name: numpy_helper.to_array(v) for v in result.model.graph.initializer}
     (conv,) = (node for node in result.model.graph.node if node.op_type == "ConvInteger")
     codes, zero_point = constants[conv.input[1]], constants[conv.input[3]]

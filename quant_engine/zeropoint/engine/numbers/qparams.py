@@ -8,7 +8,9 @@ where that tool is wrong:
 - A symmetric range without extent (all zeros) keeps the zero point of its type. There it gets 0,
   so one channel of zeros among uint8 channels breaks the rule of integer convolutions that all
   channels share one zero point.
-- 7-bit codes (`reduce_range`) stay within 7 bits: saturation is at the reduced limits.
+- 7-bit codes (`reduce_range`) stay within 7 bits: saturation is at the reduced limits. The zero
+  point is rounded before the scale is chosen, so that both ends of the range are within them: see
+  `_enclosing_scale_and_zero_point`.
 - Weight scales grow for a large bias whatever the weight's type; there only for symmetric int8.
 - What is not finite is refused instead of written as an infinite scale.
 """
@@ -199,7 +201,8 @@ def weight_qparams(
     number = options.quant_type.number
     limits = number.spread(symmetric=symmetric, reduce_range=options.reduce_range)
     top = _widened(bottom, top, options.minimum_real_range)
-    scale, zero_point = _scale_and_zero_point(bottom, top, limits, symmetric)
+    spread = _enclosing_scale_and_zero_point if options.reduce_range else _scale_and_zero_point
+    scale, zero_point = spread(bottom, top, limits, symmetric)
     return QParams(
         scale, zero_point.astype(number.dtype), axis, limits if options.reduce_range else None
     )
@@ -319,17 +322,55 @@ def _scale_and_zero_point(
         high = np.maximum(-low, high)
         low = -high
     scale = np.asarray((high - low) / (limits.high - limits.low))
-    smallest = (
-        np.finfo(stored).smallest_subnormal if stored == np.float16 else np.finfo(stored).tiny
-    )
     judged = scale.astype(stored) if stored == np.float16 else scale
-    flat = judged < smallest
+    flat = judged < _smallest(stored)
     scale = np.where(flat, 1.0, scale)
     if symmetric:
         zero_point = np.full(scale.shape, np.rint((limits.low + limits.high) / 2))
     else:
         zero_point = np.where(flat, 0.0, np.rint(limits.low - low / scale))
     return scale.astype(stored), zero_point
+
+
+def _smallest(stored: np.dtype[np.floating]) -> np.floating:
+    """Return the smallest scale that kernels take."""
+    known = np.finfo(stored)
+    return known.smallest_subnormal if stored == np.float16 else known.tiny
+
+
+def _enclosing_scale_and_zero_point(
+    bottom: NDArray[np.floating], top: NDArray[np.floating], limits: CodeLimits, symmetric: bool
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Spread ranges over few codes, none of whose ends is cut.
+
+    A zero point that is rounded after the scale was chosen moves the range by up to half a step,
+    and the end that is then out of reach is cut: of 7 bits 1/254 of the range, all of it one-sided
+    and on the largest weights (-1, 0, 1 with 25 dB). Here the zero point z is rounded first, down
+    or up, whichever gives the smaller scale, and the scale is the least that holds both ends:
+
+        scale = max(-bottom / (z - first code), top / (last code - z))
+
+    which for (-m, m) and codes 0..127 is m / 63 with z = 64, and for -64..64 m / 64 with z = 0.
+    """
+    scale, zero_point = _scale_and_zero_point(bottom, top, limits, symmetric)
+    low, high = bottom.astype(np.float64), top.astype(np.float64)
+    if symmetric:
+        high = np.maximum(-low, high)
+        low = -high
+    share = np.divide(-low, high - low, out=np.zeros_like(low), where=high > low)
+    exact = limits.low + share * (limits.high - limits.low)
+    first, last = limits.low + (low < 0), limits.high - (high > 0)  # so that each end has a code
+    least, best = np.full(low.shape, np.inf), exact
+    for rounded in np.clip([np.ceil(exact), np.floor(exact)], first, last):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ends = np.stack([-low / (rounded - limits.low), high / (limits.high - rounded)])
+        held = np.nan_to_num(ends, nan=0.0).max(axis=0)  # 0 / 0: there is no such end
+        least, best = np.minimum(held, least), np.where(held < least, rounded, best)
+    told = least.astype(bottom.dtype) >= _smallest(bottom.dtype)
+    return (
+        np.where(told, least, scale).astype(bottom.dtype),
+        np.where(told, best, zero_point),
+    )
 
 
 def _extremes(

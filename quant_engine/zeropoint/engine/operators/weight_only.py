@@ -7,17 +7,17 @@ from zeropoint.engine.operators.rule import LEAST_STORED, OpRule, Role, is_float
 from zeropoint.engine.operators.table import layout_of, rule_of
 
 
-def weight_only(node: ir.Node) -> OpRule | None:
+def weight_only(node: ir.Node, least: int = LEAST_STORED) -> OpRule | None:
     """Return the row of a node that computes in float and has its weight stored as integers.
 
-    None where there is nothing to store: no constant of 1 KiB or more that is multiplied.
+    None where there is nothing to store: no constant of `least` bytes or more that is multiplied.
     """
     rule = rule_of(node)
     if rule is None or rule.role is not Role.COMPUTE:
         return None
     for index, value in enumerate(node.inputs[:2]):
         array = constant(value)
-        if is_float(value) and array is not None and array.nbytes >= LEAST_STORED:
+        if is_float(value) and array is not None and array.nbytes >= least:
             return _WEIGHT_ONLY[index]
     return None
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import NodeName, constant, input_at, name_of
-from zeropoint.engine.operators import OpRule, Role, rule_of, weight_only
+from zeropoint.engine.operators import OpRule, Role, Trait, has, rule_of, weight_only
 from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.plan.already_quantized import already_quantized
 from zeropoint.engine.plan.bodies import Bodies
@@ -157,6 +157,20 @@ def _wide_range(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     return None if view.choice.names_exactly(node) else view.wide.get(node)
 
 
+def _slower(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
+    """Keep a Conv float whose data would be quantized as the model runs, unless it is named."""
+    choice = view.choice
+    if not view.dynamic or not has(node, Trait.CONVOLVES):
+        return None
+    if node.op_type in choice.op_types or choice.names_exactly(node):
+        return None
+    return Kept(
+        Reason.SLOWER,
+        f"ONNX Runtime's ConvInteger takes longer than its float {node.op_type}; name "
+        "it in op_types_to_quantize, or the node in nodes_to_quantize, to have it all the same",
+    )
+
+
 def _computed_weight(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     weight = input_at(node, rule.weight) if rule.weight is not None else None
     wanted = rule.needs_constant_weight(dynamic=view.dynamic)
@@ -205,6 +219,7 @@ _BARRIERS = (
     _Row(_stored),
     _Row(_shown),
     _Row(_wide_range, weight_may_be_stored=True),
+    _Row(_slower, weight_may_be_stored=True),
     _Row(_computed_weight, weight_may_be_stored=True),
     _Row(_computed_bias, weight_may_be_stored=True),
     _Row(_sums, weight_may_be_stored=True),
@@ -258,7 +273,7 @@ def select(
         barrier = _barrier_before(node, rule, view)
         if barrier is not None:
             why, weight_may_be_stored = barrier
-            rule = _weight_only(node, view) if weight_may_be_stored else None
+            rule = _weight_only(node, why, view) if weight_may_be_stored else None
             (kept if rule is None else stored)[name_of(node)] = why
         if rule is not None:
             rules[node] = rule
@@ -266,9 +281,12 @@ def select(
     return Candidates(rules, forced, choice.float_outputs, kept, stored)
 
 
-def _weight_only(node: ir.Node, view: _View) -> OpRule | None:
-    """Return the row of a node of which the weight at least can be stored as integers."""
-    only = weight_only(node)
+def _weight_only(node: ir.Node, why: Kept, view: _View) -> OpRule | None:
+    """Return the row of a node of which the weight at least can be stored as integers.
+
+    What could be an integer kernel is stored whatever its size: it was asked for.
+    """
+    only = weight_only(node, 1) if why.reason is Reason.SLOWER else weight_only(node)
     if only is None or view.opset > NEWEST_QDQ or view.bodies.refuses(node, only) is not None:
         return None
     return only
