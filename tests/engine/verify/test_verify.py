@@ -324,7 +324,7 @@ def test_stages_are_told_with_what_was_found(tmp_path: Path) -> None:
         normal_batches(SHAPES, count=1),
     )
     found = verify(request, lambda stage, so_far: told.append((stage, so_far)))
-    assert [stage for stage, _ in told] == [ORIGINAL, LOAD, COMPARE, KERNELS, DONE]
+    assert [stage for stage, _ in told] == [ORIGINAL, LOAD, COMPARE, KERNELS, "speed", DONE]
     by_stage = dict(told)
     assert by_stage[COMPARE].verification.state is VerificationState.NOT_RUN
     assert by_stage[KERNELS].verification.sqnr_db == found.verification.sqnr_db
@@ -385,6 +385,7 @@ def test_the_original_may_have_been_run_before(tmp_path: Path) -> None:
         classifier(quantized=True),
         normal_batches(SHAPES, count=2),
     )
+    request = _at_once(request)
     expected = verify(request)
     reference = run_original(request.reference)
     _original(request).unlink()

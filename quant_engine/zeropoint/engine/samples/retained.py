@@ -78,6 +78,12 @@ class StoredBatch:
     arrays: Mapping[str, StoredArray]
     number: int = 0
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, those of text as they are stored."""
+        arrays = self.arrays.values()
+        return sum(math.prod(a.shape) * np.dtype(a.dtype).itemsize for a in arrays)
+
     def load(self) -> dict[str, NDArray[np.generic]]:
         """Read the inputs by name."""
         return {name: array.load() for name, array in self.arrays.items()}

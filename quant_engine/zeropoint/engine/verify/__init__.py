@@ -20,5 +20,6 @@ from zeropoint.engine.verify.output_forms import OutputForm, output_forms
 from zeropoint.engine.verify.process import OnStage, VerifyProcess, start_spare, verify_contained
 from zeropoint.engine.verify.saturating import Saturation
 from zeropoint.engine.verify.similarity import DIFFERENT, compare
+from zeropoint.engine.verify.speed import one_after_the_other, speed_of
 from zeropoint.engine.verify.twins import TwinModel, TwinNode, run_twins
 from zeropoint.engine.verify.verifier import ContainedVerifier, InProcessVerifier, Verifier

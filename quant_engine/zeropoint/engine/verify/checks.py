@@ -14,6 +14,7 @@ from zeropoint.engine.errors import VerificationError
 from zeropoint.engine.report import (
     NodeFigures,
     OutputFigures,
+    Speed,
     Verification,
     VerificationState,
 )
@@ -29,6 +30,7 @@ from zeropoint.engine.verify.comparison import OutputComparison
 from zeropoint.engine.verify.exactness import ProofRequest, kernels_before, prove
 from zeropoint.engine.verify.original import Reference, ReferenceRequest, Runs, run_original
 from zeropoint.engine.verify.parts import parts_of
+from zeropoint.engine.verify.speed import in_turns, one_after_the_other
 from zeropoint.engine.verify.twins import TwinModel, run_twins
 
 # Twins cost two to three times the plain model, and a figure settles soon.
@@ -112,6 +114,8 @@ def verify(
     session = case.open_shipped()
     notify(COMPARE, found)
     found = Verified(verification=_compare(session, case))
+    if case.at_once:
+        case.shipped_session = session
     del session
     for check in CHECKS:
         if check.wanted(case, found):
@@ -150,6 +154,7 @@ class _Case:
         self.threads = request.reference.threads
         self.runs = Runs(self.threads, at_once=self.at_once)
         self.optimized = request.reference.scratch / "optimized.onnx"
+        self.shipped_session: Session | None = None
         self._twins: Future[tuple[NodeFigures, ...]] | None = None
 
     @property
@@ -190,6 +195,18 @@ class _Case:
         if self._twins is not None:
             return self._twins.result()
         return self._figures()
+
+    def speed(self) -> Speed:
+        """Time the original and the result, as they are optimized, on one thread."""
+        reference, shipped = self.request.reference, self.request.shipped
+        original = reference.original
+        assert original is not None
+        batch = min(self.reference.batches, key=lambda batch: batch.nbytes).load()
+        if not reference.side_by_side:
+            return one_after_the_other(partial(Session, original), partial(Session, shipped), batch)
+        known = None if reference.as_written else self.reference.session
+        result = self.shipped_session or Session(shipped)
+        return in_turns(known or Session(original), result, batch)
 
     def _figures(self) -> tuple[NodeFigures, ...]:
         twins = self.request.twins
@@ -354,6 +371,13 @@ def _trained_kernels(case: _Case, found: Verified) -> Verified:
     )
 
 
+def _speed(case: _Case, found: Verified) -> Verified:
+    speed = case.speed()
+    return dataclasses.replace(
+        found, verification=dataclasses.replace(found.verification, speed=speed)
+    )
+
+
 class Check(NamedTuple):
     """What is found out of a result that loads and runs; the result stands, whatever becomes of it.
 
@@ -384,6 +408,12 @@ CHECKS = (
         "kernel counts of the trained model are",
         lambda _case, found: found.verification.exactness is not None,
         _trained_kernels,
+    ),
+    Check(
+        "speed",
+        "figures of speed are",
+        lambda case, _found: bool(case.reference.batches),
+        _speed,
     ),
 )
 """All of them, in their order; a crash of ONNX Runtime in one costs those that follow."""

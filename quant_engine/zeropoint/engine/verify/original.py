@@ -39,6 +39,7 @@ class ReferenceRequest:
         at_once: Whether memory allows for as many batches at once as there are threads, which is
             faster than as many threads for one.
         as_written: Run the original without optimizations.
+        side_by_side: Whether memory allows for the original and the result to be open at once.
         held_out: Whether the samples took no part in choosing parameters.
     """
 
@@ -49,6 +50,7 @@ class ReferenceRequest:
     threads: int = 1
     at_once: bool = False
     as_written: bool = False
+    side_by_side: bool = True
     held_out: bool = False
 
 
@@ -66,6 +68,7 @@ class Reference:
         forms: How each of them ends.
         behaviours: What else is known of each.
         not_run: Numbers of the batches that it did not run on.
+        session: The model, still open on one thread, where memory allows for that.
     """
 
     state: VerificationState
@@ -77,6 +80,7 @@ class Reference:
     forms: tuple[OutputForm, ...] = ()
     behaviours: tuple[Behaviour, ...] = ()
     not_run: tuple[int, ...] = ()
+    session: Session | None = None
 
 
 def run_original(request: ReferenceRequest) -> Reference:
@@ -177,6 +181,7 @@ class _Original:
             forms=self._forms,
             behaviours=behaviours,
             not_run=tuple(sorted({batch.number for batch in batches} - numbers)),
+            session=self.session if self.request.at_once else None,
         )
 
 
