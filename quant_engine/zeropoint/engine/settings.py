@@ -35,6 +35,9 @@ class JobSettings:
         verify_seconds: Longest time for running and comparing the result.
         keep_calibration: Return the statistics as a file, with those of every tensor that a later
             job on this model may need, whatever its options. They take longer to gather.
+        result_name: Name of the result's ONNX file.
+        external_data: Put weights into a data file, whatever the size of the result; over 2 GB
+            they always go there. It is called `result_name` with ".data" appended.
         source_sha256: SHA-256 of the ONNX file, where the caller has computed it already.
         progress: Told how far the job is.
         saved: Told the files of the result as soon as they are written: a caller that needs their
@@ -48,6 +51,8 @@ class JobSettings:
     retained_bytes: int = 64 << 20
     verify_seconds: float = 600.0
     keep_calibration: bool = False
+    result_name: str = "model.onnx"
+    external_data: bool = False
     source_sha256: bytes | None = None
     progress: ProgressCallback | None = None
     saved: Callable[[tuple[Path, ...]], None] | None = None

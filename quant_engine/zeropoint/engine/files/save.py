@@ -11,14 +11,15 @@ from zeropoint.engine.files.model_wire import Pieces, bytes_field_head, rewrite_
 from zeropoint.engine.files.weight_file import StoredTensor, WeightFile, map_file
 
 # Protobuf messages end at 2 GiB; room is left for readers that count what is around the message.
-_INLINE_LIMIT = (2 << 30) - (64 << 20)
+ONE_FILE_BYTES = (2 << 30) - (64 << 20)
+"""Bytes of a model up to which it fits into one file."""
 
 # Field number of onnx.TensorProto.
 _RAW_DATA = 9
 
 
 def save_model(
-    model: ir.Model, path: Path, *, inline_limit: int = _INLINE_LIMIT
+    model: ir.Model, path: Path, *, inline_limit: int = ONE_FILE_BYTES
 ) -> tuple[Path, ...]:
     """Write a model; the same model gives the same bytes.
 
@@ -31,7 +32,7 @@ def save_model(
         inline_limit: Bytes up to which everything is put into one file.
 
     Returns:
-        The files written, the model first.
+        The files written, the model first. Where all data are small, that is the only one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     spill = WeightFile(path.with_name(f"{path.name}.memory"))
@@ -43,6 +44,9 @@ def save_model(
             return (path,)
         data = WeightFile(path.with_name(f"{path.name}.data"))
         _write(path, _inlined(_serialized(model, data.store), attributes))
+        if data.path.stat().st_size == 0:
+            data.path.unlink()
+            return (path,)
         return (path, data.path)
     finally:
         spill.path.unlink()

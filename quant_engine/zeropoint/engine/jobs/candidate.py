@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeropoint.engine.files import save_model
+from zeropoint.engine.files import ONE_FILE_BYTES, save_model
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.jobs.digest import result_digest
 from zeropoint.engine.jobs.output_steps import output_steps
@@ -89,7 +89,7 @@ def twins_of(decided: Decided, manner: Manner, path: Path) -> TwinModel | None:
 
 
 def make_candidate(
-    decided: Decided, manner: Manner, twins: TwinModel | None, folder: Path
+    decided: Decided, manner: Manner, twins: TwinModel | None, path: Path, *, external_data: bool
 ) -> Candidate:
     """Rewrite a copy of the prepared model, bring it into its form and save it.
 
@@ -97,7 +97,8 @@ def make_candidate(
         decided: What is to be made.
         manner: How it is written.
         twins: The model for the figures per node.
-        folder: Where to write it.
+        path: Where to write it.
+        external_data: Put weights into a data file beside it, whatever its size.
     """
     planned = decided.planned
     names = {name_of(node): planned.user_name(node) for node in planned.graph.all_nodes()}
@@ -112,7 +113,7 @@ def make_candidate(
             planned.loaded.sha256, planned.options, planned.plan, decided.parameters
         )
         model.metadata_props[_DIGEST_KEY] = digest.hex()
-        files = save_model(model, folder / "model.onnx")
+        files = save_model(model, path, inline_limit=0 if external_data else ONE_FILE_BYTES)
     kept = {name: names[name] for name in planned.plan.floats}
     return Candidate(
         decided=decided,

@@ -167,11 +167,15 @@ class Job:
             decided: What is to be made.
             name: That of a folder in the workspace, to be taken once.
         """
-        workspace, manner = self._settings.workspace, self._source.manner
+        settings, manner = self._settings, self._source.manner
+        workspace = settings.workspace
         with self._clock.timed(Phase.VERIFY):
             twins = twins_of(decided, manner, workspace / f"{name}-twins.onnx")
         with self._clock.phase(Phase.QUANTIZE, "rewriting the graph"):
-            return make_candidate(decided, manner, twins, workspace / name)
+            path = workspace / name / settings.result_name
+            return make_candidate(
+                decided, manner, twins, path, external_data=settings.external_data
+            )
 
     def verify(self, candidate: Candidate) -> Verified:
         """Run a result and compare it with the original; as often as wanted.
