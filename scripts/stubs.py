@@ -88,6 +88,7 @@ def generate(output: Path) -> None:
             service.unlink()
             service.with_suffix(".pyi").unlink(missing_ok=True)
     modules = [path.stem + "_pb2" for path in protos]
+    (output / PACKAGE / "__init__.py").write_text("")  # the old one names what may be gone
     exports = subprocess.run(
         [python, "-c", _EXPORTS, *modules], check=True, cwd=output, capture_output=True, text=True
     )

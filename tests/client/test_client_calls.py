@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 import onnx
 import pytest
-from support.fake_service import RESULT, FakeServer, Script
+from support.fake_service import JOB, RESULT, FakeServer, Script
 from support.waiting import eventually
 
 from zeropoint import v1
@@ -89,10 +89,11 @@ def test_a_static_job(serve: Serve, model: Path, output: Path) -> None:
     assert result.model.read_bytes() == RESULT
     assert result.report.sqnr_db == 31.5
     assert result.rejected == ()
+    assert result.job == JOB
     start = script.seen[0].start
-    assert start.options.per_channel
-    assert start.options.activation_symmetric
-    assert list(start.options.selection.nodes_to_exclude) == ["top*"]
+    assert start.static_options.weight.per_channel
+    assert start.static_options.activation_symmetric
+    assert list(start.static_options.selection.nodes_to_exclude) == ["top*"]
     assert script.uploads[0] == model.read_bytes()
     assert [header.sequence for header, _ in script.batches] == [1, 2, 3]
     assert [data for _, data in script.batches] == [batch["x"].tobytes() for batch in BATCHES]
@@ -108,7 +109,7 @@ def test_a_dynamic_job(serve: Serve, model: Path, output: Path) -> None:
         model, output, weight_type="QInt8", verification_data=BATCHES[:1], server=serve(script)
     )
     assert result.report.calibration is None
-    assert isinstance(script.seen[0], v1.QuantizeDynamicRequest)
+    assert script.rpcs == ["dynamic"]
     assert len(script.batches) == 1
 
 
@@ -124,12 +125,13 @@ def test_a_job_on_a_trained_model(serve: Serve, model: Path, output: Path) -> No
     )
     assert result.report.verification.exactness is not None
     request = script.seen[0]
-    assert isinstance(request, v1.QuantizeQatRequest)
-    assert request.start.options == v1.QatOptions(
+    assert script.rpcs == ["qat"]
+    assert request.start.qat_options == v1.QatOptions(
         selection=v1.NodeSelection(),
         quant_format=v1.QUANT_FORMAT_QOPERATOR,
         quantize_bias=True,
         calibrate=True,
+        verify=v1.VerifyOptions(),
     )
     assert len(script.batches) == 2
 
@@ -137,7 +139,7 @@ def test_a_job_on_a_trained_model(serve: Serve, model: Path, output: Path) -> No
 def test_verification_data_do_not_calibrate(serve: Serve, model: Path, output: Path) -> None:
     script = Script()
     quantize_qat(model, output, verification_data=iter(BATCHES), server=serve(script))
-    assert not script.seen[0].start.options.calibrate
+    assert not script.seen[0].start.qat_options.calibrate
     assert len(script.batches) == len(BATCHES)
 
 
@@ -180,7 +182,7 @@ def test_an_inspection(serve: Serve, model: Path) -> None:
     answer = inspect(model, weight_type="QInt8", server=serve(script))
     assert answer.model_bytes == model.stat().st_size
     assert [node.name for node in answer.skipped] == ["top"]
-    assert script.seen[0].start.static_options.weight_type == v1.QUANT_TYPE_QINT8
+    assert script.seen[0].start.static_options.weight.quant_type == v1.QUANT_TYPE_QINT8
     assert script.uploads[0] == model.read_bytes()
     assert "x: float32[batch, 3, ?]" in str(answer)
     inspect(model, mode="dynamic", server=script_target(serve, script))
@@ -228,7 +230,7 @@ def test_failures_meet_an_upload_in_full_flow(serve: Serve, tmp_path: Path, outp
     model.write_bytes(onnx.ModelProto(doc_string="x" * 60_000_000).SerializeToString())
     script = Script(fail_at="start", failure=v1.Failure(reason="MODEL_TOO_LARGE", message="!"))
     status = v1.ModelStatus(files=[v1.FileStatus()])
-    script.extra = (v1.QuantizeStaticResponse(model_status=status),)
+    script.extra = (v1.JobResponse(model_status=status),)
     with pytest.raises(LimitError) as caught:
         quantize_static(model, output, BATCHES, server=serve(script))
     assert caught.value.reason == "MODEL_TOO_LARGE"

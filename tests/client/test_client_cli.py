@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from support.fake_service import RESULT, FakeServer, Script
+from support.fake_service import JOB, RESULT, FakeServer, Script
 from support.waiting import eventually
 from typer.testing import CliRunner, Result
 
@@ -74,7 +74,7 @@ def test_static(folder: Path, server: str, script: Script) -> None:
     assert "SQNR" in result.stdout
     assert "written     o.onnx" in result.stdout
     assert "calibrate" in result.stderr
-    sent = script.seen[0].start.options
+    sent = script.seen[0].start.static_options
     selection = v1.NodeSelection(
         op_types_to_quantize=["Conv", "MatMul"], nodes_to_quantize=["a*"], nodes_to_exclude=["b"]
     )
@@ -82,17 +82,15 @@ def test_static(folder: Path, server: str, script: Script) -> None:
         selection=selection,
         quant_format=v1.QUANT_FORMAT_QDQ,
         activation_type=v1.QUANT_TYPE_QINT8,
-        weight_type=v1.QUANT_TYPE_QINT8,
-        per_channel=True,
-        reduce_range=True,
         activation_symmetric=True,
-        weight_symmetric=False,
+        weight=v1.WeightOptions(
+            quant_type=v1.QUANT_TYPE_QINT8, per_channel=True, reduce_range=True, symmetric=False
+        ),
         calibrate_method=v1.CALIBRATION_METHOD_PERCENTILE,
         percentile=99.9,
         calibration_range_symmetric=True,
         qdq=v1.QdqOptions(),
-        min_sqnr_db=20,
-        strict=True,
+        verify=v1.VerifyOptions(min_sqnr_db=20, strict=True),
     )
 
 
@@ -105,9 +103,9 @@ def test_extra_options(folder: Path, server: str, script: Script) -> None:
         model = [] if len(command) > 1 else ["m.onnx"]
         result = run(*command, *model, *given, "--server", server)
         assert result.exit_code == 0, result.output
-    sent = script.seen[0].start.options
+    sent = script.seen[0].start.static_options
     assert sent.qdq == v1.QdqOptions(quantize_bias=False, dedicated_pair=True)
-    assert sent.minimum_real_range == 1e-4
+    assert sent.minimum_real_range == sent.weight.minimum_real_range == 1e-4
     assert sent.selection.op_types_to_exclude_output_quantization == ["Conv"]
     assert list(sent.tensor_quant_overrides) == [
         v1.TensorQuantOverride(tensor_name="x", scale=[0.5], zero_point=[3])
@@ -141,7 +139,7 @@ def test_qat(folder: Path, server: str, script: Script) -> None:
     selection = v1.NodeSelection(
         op_types_to_quantize=["Conv"], nodes_to_quantize=["a*"], nodes_to_exclude=["b"]
     )
-    assert script.seen[0].start.options == v1.QatOptions(
+    assert script.seen[0].start.qat_options == v1.QatOptions(
         selection=selection,
         quant_format=v1.QUANT_FORMAT_INTEGER_OPS,
         activation_type=v1.QUANT_TYPE_QINT8,
@@ -149,8 +147,7 @@ def test_qat(folder: Path, server: str, script: Script) -> None:
         per_channel=False,
         quantize_bias=True,
         calibrate=True,
-        min_sqnr_db=20,
-        strict=True,
+        verify=v1.VerifyOptions(min_sqnr_db=20, strict=True),
     )
 
 
@@ -158,9 +155,12 @@ def test_qat_keeps_what_was_learned(folder: Path, server: str, script: Script) -
     arguments = ["qat", "m.onnx", "o.onnx", "--exact", "--data", "data.npz"]
     assert run("quantize", *arguments, "--server", server).exit_code == 0
     asked = v1.QatOptions(
-        selection=v1.NodeSelection(), quant_format=v1.QUANT_FORMAT_QDQ, exact=True
+        selection=v1.NodeSelection(),
+        quant_format=v1.QUANT_FORMAT_QDQ,
+        exact=True,
+        verify=v1.VerifyOptions(),
     )
-    assert script.seen[0].start.options == asked
+    assert script.seen[0].start.qat_options == asked
     assert len(script.batches) == 5
 
 
@@ -210,7 +210,7 @@ def test_exit_codes(folder: Path, server: str, script: Script, reason: str, code
     arguments = ["static", "m.onnx", "o.onnx", "--data", "data.npz", "--server", server, "--json"]
     result = run("quantize", *arguments)
     assert result.exit_code == code
-    assert f"error: so it is [{reason}]" in result.stderr
+    assert f"error: so it is [{reason}, {JOB}]" in result.stderr
     assert json.loads(result.stdout)["error"]["reason"] == reason
     assert not (folder / "o.onnx").exists()
 

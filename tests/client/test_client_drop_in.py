@@ -131,7 +131,7 @@ def test_all_arguments_by_position(server: str, script: Script, tmp_path: Path) 
         {"CalibPercentile": 99.0},
         None,
     )
-    options = script.seen[0].start.options
+    options = script.seen[0].start.static_options
     assert list(options.selection.nodes_to_exclude) == ["b"]
     assert list(options.selection.nodes_to_quantize) == ["a"]
     assert (tmp_path / "o.onnx").read_bytes() == RESULT
@@ -140,7 +140,7 @@ def test_all_arguments_by_position(server: str, script: Script, tmp_path: Path) 
 def test_dynamic_arguments_by_position(server: str, script: Script, tmp_path: Path) -> None:
     model = onnx.ModelProto(doc_string="m").SerializeToString()
     quantize_dynamic(model, tmp_path / "o.onnx", ["MatMul"], True, False, QuantType.QInt8, None)
-    assert list(script.seen[0].start.options.selection.op_types_to_quantize) == ["MatMul"]
+    assert list(script.seen[0].start.dynamic_options.selection.op_types_to_quantize) == ["MatMul"]
     assert script.uploads[0] == model
 
 
@@ -148,7 +148,7 @@ def test_dynamic_arguments_by_position(server: str, script: Script, tmp_path: Pa
     ("number", "meant"), [(TensorProto.UINT8, QuantType.QUInt8), (TensorProto.INT8, "QInt8")]
 )
 def test_types_may_be_numbers_of_onnx(number: int, meant: str) -> None:
-    assert static_options(weight_type=number).weight_type == meant
+    assert static_options(weight_type=number).weight.quant_type == meant
 
 
 @pytest.mark.parametrize("number", [TensorProto.INT16, TensorProto.FLOAT8E4M3FN, TensorProto.INT4])
@@ -216,14 +216,14 @@ def test_a_static_configuration(server: str, script: Script, tmp_path: Path, mod
     config.extra_options["ActivationSymmetric"] = False
     result = quantize(b"", tmp_path / "o.onnx", config, progress=None, timeout=60)
     assert result.model.read_bytes() == RESULT
-    options = script.seen[0].start.options
+    options = script.seen[0].start.static_options
     assert list(options.selection.nodes_to_exclude) == ["top"]
 
 
 @pytest.mark.parametrize("module", [zeropoint, ort_quantization])
 def test_a_dynamic_configuration(server: str, script: Script, tmp_path: Path, module: Any) -> None:
     quantize(b"", tmp_path / "o.onnx", module.DynamicQuantConfig(op_types_to_quantize=["Gemm"]))
-    assert list(script.seen[0].start.options.selection.op_types_to_quantize) == ["Gemm"]
+    assert list(script.seen[0].start.dynamic_options.selection.op_types_to_quantize) == ["Gemm"]
 
 
 def test_what_is_no_configuration_is_refused(tmp_path: Path) -> None:

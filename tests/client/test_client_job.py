@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from support.fake_service import report, signature
 
 from zeropoint import v1
-from zeropoint.client import Convergence, LimitError, Phase, Progress, ServerError
+from zeropoint.client import Convergence, LimitError, Phase, Progress, Report, ServerError
 from zeropoint.client.calibration_cache import Calibrating
+from zeropoint.client.errors import unknown_value
 from zeropoint.client.job import Job
 from zeropoint.client.keywords import dynamic_options, qat_options, static_options
 from zeropoint.client.model_files import SourceFile, open_model
 from zeropoint.client.output import ResultFiles
+from zeropoint.client.quantization import Quantization
+from zeropoint.v1 import mirror
 from zeropoint.v1.chunks import Chunk, ChunkCodec
+from zeropoint.v1.pieces import pieces
 
 
 class Bench:
@@ -32,30 +36,34 @@ class Bench:
         self.told: list[Progress] = []
         self.output = ResultFiles(folder / "out.onnx", files)
         chosen = static_options(**options)
-        self.job = Job(chosen, files, Calibrating(source=source), self.output, self.told.append)
+        calibrating = Calibrating(source=source)
+        self.job = Quantization(chosen, files, calibrating, self.output, self.told.append)
         self.requests = self.job.requests()
 
     def hear(self, **message: Any) -> None:
-        self.job.receive(v1.QuantizeStaticResponse(**message))
+        self.job.receive(v1.JobResponse(**message))
 
-    def sent(self) -> list[v1.QuantizeStaticRequest]:
+    def sent(self) -> list[v1.JobRequest]:
         """What the job sends before it has to wait."""
-        codec = ChunkCodec(v1.QuantizeStaticRequest)
+        codec = ChunkCodec(v1.JobRequest)
         sent = []
         for request in self.requests:
             if request is None:
                 break
-            assert isinstance(request, v1.QuantizeStaticRequest | Chunk)
-            sent.append(v1.QuantizeStaticRequest.FromString(codec.encode(request)))
+            assert isinstance(request, v1.JobRequest | Chunk)
+            sent.append(v1.JobRequest.FromString(codec.encode(request)))
         return sent
 
-    def start(self, credit: int, held: int = 0) -> list[v1.QuantizeStaticRequest]:
+    def start(self, credit: int, held: int = 0) -> list[v1.JobRequest]:
         """Answer the opening; return what is sent once batches may come."""
         self.sent()
         self.hear(model_status=v1.ModelStatus(files=[v1.FileStatus(committed_bytes=held)]))
         self.sent()
         started = v1.Started(
-            next_sequence=1, credit=v1.Credit(bytes=credit), signature=signature(("x",))
+            next_sequence=1,
+            credit=v1.Credit(bytes=credit),
+            signature=signature(("x",)),
+            static_options=v1.StaticOptions(),
         )
         self.hear(started=started)
         return self.sent()
@@ -156,18 +164,48 @@ def test_how_far_ranges_still_move_stays_known_while_batches_are_counted(folder:
     assert bench.told[-1].convergence is None
 
 
-def test_the_job_ends_with_the_last_byte(folder: Path) -> None:
+def result(bench: Bench, size: int) -> None:
+    file = v1.ModelFile(path="r", size=size, sha256=b"?" * 32)
+    bench.hear(report=report())
+    bench.hear(result=v1.Result(manifest=v1.ModelManifest(files=[file])))
+
+
+def test_the_job_ends_when_the_server_is_done(folder: Path) -> None:
     bench = Bench(folder, [])
     bench.start(credit=10)
-    file = v1.ModelFile(path="r", size=3, sha256=b"?" * 32)
-    bench.hear(result=v1.Result(report=report(), manifest=v1.ModelManifest(files=[file])))
+    result(bench, 3)
     for offset in range(3):
-        assert bench.sent() == []
         bench.hear(model_chunk=v1.ModelChunk(file=0, offset=offset, data=b"."))
+        assert bench.sent() == []
+    bench.hear(done=v1.Done())
     with pytest.raises(StopIteration):
         next(bench.requests)
     assert bench.job.report.sqnr_db == 31.5
     bench.output.__exit__(None, None, None)
+
+
+def test_a_server_that_is_done_too_early_is_refused(folder: Path) -> None:
+    bench = Bench(folder, [])
+    with pytest.raises(ServerError, match="done"):
+        bench.hear(done=v1.Done())
+    bench.start(credit=10)
+    result(bench, 3)
+    bench.hear(model_chunk=v1.ModelChunk(file=0, offset=0, data=b".."))
+    with pytest.raises(ServerError, match="done after 2 bytes"):
+        bench.hear(done=v1.Done())
+    bench.output.__exit__(None, None, None)
+
+
+def test_reports_and_plans_are_put_together(folder: Path) -> None:
+    bench = Bench(folder, [])
+    whole = report()
+    for piece in pieces(whole.plan, size=150):
+        bench.hear(plan=piece)
+    bench.start(credit=10)
+    for part in pieces(whole, size=150):
+        bench.hear(report=part)
+    assert [node.name for node in bench.job.inspection.plan.nodes] == ["conv1", "top"]
+    assert bench.job.report == mirror.read(Report, whole, unknown_value)
 
 
 def test_claims_that_cannot_be_are_refused(folder: Path) -> None:
@@ -179,13 +217,14 @@ def test_claims_that_cannot_be_are_refused(folder: Path) -> None:
         bench.hear(model_status=v1.ModelStatus())
 
 
-def test_dynamic_jobs_speak_their_own_messages(folder: Path) -> None:
-    bench = Bench(folder, [])
-    job = Job(dynamic_options(strict=True), bench.files, Calibrating(source=[]), bench.output)
-    first = next(job.requests())
-    assert isinstance(first, v1.QuantizeDynamicRequest)
-    assert first.start.options.strict
-    job = Job(qat_options(exact=True), bench.files, Calibrating(source=[]), bench.output)
-    first = next(job.requests())
-    assert isinstance(first, v1.QuantizeQatRequest)
-    assert first.start.options.exact
+def test_every_kind_of_job_sends_its_options(folder: Path) -> None:
+    bench = Bench(folder, [], reduce_range=True)
+    first = next(bench.requests)
+    assert isinstance(first, v1.JobRequest)
+    assert first.start.static_options.weight.reduce_range
+    first = next(Job(dynamic_options(strict=True), bench.files).requests())
+    assert isinstance(first, v1.JobRequest)
+    assert first.start.dynamic_options.verify.strict
+    first = next(Job(qat_options(exact=True), bench.files).requests())
+    assert isinstance(first, v1.JobRequest)
+    assert first.start.qat_options.exact

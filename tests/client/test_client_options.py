@@ -43,7 +43,7 @@ def test_enums_of_onnxruntime_are_understood() -> None:
     )
     assert options.quant_format is QuantFormat.QDQ
     assert options.activation_type is QuantType.QUInt8
-    assert options.weight_type is QuantType.QInt8
+    assert options.weight.quant_type is QuantType.QInt8
     assert options.calibrate_method is CalibrationMethod.Percentile
 
 
@@ -104,9 +104,9 @@ def test_extra_options_that_are_honoured() -> None:
         op_types_to_exclude_output_quantization=("Conv", "MatMul"),
     )
     assert options.activation_restricted_asymmetric is True
-    assert options.minimum_real_range == 1e-4
+    assert options.minimum_real_range == options.weight.minimum_real_range == 1e-4
     assert options.activation_symmetric is True
-    assert options.weight_symmetric is False
+    assert options.weight.symmetric is False
     assert options.percentile == 99.9
     assert options.calibration_range_symmetric is True
 
@@ -337,7 +337,7 @@ def test_options_for_trained_models_are_understood() -> None:
     assert options.activation_type is options.weight_type is QuantType.QInt8
     assert options.per_channel is False
     assert options.selection.op_types_to_quantize == ("Conv",)
-    assert (options.quantize_bias, options.min_sqnr_db) == (True, 3.0)
+    assert (options.quantize_bias, options.verify.min_sqnr_db) == (True, 3.0)
     assert qat_options(quant_format="integerops").quant_format is QuantFormat.IntegerOps
     assert options_for("qat", {"exact": True, "calibrate": True}) == QatOptions(
         exact=True, calibrate=True

@@ -115,10 +115,10 @@ def test_names_of_the_other_package(model: Path, address: str, tmp_path: Path) -
     )
     options = result.report.options
     assert isinstance(options, StaticOptions)
-    assert options.activation_type is options.weight_type is QuantType.QInt8
+    assert options.activation_type is options.weight.quant_type is QuantType.QInt8
     assert options.calibrate_method is CalibrationMethod.Percentile
     assert options.percentile == 99.9
-    assert options.activation_symmetric is options.per_channel is True
+    assert options.activation_symmetric is options.weight.per_channel is True
     assert options.selection.op_types_to_quantize == ("Conv", "Gemm")
     [expected], [got] = run(model, BATCHES[0]), run(result.model, BATCHES[0])
     assert sqnr_db(expected, got) > 15

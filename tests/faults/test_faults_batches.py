@@ -143,7 +143,7 @@ async def test_a_batch_that_ends_too_early(shared: ServerProcess) -> None:
 
 
 def _header_of(data: bytes) -> v1.BatchHeader:
-    tensor = v1.TensorHeader(name="x", element_type=1, shape=[2, 3, 16, 16])
+    tensor = v1.TensorHeader(name="x", element_type=v1.ELEMENT_TYPE_FLOAT, shape=[2, 3, 16, 16])
     return v1.BatchHeader(sequence=2, size=len(data), sha256=bytes(32), tensors=[tensor])
 
 

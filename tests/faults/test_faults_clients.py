@@ -16,7 +16,7 @@ from support.raw_client import Call, in_loop, status_of
 from support.servers import ServerProcess
 from support.waiting import HUNG_SECONDS, later
 
-from zeropoint.client import QuantizationResult, quantize_static
+from zeropoint.client import QuantizationResult, StaticOptions, quantize_static
 
 BATCHES = normal_batches({"x": (2, 3, 16, 16)}, count=4)
 
@@ -147,7 +147,9 @@ def test_two_clients_at_once_get_each_their_own(shared: ServerProcess, tmp_path:
         [expected] = run(folder / "model.onnx", BATCHES[0])
         [got] = run(folder / "out.onnx", BATCHES[0])
         assert sqnr_db(expected, got) > 15
-        assert results[folder].report.options.per_channel == bool(number)
+        options = results[folder].report.options
+        assert isinstance(options, StaticOptions)
+        assert options.weight.per_channel == bool(number)
     alone = quantize_static(
         folders[0] / "model.onnx", folders[0] / "alone.onnx", BATCHES, server=shared.address
     )

@@ -11,16 +11,9 @@ from zeropoint import v1
 from zeropoint.v1.chunks import Chunk, ChunkCodec
 
 CASES: list[tuple[type[Message], str]] = [
-    (v1.QuantizeStaticRequest, "model_chunk"),
-    (v1.QuantizeStaticRequest, "batch_chunk"),
-    (v1.QuantizeDynamicRequest, "model_chunk"),
-    (v1.QuantizeDynamicRequest, "batch_chunk"),
-    (v1.QuantizeQatRequest, "model_chunk"),
-    (v1.QuantizeQatRequest, "batch_chunk"),
-    (v1.InspectRequest, "model_chunk"),
-    (v1.QuantizeStaticResponse, "model_chunk"),
-    (v1.QuantizeDynamicResponse, "model_chunk"),
-    (v1.QuantizeQatResponse, "model_chunk"),
+    (v1.JobRequest, "model_chunk"),
+    (v1.JobRequest, "batch_chunk"),
+    (v1.JobResponse, "model_chunk"),
 ]
 LARGE = bytes(range(256)) * 64
 OFFSETS = st.one_of(st.integers(0, 300), st.integers(0, (1 << 64) - 1))
@@ -99,7 +92,7 @@ def test_data_before_the_numbers_is_read_too(message: type[Message], field: str)
 
 
 def test_a_chunk_is_a_view() -> None:
-    codec = ChunkCodec(v1.QuantizeStaticRequest)
+    codec = ChunkCodec(v1.JobRequest)
     encoded = codec.encode(Chunk("batch_chunk", LARGE, 7))
     decoded = codec.decode(encoded)
     assert isinstance(decoded, Chunk)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -16,7 +17,7 @@ from zeropoint import v1
 from zeropoint.engine import BatchError, JobSettings, open_job
 from zeropoint.server.convert import tensors
 
-_FLOAT = 1
+_FLOAT = v1.ELEMENT_TYPE_FLOAT
 _EMPTY = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 
 _LARGE = 1 << 62
@@ -38,7 +39,7 @@ _SHAPES = [
 ]
 
 
-def empty(sequence: int, *heads: tuple[str, int, list[int]]) -> v1.BatchHeader:
+def empty(sequence: int, *heads: tuple[str, Any, list[int]]) -> v1.BatchHeader:
     """The header of a batch without bytes."""
     described = [v1.TensorHeader(name=n, element_type=t, shape=s) for n, t, s in heads]
     return v1.BatchHeader(sequence=sequence, sha256=_EMPTY, tensors=described)

@@ -18,7 +18,7 @@ from zeropoint import v1
 from zeropoint.engine import QatOptions
 
 BATCHES = normal_batches({"x": (2, 3, 16, 16)})
-ASKED = v1.StaticOptions(weight_type=v1.QUANT_TYPE_QINT8, per_channel=True)
+ASKED = v1.StaticOptions(weight=v1.WeightOptions(quant_type=v1.QUANT_TYPE_QINT8, per_channel=True))
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +46,25 @@ async def test_the_answer_is_that_of_the_engine(
         call = Call(channel)
         started = await call.begin(files, ASKED)
         assert [spec.name for spec in started.signature.inputs] == ["x"]
-        assert any(node.state == v1.NODE_STATE_QUANTIZED for node in started.plan.nodes)
+        assert any(node.state == v1.NODE_STATE_QUANTIZED for node in call.plan.nodes)
         await call.send_batch(1, {"x": BATCHES[0]["x"][0]})  # no batch axis
         await call.send_batch(2, {"y": BATCHES[0]["x"]})
         for sequence, batch in enumerate(BATCHES, 3):
             await call.send_batch(sequence, batch)
         await call.finish(len(BATCHES) + 2)
-        result, contents = await call.result()
+        _, contents = await call.result()
 
     rejected = [one for ack in call.all_heard("ack") for one in ack.rejected]
     assert [one.sequence for one in rejected] == [1, 2]
-    assert result.report.calibration.batches == len(BATCHES)
-    assert result.report.calibration.rejected == 2
-    assert result.report.verification.state == v1.VERIFICATION_STATE_COMPARED
-    assert result.report.verification.sqnr_db > 20
+    told = call.report
+    assert told.calibration.batches == len(BATCHES)
+    assert told.calibration.rejected == 2
+    assert told.verification.state == v1.VERIFICATION_STATE_COMPARED
+    assert told.verification.sqnr_db > 20
 
     expected = quantize(model, BATCHES, static(per_channel=True), tmp_path / "workspace")
     assert contents[0] == expected.path.read_bytes()
-    assert result.report.digest == expected.report.digest
+    assert told.digest == expected.report.digest
     quantized = tmp_path / "quantized.onnx"
     quantized.write_bytes(contents[0])
     assert sqnr_db(run(model, BATCHES[0])[0], run(quantized, BATCHES[0])[0]) > 20
@@ -116,7 +117,8 @@ async def test_a_calibration_gives_the_same_model_without_data(
         await call.upload({**files, "calibration": calibration})
         await call.hear("started")
         await call.finish(0)
-        again, [same] = await call.result()
+        _, [same] = await call.result()
+        again = call.report
 
         other = {"model.onnx": residual(opset=12).model().SerializeToString()}
         call = Call(channel)
@@ -125,8 +127,8 @@ async def test_a_calibration_gives_the_same_model_without_data(
         await call.upload({**other, "calibration": calibration})
         failure = await call.failure()
     assert same == model
-    assert again.report.calibration.batches == len(BATCHES)
-    assert again.report.verification.state == v1.VERIFICATION_STATE_GENERATED
+    assert again.calibration.batches == len(BATCHES)
+    assert again.verification.state == v1.VERIFICATION_STATE_GENERATED
     assert failure.reason == "CALIBRATION_MISMATCH"
 
 
@@ -146,11 +148,11 @@ async def test_dynamic_with_external_data(real: ServerProcess, tmp_path: Path) -
         call = Call(channel, mode="dynamic")
         await call.begin({"model.onnx": path.read_bytes(), "weights/all.bin": data})
         await call.finish(0)
-        result, files = await call.result()
+        _, files = await call.result()
     quantized = tmp_path / "quantized.onnx"
     quantized.write_bytes(files[0])
     assert np.isfinite(run(quantized, BATCHES[0])[0]).all()
-    assert result.report.verification.state == v1.VERIFICATION_STATE_GENERATED
+    assert call.report.verification.state == v1.VERIFICATION_STATE_GENERATED
 
 
 @in_loop
@@ -159,18 +161,18 @@ async def test_a_trained_model_keeps_what_it_learned(real: ServerProcess, tmp_pa
     files = {"model.onnx": trained.read_bytes()}
     batches = normal_batches({"x": (2, 3, 8, 8)})
     async with grpc.aio.insecure_channel(real.address) as channel:
-        planned = await inspect(channel, files, v1.QatOptions(exact=True))
+        _, planned = await inspect(channel, files, v1.QatOptions(exact=True))
         call = Call(channel, mode="qat")
-        started = await call.begin(files, v1.QatOptions(exact=True))
+        await call.begin(files, v1.QatOptions(exact=True))
         for sequence, batch in enumerate(batches, 1):
             await call.send_batch(sequence, batch)
         await call.finish(len(batches))
-        result, contents = await call.result()
+        _, contents = await call.result()
 
-    assert started.plan == planned.plan
-    learned = {t.name for t in started.plan.tensors if t.source == v1.PARAMETER_SOURCE_LEARNED}
+    assert call.plan == planned
+    learned = {t.name for t in call.plan.tensors if t.source == v1.PARAMETER_SOURCE_LEARNED}
     assert {"x", "r1", "r2", "pool", "logits"} <= learned
-    proof = result.report.verification
+    proof = call.report.verification
     assert proof.state == v1.VERIFICATION_STATE_COMPARED
     assert (proof.exactness.tensors, proof.exactness.exact_tensors) == (5, 5)
     assert (proof.exactness.node_steps, proof.exactness.max_abs_difference) == (0, 0.0)
@@ -178,7 +180,7 @@ async def test_a_trained_model_keeps_what_it_learned(real: ServerProcess, tmp_pa
     before = {count.op_type: count.integer for count in proof.exactness.kernels_before}
     assert integer == {"Conv": 2, "Gemm": 1}
     assert before == {"Conv": 2, "Gemm": 0}
-    assert not result.report.HasField("calibration")
+    assert not call.report.HasField("calibration")
 
     expected = quantize(trained, batches, QatOptions(exact=True), tmp_path / "workspace")
     assert contents[0] == expected.path.read_bytes()
@@ -214,11 +216,11 @@ async def test_what_contradicts_training_is_refused(
 @in_loop
 async def test_inspect_and_capabilities(real: ServerProcess, files: dict[str, bytes]) -> None:
     async with grpc.aio.insecure_channel(real.address) as channel:
-        answer = await inspect(channel, files, ASKED)
+        answer, plan = await inspect(channel, files, ASKED)
         stub = v1.QuantizationServiceStub(channel)
         info = await stub.GetServerInfo(v1.GetServerInfoRequest())
     assert answer.model_bytes == len(files["model.onnx"])
-    assert [node.name for node in answer.plan.nodes] == [n.name for n in residual().nodes]
+    assert [node.name for node in plan.nodes] == [n.name for n in residual().nodes]
     assert {"Conv", "Gemm"} <= set(info.capabilities.static_op_types)
     assert set(info.capabilities.quant_formats) == set(v1.QuantFormat.values()) - {0}
     assert info.versions.onnxruntime[0].isdigit()

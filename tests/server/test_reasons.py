@@ -14,7 +14,6 @@ from support.raw_client import (
     check_status,
     header,
     in_loop,
-    inspect,
     payload,
     script,
     status_of,
@@ -76,8 +75,8 @@ def begun(*messages: Callable[[Call], Awaitable[None]]) -> Scenario:
     return scenario
 
 
-def start(path: str = "model.onnx", size: int = 1, files: int = 1) -> v1.StaticStart:
-    return v1.StaticStart(
+def start(path: str = "model.onnx", size: int = 1, files: int = 1) -> v1.Start:
+    return v1.Start(
         manifest=v1.ModelManifest(
             files=[
                 v1.ModelFile(path=path if i == 0 else f"{i}", size=size, sha256=bytes(32))
@@ -368,15 +367,16 @@ async def test_a_job_that_waits_gets_its_turn(tmp_path: Path) -> None:
 
 
 @in_loop
-async def test_inspect_fails_by_status_alone(strict: ServerProcess) -> None:
+async def test_inspect_fails_like_any_job(strict: ServerProcess) -> None:
     async with grpc.aio.insecure_channel(strict.address) as channel:
-        for model, code in (
-            ({"../m": b""}, grpc.StatusCode.INVALID_ARGUMENT),
-            (script(prepare="abort"), grpc.StatusCode.FAILED_PRECONDITION),
+        for model, reason in (
+            ({"../m": b""}, "MANIFEST_INVALID"),
+            (script(prepare="abort"), "WORKER_CRASHED"),
         ):
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await inspect(channel, model)
-            assert caught.value.code() is code
+            call = Call(channel, mode="inspect")
+            await call.start(model)
+            await call.upload(model)
+            assert (await call.failure()).reason == reason
 
 
 def test_nothing_is_left_of_failed_jobs(strict: ServerProcess) -> None:

@@ -8,7 +8,7 @@ import pytest
 from zeropoint import v1
 from zeropoint.server.rpc import SERVICE, handlers
 
-CONTRACT: Any = v1.InspectRequest.DESCRIPTOR.file.services_by_name["QuantizationService"]
+CONTRACT: Any = v1.GetServerInfoRequest.DESCRIPTOR.file.services_by_name["QuantizationService"]
 
 
 def test_the_service_has_the_name_of_the_contract() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from typing import Any
 
 import grpc
 import numpy as np
@@ -27,11 +28,11 @@ from zeropoint import v1
 @in_loop
 async def test_a_static_job(patient: ServerProcess) -> None:
     batches = {n: batch(n, rows=n) for n in range(1, 8)}
-    options = v1.StaticOptions(per_channel=True, percentile=99.0)
+    options = v1.StaticOptions(weight=v1.WeightOptions(per_channel=True), percentile=99.0)
     async with grpc.aio.insecure_channel(patient.address) as channel:
         call = Call(channel)
         started = await call.begin(script(result_files=2), options)
-        assert (started.epoch, started.next_sequence) == (1, 1)
+        assert started.next_sequence == 1
         assert started.credit.bytes >= 256 << 20
         assert [spec.name for spec in started.signature.inputs] == ["x"]
         for sequence, arrays in batches.items():
@@ -40,11 +41,17 @@ async def test_a_static_job(patient: ServerProcess) -> None:
         result, files = await call.result()
     assert json.loads(files[0])["digests"] == [content(arrays) for arrays in batches.values()]
     assert [file.path for file in result.manifest.files] == ["model.onnx", "model.onnx.data"]
-    assert result.report.static_options.per_channel
-    assert result.report.static_options.percentile == 99.0
-    assert result.report.static_options.min_sqnr_db == 10.0
+    assert call.report.static_options == started.static_options
+    understood = started.static_options
+    assert (understood.weight.per_channel, understood.percentile) == (True, 99.0)
+    assert (understood.weight.symmetric, understood.activation_symmetric) == (True, False)
+    assert understood.HasField("activation_symmetric")
+    assert understood.verify.min_sqnr_db == 10.0
+    assert understood.quant_format == v1.QUANT_FORMAT_QDQ
+    assert {started.job, result.job, call.heard[-1][1].job} == {started.job}
+    assert started.job
     assert call.all_heard("ack")[-1].applied == len(batches)
-    assert not any(ack.durable or ack.rejected for ack in call.all_heard("ack"))
+    assert not any(ack.rejected for ack in call.all_heard("ack"))
     returned = sum(credit.bytes for credit in call.all_heard("credit"))
     assert returned == sum(len(payload(arrays)) for arrays in batches.values())
 
@@ -78,13 +85,14 @@ async def test_how_far_ranges_still_move_is_told(patient: ServerProcess) -> None
 
 @in_loop
 async def test_a_dynamic_job_without_batches(patient: ServerProcess) -> None:
+    asked = v1.DynamicOptions(weight=v1.WeightOptions(quant_type=v1.QUANT_TYPE_QINT8))
     async with grpc.aio.insecure_channel(patient.address) as channel:
         call = Call(channel, mode="dynamic")
-        await call.begin(script(), v1.DynamicOptions(weight_type=v1.QUANT_TYPE_QINT8))
+        await call.begin(script(), asked)
         await call.finish(0)
-        result, _ = await call.result()
-    assert result.report.dynamic_options.weight_type == v1.QUANT_TYPE_QINT8
-    assert not result.report.HasField("static_options")
+        await call.result()
+    assert call.report.dynamic_options.weight.quant_type == v1.QUANT_TYPE_QINT8
+    assert not call.report.HasField("static_options")
 
 
 @in_loop
@@ -93,17 +101,17 @@ async def test_a_job_on_a_trained_model(patient: ServerProcess) -> None:
     async with grpc.aio.insecure_channel(patient.address) as channel:
         call = Call(channel, mode="qat")
         started = await call.begin(script(), asked)
-        assert (started.epoch, started.next_sequence) == (1, 1)
+        assert started.next_sequence == 1
         await call.send_batch(1, batch(1))
         await call.finish(1)
-        result, files = await call.result()
+        _, files = await call.result()
     assert json.loads(files[0])["digests"] == [content(batch(1))]
-    told = result.report.qat_options
+    told = call.report.qat_options
     assert (told.quantize_bias, told.calibrate, told.exact) == (True, True, False)
     assert (told.HasField("per_channel"), told.per_channel) == (True, False)
     assert told.activation_type == v1.QUANT_TYPE_UNSPECIFIED  # as learned
     assert told.quant_format == v1.QUANT_FORMAT_QDQ
-    assert result.report.WhichOneof("options") == "qat_options"
+    assert call.report.WhichOneof("options") == "qat_options"
 
 
 @in_loop
@@ -189,7 +197,7 @@ async def test_one_batch_is_rejected_and_the_rest_count(patient: ServerProcess) 
         await call.say(batch_header=corrupt)
         await call.send_payload(payload(batch(3)))
         unreadable = header(4, wrong_type)
-        unreadable.tensors[0].element_type = 8
+        unreadable.tensors[0].element_type = v1.ELEMENT_TYPE_COMPLEX64
         await call.say(batch_header=unreadable)
         await call.send_payload(payload(wrong_type))
         too_short = header(5, batch(5))
@@ -208,7 +216,8 @@ async def test_one_batch_is_rejected_and_the_rest_count(patient: ServerProcess) 
     }
     assert "x" in rejected[2].message
     assert json.loads(files[0])["digests"] == [content(batch(1)), content(batch(6))]
-    assert call.all_heard("ack")[-1].applied == 6
+    last = call.all_heard("ack")[-1]
+    assert (last.applied, last.rejected_total) == (6, 4)
 
 
 @in_loop
@@ -259,12 +268,61 @@ async def test_two_clients_at_once_do_not_mix(patient: ServerProcess) -> None:
 @in_loop
 async def test_inspect(patient: ServerProcess) -> None:
     async with grpc.aio.insecure_channel(patient.address) as channel:
-        answer = await inspect(channel, script(), v1.StaticOptions())
-        assert answer.opset == 17
+        answer, plan = await inspect(channel, script(), v1.QatOptions(exact=True))
+        assert answer.opset == plan.opset == 17
+        assert answer.model_bytes == len(script()["model.onnx"])
+        assert answer.qat_options.exact
+        assert (answer.next_sequence, answer.HasField("credit")) == (0, False)
         assert [spec.name for spec in answer.signature.inputs] == ["x"]
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await inspect(channel, script(prepare="raise:NODE_UNKNOWN"))
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        answer, _ = await inspect(channel, script())
+        assert answer.WhichOneof("options") == "static_options"
+        call = Call(channel, mode="inspect")
+        model = script(prepare="raise:NODE_UNKNOWN")
+        await call.start(model)
+        await call.upload(model)
+        assert (await call.failure()).reason == "NODE_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("mode", "field"),
+    [
+        ("static", {"dynamic_options": v1.DynamicOptions()}),
+        ("dynamic", {"static_options": v1.StaticOptions()}),
+        ("dynamic", {"return_calibration": True}),
+        ("inspect", {"calibration": v1.ModelFile(path="c", size=1, sha256=bytes(32))}),
+    ],
+)
+@in_loop
+async def test_what_belongs_to_another_kind_of_job_is_refused(
+    patient: ServerProcess, mode: Any, field: dict[str, Any]
+) -> None:
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel, mode=mode)
+        await call.start(script(), **field)
+        failure = await call.failure()
+    assert failure.reason == "OPTION_CONFLICT"
+    assert failure.metadata["option"] == next(iter(field))
+    assert failure.job
+
+
+@in_loop
+async def test_a_client_with_default_limits_takes_the_plan_of_any_model(
+    patient: ServerProcess,
+) -> None:
+    """gRPC takes messages of at most 4 MiB where nothing else is said."""
+    nodes = 40_000
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.begin(script(nodes=nodes))
+        assert call.plan.ByteSize() > 4 << 20
+        await call.finish(0)
+        await call.result()
+        assert call.report.plan == call.plan
+        _, inspected = await inspect(channel, script(nodes=nodes))
+    assert inspected == call.plan
+    assert len(inspected.nodes) == nodes
+    sizes = [piece.ByteSize() for piece in call.all_heard("plan") + call.all_heard("report")]
+    assert max(sizes) < 1.1 * (1 << 20)
 
 
 @in_loop

@@ -9,7 +9,6 @@ import pytest
 from support.virtual_time import in_virtual_time
 
 from zeropoint import v1
-from zeropoint.server.convert import wire
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.dialogue import Dialogue
 from zeropoint.server.jobs.link import Link
@@ -19,19 +18,20 @@ from zeropoint.server.messages import (
     Credit,
     Finish,
     JobDone,
+    Mode,
+    Passed,
     Phase,
     Progress,
     Response,
     WorkerMessage,
-    WorkerProgress,
 )
 from zeropoint.server.settings import Settings
 from zeropoint.server.stream import GrpcLink
 from zeropoint.server.worker.process import Worker
 from zeropoint.server.worker.protocol import Kind
 
-FINISH = v1.QuantizeStaticRequest(finish=v1.Finish(last_sequence=3))
-HEARTBEAT = v1.QuantizeStaticRequest(heartbeat=v1.Heartbeat())
+FINISH = v1.JobRequest(finish=v1.Finish(last_sequence=3))
+HEARTBEAT = v1.JobRequest(heartbeat=v1.Heartbeat())
 
 
 class Transport:
@@ -41,17 +41,17 @@ class Transport:
         self.open = asyncio.Event()
         self.open.set()
         self.taken: list[str | None] = []
-        self.incoming: asyncio.Queue[v1.QuantizeStaticRequest] = asyncio.Queue()
+        self.incoming: asyncio.Queue[v1.JobRequest] = asyncio.Queue()
         self._busy = False
         self.broken = False
         self.link = GrpcLink(
             self._requests(),
             cast("Any", self),
-            wire.static_response,
+            Mode.STATIC,
             Settings.model_validate(settings),
         )
 
-    async def write(self, message: v1.QuantizeStaticResponse) -> None:
+    async def write(self, message: v1.JobResponse) -> None:
         assert not self._busy, "two writes at once end a call"
         self._busy = True
         await self.open.wait()
@@ -60,7 +60,7 @@ class Transport:
             raise grpc.aio.InternalError("the other end is gone")
         self.taken.append(message.WhichOneof("message"))
 
-    async def _requests(self) -> AsyncIterator[v1.QuantizeStaticRequest]:
+    async def _requests(self) -> AsyncIterator[v1.JobRequest]:
         while True:
             yield await self.incoming.get()
 
@@ -169,7 +169,7 @@ class LastWords:
 
     def __init__(self) -> None:
         self._said: list[WorkerMessage] = [
-            WorkerProgress(b""),
+            Passed("progress", b""),
             JobDone(payload=b"", manifest=Manifest(())),
         ]
 
@@ -185,6 +185,8 @@ class LastWords:
 class SlowReader:
     """A client that takes its time."""
 
+    job = "job-1"
+
     async def receive(self) -> None:
         """Say nothing."""
 
@@ -195,7 +197,7 @@ class SlowReader:
 @in_virtual_time
 async def test_a_worker_that_ends_after_its_result_has_not_crashed() -> None:
     link: Link = SlowReader()
-    dialogue = Dialogue(cast("Worker", LastWords()), link, 10)
+    dialogue = Dialogue(cast("Worker", LastWords()), link, JobDone, 10)
     async with asyncio.TaskGroup() as group:
         asking = group.create_task(
             dialogue.ask(Kind.FINISH, b"", JobDone, phase="finishing", seconds=10)

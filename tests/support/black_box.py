@@ -112,7 +112,7 @@ class Neighbour:
         """Open the job."""
         self._batches = normal_batches({"x": (2, 3, 16, 16)}, count=64)
         self._sent = 0
-        self._requests: SimpleQueue[v1.QuantizeStaticRequest | None] = SimpleQueue()
+        self._requests: SimpleQueue[v1.JobRequest | None] = SimpleQueue()
         self._channel = grpc.insecure_channel(address)
         stub = v1.QuantizationServiceStub(self._channel)
         self._call = stub.QuantizeStatic(iter(self._requests.get, None))
@@ -164,16 +164,16 @@ class Neighbour:
         self._channel.close()
 
     def _begin(self, model: bytes) -> v1.Started:
-        options = v1.StaticOptions(per_channel=True)
+        options = v1.StaticOptions(weight=v1.WeightOptions(per_channel=True))
         files = manifest({"model.onnx": model})
-        self._say(start=v1.StaticStart(options=options, manifest=files))
+        self._say(start=v1.Start(static_options=options, manifest=files))
         self._hear("model_status")
         self._say(model_chunk=v1.ModelChunk(data=model))
         started: v1.Started = self._hear("started")
         return started
 
     def _say(self, **field: Message) -> None:
-        self._requests.put(v1.QuantizeStaticRequest(**cast("dict[str, Any]", field)))
+        self._requests.put(v1.JobRequest(**cast("dict[str, Any]", field)))
 
     def _hear(self, name: str) -> Any:
         """Return the next message of a name; RpcError where the call fails."""

@@ -16,7 +16,9 @@ import grpc
 
 from zeropoint import v1
 
-Mode = Literal["static", "dynamic", "qat"]
+Mode = Literal["static", "dynamic", "qat", "inspect"]
+
+JOB = "job-fake"
 
 RESULT = b"quantized " * 300_000
 """The result of every job: three chunks."""
@@ -38,8 +40,10 @@ class Script:
     rejections: tuple[v1.Rejection, ...] = ()
     silent_after_start: bool = False
     end_early: bool = False
-    extra: tuple[v1.QuantizeStaticResponse, ...] = ()
-    seen: list[Any] = dataclasses.field(default_factory=list)
+    done: bool = True
+    extra: tuple[v1.JobResponse, ...] = ()
+    seen: list[v1.JobRequest] = dataclasses.field(default_factory=list)
+    rpcs: list[Mode] = dataclasses.field(default_factory=list)
     uploads: dict[int, bytearray] = dataclasses.field(default_factory=dict)
     batches: list[tuple[v1.BatchHeader, bytes]] = dataclasses.field(default_factory=list)
     metadata: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -61,16 +65,25 @@ def report(mode: Mode = "static") -> v1.Report:
     )
     tensor = v1.TensorPlan(
         name="x",
-        element_type=2,
+        element_type=v1.ELEMENT_TYPE_UINT8,
         source=v1.PARAMETER_SOURCE_CALIBRATED,
         low=-1.0,
         high=1.0,
         scale=2 / 255,
         zero_point=128,
-        method="Percentile 99.99",
+        method=v1.CALIBRATION_METHOD_PERCENTILE,
+        percentile=99.99,
         alternatives=[
-            v1.RangeAlternative(method="Percentile 99.99", low=-1.0, high=1.0, expected_error=5e-6),
-            v1.RangeAlternative(method="MinMax", low=-3.0, high=4.0, expected_error=6e-5),
+            v1.RangeAlternative(
+                method=v1.CALIBRATION_METHOD_PERCENTILE,
+                percentile=99.99,
+                low=-1.0,
+                high=1.0,
+                expected_error=5e-6,
+            ),
+            v1.RangeAlternative(
+                method=v1.CALIBRATION_METHOD_MINMAX, low=-3.0, high=4.0, expected_error=6e-5
+            ),
         ],
     )
     similarity = v1.Similarity(sqnr_db=float("inf"), cosine=1.0, max_abs_difference=0.0)
@@ -90,7 +103,7 @@ def report(mode: Mode = "static") -> v1.Report:
         warnings=[v1.Warning(code="NON_FINITE", message="x had NaN.", nodes=["conv1"])],
         source_bytes=4000,
         result_bytes=1000,
-        phases=[v1.PhaseTime(phase="prepare", seconds=0.5)],
+        phases=[v1.PhaseTime(phase=v1.PHASE_PREPARE, seconds=0.5)],
         signature=signature(("x",)),
     )
     if mode == "static":
@@ -123,8 +136,11 @@ def signature(inputs: tuple[str, ...]) -> v1.ModelSignature:
     dimensions = [v1.Dimension(symbol="batch"), v1.Dimension(size=3), v1.Dimension()]
     shape = v1.TensorShape(dimensions=dimensions)
     return v1.ModelSignature(
-        inputs=[v1.TensorSpec(name=name, element_type=1, shape=shape) for name in inputs],
-        outputs=[v1.TensorSpec(name="y", element_type=1)],
+        inputs=[
+            v1.TensorSpec(name=name, element_type=v1.ELEMENT_TYPE_FLOAT, shape=shape)
+            for name in inputs
+        ],
+        outputs=[v1.TensorSpec(name="y", element_type=v1.ELEMENT_TYPE_FLOAT)],
     )
 
 
@@ -135,26 +151,16 @@ class FakeService(v1.QuantizationServiceServicer):
         self.script = script
 
     def QuantizeStatic(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
-        yield from self._job(request_iterator, context, v1.QuantizeStaticResponse, "static")
+        yield from self._job(request_iterator, context, "static")
 
     def QuantizeDynamic(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
-        yield from self._job(request_iterator, context, v1.QuantizeDynamicResponse, "dynamic")
+        yield from self._job(request_iterator, context, "dynamic")
 
     def QuantizeQat(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
-        yield from self._job(request_iterator, context, v1.QuantizeQatResponse, "qat")
+        yield from self._job(request_iterator, context, "qat")
 
-    def Inspect(self, request_iterator: Any, context: Any) -> v1.InspectResponse:  # noqa: N802
-        self._open(context)
-        for request in request_iterator:
-            self.script.seen.append(request)
-            if request.WhichOneof("message") == "model_chunk":
-                chunk = request.model_chunk
-                self.script.uploads.setdefault(chunk.file, bytearray()).extend(chunk.data)
-        size = sum(map(len, self.script.uploads.values()))
-        plan = report().plan
-        return v1.InspectResponse(
-            signature=signature(self.script.inputs), plan=plan, opset=11, model_bytes=size
-        )
+    def Inspect(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        yield from self._job(request_iterator, context, "inspect")
 
     def GetServerInfo(self, request: Any, context: Any) -> v1.GetServerInfoResponse:  # noqa: N802
         self._open(context)
@@ -174,12 +180,13 @@ class FakeService(v1.QuantizationServiceServicer):
             context.set_trailing_metadata(trailers)
             context.abort(code, text)
 
-    def _job(self, requests: Any, context: Any, response: Any, mode: Mode) -> Iterator[Any]:
+    def _job(self, requests: Any, context: Any, mode: Mode) -> Iterator[Any]:
         script = self.script
+        script.rpcs.append(mode)
         self._open(context)
         reader = self._read(requests)
         start = next(reader).start
-        yield response(heartbeat=v1.Heartbeat())
+        yield v1.JobResponse(heartbeat=v1.Heartbeat())
         if script.silent_after_start:
             script.cancelled.wait()
             return
@@ -187,32 +194,43 @@ class FakeService(v1.QuantizationServiceServicer):
             return
         yield from script.extra
         if script.fail_at == "start":
-            yield from self._fail(reader, response)
+            yield from self._fail(reader)
             return
         held = [v1.FileStatus(committed_bytes=script.held) for _ in start.manifest.files]
-        yield response(model_status=v1.ModelStatus(files=held))
+        yield v1.JobResponse(model_status=v1.ModelStatus(files=held))
         self._take_model(reader, start.manifest)
         if script.fail_at == "model":
-            yield from self._fail(reader, response)
+            yield from self._fail(reader)
             return
-        yield response(progress=v1.Progress(phase=v1.PHASE_PREPARE, message="planning"))
-        yield response(
-            started=v1.Started(
-                job="jobs/1",
-                epoch=1,
-                next_sequence=1,
-                credit=v1.Credit(bytes=script.window),
-                signature=signature(script.inputs),
-            )
-        )
-        yield from self._take_batches(reader, response)
-        if script.fail_at == "finish":
-            yield from self._fail(reader, response)
-            return
-        yield response(progress=v1.Progress(phase=v1.PHASE_VERIFY, done=1, total=2))
-        yield from self._give_result(response, mode)
+        yield v1.JobResponse(progress=v1.Progress(phase=v1.PHASE_PREPARE, message="planning"))
+        yield from self._tell_plan(start)
+        if mode != "inspect":
+            yield from self._take_batches(reader)
+            if script.fail_at == "finish":
+                yield from self._fail(reader)
+                return
+            yield v1.JobResponse(progress=v1.Progress(phase=v1.PHASE_VERIFY, done=1, total=2))
+            yield from self._give_result(mode)
+        if script.done:
+            yield v1.JobResponse(done=v1.Done(job=JOB))
         for _ in reader:
             pass
+
+    def _tell_plan(self, start: v1.Start) -> Iterator[Any]:
+        plan = report().plan
+        yield v1.JobResponse(plan=v1.Plan(nodes=plan.nodes[:1], opset=plan.opset))
+        yield v1.JobResponse(plan=v1.Plan(nodes=plan.nodes[1:], tensors=plan.tensors))
+        options = start.WhichOneof("options")
+        started = v1.Started(
+            job=JOB,
+            next_sequence=1,
+            credit=v1.Credit(bytes=self.script.window),
+            signature=signature(self.script.inputs),
+            opset=11,
+            model_bytes=sum(file.size for file in start.manifest.files),
+            **{options: getattr(start, options)},
+        )
+        yield v1.JobResponse(started=started)
 
     def _read(self, requests: Any) -> Iterator[Any]:
         """Requests without heartbeats; notes what comes and when the client half-closes."""
@@ -231,7 +249,7 @@ class FakeService(v1.QuantizationServiceServicer):
             self.script.uploads.setdefault(chunk.file, bytearray()).extend(chunk.data)
             wanted -= len(chunk.data)
 
-    def _take_batches(self, reader: Iterator[Any], response: Any) -> Iterator[Any]:
+    def _take_batches(self, reader: Iterator[Any]) -> Iterator[Any]:
         script, number = self.script, 0
         while (request := next(reader)).WhichOneof("message") == "batch_header":
             header, data = request.batch_header, bytearray()
@@ -245,11 +263,11 @@ class FakeService(v1.QuantizationServiceServicer):
             script.batches.append((header, bytes(data)))
             script.on_batch(number)
             rejected = [item for item in script.rejections if item.sequence == number]
-            yield response(ack=v1.Ack(applied=number, rejected=rejected))
-            yield response(credit=v1.Credit(bytes=header.size))
+            yield v1.JobResponse(ack=v1.Ack(applied=number, rejected=rejected))
+            yield v1.JobResponse(credit=v1.Credit(bytes=header.size))
         assert request.finish.last_sequence == number
 
-    def _give_result(self, response: Any, mode: Mode) -> Iterator[Any]:
+    def _give_result(self, mode: Mode) -> Iterator[Any]:
         files = [("ignored.onnx", self.script.result)]
         if self.script.data_file is not None:
             files.append(self.script.data_file)
@@ -263,19 +281,22 @@ class FakeService(v1.QuantizationServiceServicer):
                 for path, data in files
             ]
         )
-        yield response(result=v1.Result(report=report(mode), manifest=manifest))
+        yield v1.JobResponse(report=report(mode))
+        yield v1.JobResponse(result=v1.Result(job=JOB, manifest=manifest))
         for index, (_, data) in enumerate(files):
             for offset in range(0, len(data), 1 << 20):
                 chunk = data[offset : offset + (1 << 20)]
-                yield response(model_chunk=v1.ModelChunk(file=index, offset=offset, data=chunk))
+                yield v1.JobResponse(
+                    model_chunk=v1.ModelChunk(file=index, offset=offset, data=chunk)
+                )
                 if self.script.fail_at == "result":
                     time.sleep(0.05)
-                    yield response(failure=self.script.failure)
+                    yield v1.JobResponse(failure=self.script.failure)
                     return
 
-    def _fail(self, reader: Iterator[Any], response: Any) -> Iterator[Any]:
+    def _fail(self, reader: Iterator[Any]) -> Iterator[Any]:
         """Fail in the stream, then read on until the client has closed its side."""
-        yield response(failure=self.script.failure)
+        yield v1.JobResponse(failure=self.script.failure)
         for _ in reader:
             pass
 

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal, ParamSpec, cast
 
 import grpc
 import numpy as np
@@ -17,7 +17,12 @@ from zeropoint import v1
 
 _P = ParamSpec("_P")
 _CHUNK = 1 << 20
-_ELEMENT_TYPES = {"<f4": 1, "|u1": 2, "<i8": 7, "|b1": 9}
+_ELEMENT_TYPES = {
+    "<f4": v1.ELEMENT_TYPE_FLOAT,
+    "|u1": v1.ELEMENT_TYPE_UINT8,
+    "<i8": v1.ELEMENT_TYPE_INT64,
+    "|b1": v1.ELEMENT_TYPE_BOOL,
+}
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -90,37 +95,41 @@ class EndedError(AssertionError):
 
 
 class Call:
-    """One Quantize call.
+    """The call of one job.
 
     Attributes:
         heard: Every message so far, by the name of its field.
+        plan: The pieces of the plan so far, put together.
+        report: The same of the report.
     """
 
     def __init__(
         self,
         channel: grpc.aio.Channel,
         *,
-        mode: Literal["static", "dynamic", "qat"] = "static",
+        mode: Literal["static", "dynamic", "qat", "inspect"] = "static",
         token: str | None = None,
     ) -> None:
-        name = mode.capitalize()
-        self.request: Any = getattr(v1, f"Quantize{name}Request")
-        self.start_type: Any = getattr(v1, f"{name}Start")
-        method = getattr(v1.QuantizationServiceStub(channel), f"Quantize{name}")
+        rpc = "Inspect" if mode == "inspect" else f"Quantize{mode.capitalize()}"
+        method = getattr(v1.QuantizationServiceStub(channel), rpc)
         metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self.call = method(metadata=metadata)
         self.heard: list[tuple[str, Any]] = []
+        self.plan = v1.Plan()
+        self.report = v1.Report()
 
     async def say(self, **field: Message) -> None:
         """Send one message."""
-        await self.call.write(self.request(**field))
+        await self.call.write(v1.JobRequest(**cast("dict[str, Any]", field)))
 
     async def start(
         self, files: Mapping[str, bytes], options: Message | None = None, **further: Any
     ) -> None:
         """Open the job; `further` are other fields of the message."""
-        start = self.start_type(manifest=manifest(files), options=options, **further)
-        await self.say(start=start)
+        if options is not None:
+            kind = options.DESCRIPTOR.name.removesuffix("Options").lower()
+            further[f"{kind}_options"] = options
+        await self.say(start=v1.Start(manifest=manifest(files), **further))
 
     async def upload(self, files: Mapping[str, bytes]) -> None:
         """Send the bytes of the model."""
@@ -163,6 +172,8 @@ class Call:
             return None
         name = message.WhichOneof("message")
         self.heard.append((name, getattr(message, name)))
+        if name in ("plan", "report"):
+            getattr(self, name).MergeFrom(getattr(message, name))
         return self.heard[-1]
 
     async def hear(self, name: str) -> Any:
@@ -182,7 +193,7 @@ class Call:
         return told
 
     async def result(self) -> tuple[v1.Result, list[bytes]]:
-        """Read the result and its files to the end of the stream."""
+        """Read the result and its files to the end of the stream; `report` is complete then."""
         result: v1.Result = await self.hear("result")
         announced = [*result.manifest.files]
         announced += [result.calibration] if result.HasField("calibration") else []
@@ -191,6 +202,7 @@ class Call:
             if read[0] == "model_chunk":
                 assert read[1].offset == len(files[read[1].file])
                 files[read[1].file] += read[1].data
+        assert self.heard[-1][0] == "done"
         assert await self.call.code() is grpc.StatusCode.OK
         for file, data in zip(announced, files, strict=True):
             assert (file.size, file.sha256) == (len(data), hashlib.sha256(data).digest())
@@ -234,6 +246,7 @@ async def check_status(call: Any, failure: v1.Failure) -> None:
     """Assert that the status of a call repeats its failure."""
     _, info, delay = await status_of(call)
     assert info.reason == failure.reason
+    assert info.metadata["job"] == failure.job != ""
     assert info.domain == "zeropoint.dev"
     assert failure.retryable == (delay is not None)
     if delay is not None:
@@ -241,27 +254,12 @@ async def check_status(call: Any, failure: v1.Failure) -> None:
 
 
 async def inspect(
-    channel: grpc.aio.Channel,
-    files: Mapping[str, bytes],
-    options: v1.StaticOptions | v1.QatOptions | None = None,
-) -> v1.InspectResponse:
-    """Inspect a model; raises AioRpcError."""
-    stub: Any = v1.QuantizationServiceStub(channel)
-    call = stub.Inspect()
-    start = v1.InspectStart(manifest=manifest(files))
-    if isinstance(options, v1.QatOptions):
-        start.qat_options.CopyFrom(options)
-    elif options is not None:
-        start.static_options.CopyFrom(options)
-    try:
-        await call.write(v1.InspectRequest(start=start))
-        for index, data in enumerate(files.values()):
-            for offset in range(0, len(data), _CHUNK):
-                chunk = data[offset : offset + _CHUNK]
-                part = v1.ModelChunk(file=index, offset=offset, data=chunk)
-                await call.write(v1.InspectRequest(model_chunk=part))
-        await call.done_writing()
-    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
-        pass  # refused already; the answer says why
-    answer: v1.InspectResponse = await call
-    return answer
+    channel: grpc.aio.Channel, files: Mapping[str, bytes], options: Message | None = None
+) -> tuple[v1.Started, v1.Plan]:
+    """Inspect a model; raises EndedError."""
+    call = Call(channel, mode="inspect")
+    started = await call.begin(files, options)
+    await call.hear("done")
+    assert await call.read() is None
+    assert await call.call.code() is grpc.StatusCode.OK
+    return started, call.plan

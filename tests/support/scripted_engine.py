@@ -3,7 +3,8 @@
 Workers import it in place of the real one (`ZEROPOINT_ENGINE`), so that tests can have crashes,
 endless loops and results of any size. What it is fed can be told from its result.
 
-    {"prepare": "ok", "observe": "ok", "finish": "ok", "result_bytes": 0, "result_files": 1}
+    {"prepare": "ok", "observe": "ok", "finish": "ok", "result_bytes": 0, "result_files": 1,
+     "nodes": 0}
 
 A deed is "ok", "bug", "abort", "segfault", "loop", "hog", "full", "sleep:SECONDS", "env" (fails
 and tells the environment), "raise:REASON", "reject:REASON" or "spawn" (starts a child and sleeps).
@@ -30,6 +31,8 @@ from zeropoint.engine.progress import Convergence, Phase, Progress
 from zeropoint.engine.report import (
     CalibrationFigures,
     Inspection,
+    NodePlan,
+    NodeState,
     PlanReport,
     Report,
     Signature,
@@ -44,7 +47,21 @@ SIGNATURE = Signature(
     inputs=(TensorSpec(name="x", element_type=1, shape=("N", 4)),),
     outputs=(TensorSpec(name="y", element_type=1, shape=None),),
 )
-PLAN = PlanReport(nodes=(), tensors=(), opset=17)
+
+
+def plan(nodes: int) -> PlanReport:
+    """Return a plan of so many nodes."""
+    told = tuple(
+        NodePlan(
+            name=f"/a/name/as/exporters/give/it/layer.{number}/Conv_{number}",
+            op_type="Conv",
+            state=NodeState.FLOAT,
+            reason="MASKED",
+            message="it joins data with a mask, as the batches show",
+        )
+        for number in range(nodes)
+    )
+    return PlanReport(nodes=told, tensors=(), opset=17)
 
 
 def load() -> None:
@@ -76,13 +93,20 @@ def open_job(
 def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
     script = json.loads(path.read_text())
     do(script.get("prepare", "ok"))
-    return Inspection(signature=SIGNATURE, plan=PLAN, opset=17, model_bytes=path.stat().st_size)
+    return inspection(path, options)
+
+
+def inspection(path: Path, options: Options) -> Inspection:
+    return Inspection(
+        options=options.settled(),
+        signature=SIGNATURE,
+        plan=plan(json.loads(path.read_text()).get("nodes", 0)),
+        opset=17,
+        model_bytes=path.stat().st_size,
+    )
 
 
 class ScriptedJob:
-    signature = SIGNATURE
-    plan = PLAN
-
     def __init__(
         self, path: Path, options: Options, settings: JobSettings, calibration: Path | None
     ) -> None:
@@ -93,6 +117,10 @@ class ScriptedJob:
             self.digests.append(hashlib.sha256(calibration.read_bytes()).hexdigest())
         self.tell(Phase.PREPARE, 0)
         do(self.script.get("prepare", "ok"))
+
+    @property
+    def inspection(self) -> Inspection:
+        return inspection(self.path, self.options)
 
     def submit(self, batch: Batch, sequence: int, settled: Settled) -> None:
         try:
@@ -143,9 +171,9 @@ class ScriptedJob:
             versions=versions(),
             source_sha256=hashlib.sha256(self.path.read_bytes()).digest(),
             digest=bytes(32),
-            options=self.options,
+            options=self.options.settled(),
             signature=SIGNATURE,
-            plan=PLAN,
+            plan=self.inspection.plan,
             verification=Verification(state=VerificationState.NOT_RUN, message="scripted"),
             calibration=CalibrationFigures(batches=len(self.digests), rejected=0, tensors=1),
             warnings=(),

@@ -31,7 +31,6 @@ from zeropoint.client.errors import (
     WorkerError,
     ZeropointError,
 )
-from zeropoint.client.job import Rejection
 from zeropoint.client.options import (
     CalibrationMethod,
     DynamicOptions,
@@ -42,9 +41,12 @@ from zeropoint.client.options import (
     QuantType,
     StaticOptions,
     TensorQuantOverride,
+    VerifyOptions,
+    WeightOptions,
 )
 from zeropoint.client.progress import Convergence, Phase, Progress, ProgressCallback
 from zeropoint.client.qdq_config import get_qdq_config
+from zeropoint.client.quantization import Rejection
 from zeropoint.client.reader import CalibrationDataReader
 from zeropoint.client.report import Inspection, Report, ServerInfo
 
@@ -85,6 +87,8 @@ __all__ = [
     "StaticQuantConfig",
     "TensorQuantOverride",
     "UnavailableError",
+    "VerifyOptions",
+    "WeightOptions",
     "WorkerError",
     "ZeropointError",
     "get_qdq_config",

@@ -1,7 +1,6 @@
 """The connection object: quantize, inspect and ask over one channel."""
 
 import contextlib
-import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Self, Unpack
 import grpc
 
 from zeropoint import v1
-from zeropoint.client import channel, embedded, errors, mirror
+from zeropoint.client import channel, embedded, errors
 from zeropoint.client.batches import BatchSource
 from zeropoint.client.calibration_cache import (
     Calibrating,
@@ -21,14 +20,7 @@ from zeropoint.client.calibration_cache import (
     check_apart,
     one_source,
 )
-from zeropoint.client.job import (
-    Job,
-    Rejection,
-    Request,
-    Response,
-    inspect_requests,
-    request_type,
-)
+from zeropoint.client.job import Job, Request, Response
 from zeropoint.client.keywords import (
     Mode,
     dynamic_options,
@@ -36,7 +28,7 @@ from zeropoint.client.keywords import (
     qat_options,
     static_options,
 )
-from zeropoint.client.link import CancelSignal, Link, SingleResponse, converse
+from zeropoint.client.link import CancelSignal, Link, converse
 from zeropoint.client.model_files import ModelInput, SourceFile, open_model
 from zeropoint.client.options import (
     DynamicKeywords,
@@ -49,7 +41,9 @@ from zeropoint.client.options import (
 )
 from zeropoint.client.output import ResultFiles
 from zeropoint.client.progress import Phase, Progress, ProgressCallback
+from zeropoint.client.quantization import Quantization, Rejection
 from zeropoint.client.report import Inspection, Report, ServerInfo
+from zeropoint.v1 import mirror
 from zeropoint.v1.chunks import Chunk, ChunkCodec
 
 _UNARY_SECONDS = 30.0
@@ -63,11 +57,13 @@ class QuantizationResult:
     Attributes:
         files: The quantized model, then its external data file if it has one.
         report: What was done and how good it is.
+        job: Name of the job on its server, as in its logs.
         rejected: Batches that did not fit the model and were left out.
     """
 
     files: tuple[Path, ...]
     report: Report
+    job: str
     rejected: tuple[Rejection, ...] = ()
 
     @property
@@ -195,8 +191,10 @@ class QuantizationClient:
     ) -> Inspection:
         """Tell what would be done with a model; see `zeropoint.client.inspect`."""
         chosen = options_for(mode, options)
-        with open_model(model_input) as files, self._attention():
-            return self._inspect(files, chosen, _Watch(None, timeout, cancel))
+        with open_model(model_input) as files:
+            job = Job(chosen, files)
+            self._run(job, "Inspect", _Watch(None, timeout, cancel))
+            return job.inspection
 
     def server_info(self, *, timeout: float = _UNARY_SECONDS) -> ServerInfo:
         """Return version, limits and capabilities of the server.
@@ -214,7 +212,7 @@ class QuantizationClient:
             answer = to.stub.server_info(request, timeout=timeout, metadata=to.metadata)
         except grpc.RpcError as error:
             raise errors.from_rpc_error(error, to.target) from None
-        return mirror.read(ServerInfo, answer)
+        return mirror.read(ServerInfo, answer, errors.unknown_value)
 
     def _connect(self, progress: ProgressCallback | None) -> channel.Connection:
         """Return the connection; start a server of our own first if none is named."""
@@ -241,12 +239,16 @@ class QuantizationClient:
             open_model(model_input) as files,
             _output(model_output, files, source) as output,
         ):
-            job = Job(options, files, source, output, watch.progress)
-            with self._attention(), self._job_link(options, watch) as link:
-                converse(link, job.requests(), lambda response: _receive(job, link, response))
+            job = Quantization(options, files, source, output, watch.progress)
+            self._run(job, _rpc(options), watch)
             return QuantizationResult(
-                files=output.commit(), report=job.report, rejected=job.rejected
+                files=output.commit(), report=job.report, job=job.name, rejected=job.rejected
             )
+
+    def _run(self, job: Job, rpc: str, watch: "_Watch") -> None:
+        """Have a job done by the RPC of this name."""
+        with self._attention(), _named(job), self._link(rpc, watch) as link:
+            converse(link, job.requests(), lambda response: _receive(job, link, response))
 
     @contextlib.contextmanager
     def _attention(self) -> Iterator[None]:
@@ -258,44 +260,33 @@ class QuantizationClient:
                 embedded.lost()
             raise
 
-    def _job_link(self, options: Options, watch: "_Watch") -> Link[Request, Response]:
+    def _link(self, rpc: str, watch: "_Watch") -> Link[Request, Response]:
         to = self._connect(watch.progress)
-        request, call = request_type(options), to.stub.quantize_dynamic
-        if isinstance(options, StaticOptions):
-            call = to.stub.quantize_static
-        elif isinstance(options, QatOptions):
-            call = to.stub.quantize_qat
+        call = to.stub.job(rpc)
         return Link(
             lambda requests: call(requests, timeout=watch.timeout, metadata=to.metadata),
-            ChunkCodec(request).encode,
+            ChunkCodec(v1.JobRequest).encode,
             target=to.target,
-            heartbeat=request(heartbeat=v1.Heartbeat()),
+            heartbeat=v1.JobRequest(heartbeat=v1.Heartbeat()),
             cancel=watch.cancel,
         )
 
-    def _inspect(
-        self, files: Sequence[SourceFile], options: Options, watch: "_Watch"
-    ) -> Inspection:
-        to = self._connect(watch.progress)
-        call = to.stub.inspect.future
-        link: Link[v1.InspectRequest | Chunk, v1.InspectResponse] = Link(
-            lambda requests: SingleResponse(
-                call(requests, timeout=watch.timeout, metadata=to.metadata)
-            ),
-            ChunkCodec(v1.InspectRequest).encode,
-            target=to.target,
-            heartbeat=v1.InspectRequest(heartbeat=v1.Heartbeat()),
-            cancel=watch.cancel,
-            silence_seconds=math.inf,  # the one response is the first thing to be heard
-        )
-        answers: list[v1.InspectResponse] = []
-        with link:
-            converse(link, inspect_requests(files, options), answers.append)
-            link.close_requests()
-            if not answers:
-                link.wait()
-                answers += link.received()
-        return mirror.read(Inspection, answers[0])
+
+def _rpc(options: Options) -> str:
+    """Return the name of the RPC for a kind of quantization."""
+    if isinstance(options, StaticOptions):
+        return "QuantizeStatic"
+    return "QuantizeQat" if isinstance(options, QatOptions) else "QuantizeDynamic"
+
+
+@contextlib.contextmanager
+def _named(job: Job) -> Iterator[None]:
+    """Say in every error which job it is of."""
+    try:
+        yield
+    except errors.ZeropointError as error:
+        error.job = error.job or job.name
+        raise
 
 
 def _output(
@@ -321,6 +312,7 @@ def _receive(job: Job, link: Link[Request, Response], response: Response) -> Non
         job.receive(response)
         return
     error = errors.from_failure(response.failure, link.finish())
-    for rejection in job.rejected[:_REJECTIONS_TOLD]:
+    rejected = job.rejected if isinstance(job, Quantization) else ()
+    for rejection in rejected[:_REJECTIONS_TOLD]:
         error.add_note(f"Batch {rejection.batch} was rejected: {rejection.message}")
     raise error

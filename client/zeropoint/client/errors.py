@@ -43,6 +43,7 @@ class ZeropointError(Exception):
         metadata: The variable parts of the message, by lowerCamelCase name.
         retryable: Whether the same call may succeed later.
         retry_delay: Seconds to wait before trying again; None where the server gives none.
+        job: Name of the job on its server, as in its logs; empty where there is none.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ZeropointError(Exception):
         *,
         retryable: bool = False,
         retry_delay: float | None = None,
+        job: str = "",
     ) -> None:
         super().__init__()  # an OSError would take a reason and a message for a number and a text
         self.args = (reason, message)
@@ -61,9 +63,11 @@ class ZeropointError(Exception):
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self.retryable = retryable
         self.retry_delay = retry_delay
+        self.job = job
 
     def __str__(self) -> str:
-        return f"{self.message} [{self.reason}]"
+        job = f", {self.job}" if self.job else ""
+        return f"{self.message} [{self.reason}{job}]"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.reason, self.message, self.metadata), self.__dict__
@@ -191,6 +195,16 @@ def from_failure(failure: v1.Failure, status: grpc.StatusCode | None) -> Zeropoi
         failure.metadata,
         retryable=failure.retryable,
         retry_delay=failure.retry_delay.ToTimedelta().total_seconds() if has_delay else None,
+        job=failure.job,
+    )
+
+
+def unknown_value(field: str, number: int) -> ServerError:
+    """Return the exception for an enum's value that this version of the client does not know."""
+    return ServerError(
+        "PROTOCOL_VIOLATION",
+        f"The server sent {field}={number}, which this client does not know. Upgrade the client.",
+        {"field": field, "value": str(number)},
     )
 
 
@@ -232,8 +246,13 @@ def _failure_in_status(call: grpc.Call) -> v1.Failure | None:
     has_retry = any(detail.Unpack(retry) for detail in details)
     if not has_info:
         return None
+    metadata = dict(info.metadata)
     failure = v1.Failure(
-        reason=info.reason, message=status.message, metadata=info.metadata, retryable=has_retry
+        reason=info.reason,
+        message=status.message,
+        job=metadata.pop("job", ""),
+        metadata=metadata,
+        retryable=has_retry,
     )
     if has_retry:
         failure.retry_delay.CopyFrom(retry.retry_delay)

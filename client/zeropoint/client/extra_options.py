@@ -14,7 +14,7 @@ from zeropoint.client.errors import OptionError
 from zeropoint.client.extra_values import REFUSED, is_what_is_done
 from zeropoint.client.overrides import tensor_quant_overrides
 
-Part = Literal["options", "selection", "qdq"]
+Part = Literal["options", "selection", "weight", "qdq"]
 Reader = Callable[[object, str], object]
 """Checks the value of a key; the second argument is the key, for messages."""
 
@@ -38,9 +38,9 @@ _WEIGHTS: Mapping[str, _Key] = MappingProxyType(
     {
         "EnableSubgraph": _Key("enable_subgraph", flag, "selection"),
         "MatMulConstBOnly": _Key("matmul_const_b_only", flag, "selection"),
-        "MinimumRealRange": _Key("minimum_real_range", number),
+        "MinimumRealRange": _Key("minimum_real_range", number, "weight"),
         "TensorQuantOverrides": _Key("tensor_quant_overrides", tensor_quant_overrides),
-        "WeightSymmetric": _Key("weight_symmetric", flag),
+        "WeightSymmetric": _Key("symmetric", flag, "weight"),
     }
 )
 _DYNAMIC = _WEIGHTS
@@ -75,11 +75,13 @@ class Extras:
     Attributes:
         options: Fields of `StaticOptions`, `DynamicOptions` or `QatOptions`.
         selection: Fields of `NodeSelection`.
+        weight: Fields of `WeightOptions`.
         qdq: Fields of `QdqOptions`.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
     selection: dict[str, Any] = field(default_factory=dict)
+    weight: dict[str, Any] = field(default_factory=dict)
     qdq: dict[str, Any] = field(default_factory=dict)
 
 

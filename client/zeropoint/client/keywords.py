@@ -21,6 +21,8 @@ from zeropoint.client.options import (
     QuantType,
     StaticKeywords,
     StaticOptions,
+    VerifyOptions,
+    WeightOptions,
 )
 
 _USERS_FRAME = 5  # the caller of `quantize_static`, from here
@@ -53,6 +55,7 @@ def static_options(**keywords: Unpack[StaticKeywords]) -> StaticOptions:
         ),
         calibrate_method=method,
         qdq=QdqOptions(**extras.qdq),
+        minimum_real_range=extras.weight.get("minimum_real_range", 0.0),
         **_common(keywords, extras),
         **extras.options,
     )
@@ -135,11 +138,14 @@ def _common(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
     """Return the fields that the options of static and dynamic quantization have."""
     return {
         **_shared(keywords, extras),
-        "weight_type": coerce(
-            QuantType, keywords.get("weight_type", QuantType.QUInt8), "weight_type"
+        "weight": WeightOptions(
+            quant_type=coerce(
+                QuantType, keywords.get("weight_type", QuantType.QUInt8), "weight_type"
+            ),
+            per_channel=flag(keywords.get("per_channel", False), "per_channel"),
+            reduce_range=flag(keywords.get("reduce_range", False), "reduce_range"),
+            **extras.weight,
         ),
-        "per_channel": flag(keywords.get("per_channel", False), "per_channel"),
-        "reduce_range": flag(keywords.get("reduce_range", False), "reduce_range"),
     }
 
 
@@ -151,8 +157,10 @@ def _shared(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
     selection = {name: names(keywords.get(name), name) for name in lists} | extras.selection
     return {
         "selection": NodeSelection(**selection),
-        "min_sqnr_db": None if floor is None else number(floor, "min_sqnr_db"),
-        "strict": flag(keywords.get("strict", False), "strict"),
+        "verify": VerifyOptions(
+            min_sqnr_db=None if floor is None else number(floor, "min_sqnr_db"),
+            strict=flag(keywords.get("strict", False), "strict"),
+        ),
     }
 
 

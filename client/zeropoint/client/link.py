@@ -129,12 +129,6 @@ class Link(Generic[RequestT, ResponseT]):
             self._changed.notify_all()
         return True
 
-    def close_requests(self) -> None:
-        """Say that no more requests follow; those that are queued still go out."""
-        with self._changed:
-            self._sending = False
-            self._changed.notify_all()
-
     def wait(self) -> None:
         """Wait until something is received.
 
@@ -223,26 +217,6 @@ class Link(Generic[RequestT, ResponseT]):
 
 def _size(response: Message | Chunk) -> int:
     return len(response.data) if isinstance(response, Chunk) else response.ByteSize()
-
-
-class SingleResponse(Generic[ResponseT]):
-    """A call with one response, in the shape of a call that streams responses."""
-
-    def __init__(self, future: Any) -> None:
-        """Take the future that gRPC gives for the call."""
-        self._future = future
-
-    def __iter__(self) -> Iterator[ResponseT]:
-        yield self._future.result()
-
-    def cancel(self) -> object:
-        """Cancel the call, if it has not ended."""
-        return self._future.cancel()
-
-    def code(self) -> grpc.StatusCode | None:
-        """Return the status of a call that has ended."""
-        code: grpc.StatusCode | None = self._future.code()
-        return code
 
 
 def converse(

@@ -75,6 +75,38 @@ class QdqOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeightOptions:
+    """How weights become integers.
+
+    Attributes:
+        quant_type: Integer type.
+        per_channel: One scale for each output channel of a weight instead of one for the whole.
+        reduce_range: 7 bits, for CPUs whose 8-bit multiply-add saturates.
+        symmetric: Ranges symmetric around zero; None: for signed types and per-channel scales.
+        minimum_real_range: Ranges are at least this wide.
+    """
+
+    quant_type: QuantType = QuantType.QUInt8
+    per_channel: bool = False
+    reduce_range: bool = False
+    symmetric: bool | None = None
+    minimum_real_range: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions:
+    """How the result is judged.
+
+    Attributes:
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        strict: Refuse a result below that floor instead.
+    """
+
+    min_sqnr_db: float | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TensorQuantOverride:
     """How one tensor is quantized; what is None or empty is as for all others.
 
@@ -109,40 +141,31 @@ class StaticOptions:
         selection: Which nodes.
         quant_format: Form of the result.
         activation_type: Integer type of activations.
-        weight_type: Integer type of weights.
-        per_channel: One scale for each output channel of a weight instead of one for the whole.
-        reduce_range: Weights in 7 bits, for CPUs whose 8-bit multiply-add saturates.
         activation_symmetric: Activation ranges symmetric around zero; None: for signed types.
-        weight_symmetric: Weight ranges symmetric around zero; None: for signed types and
-            per-channel scales.
+        activation_restricted_asymmetric: Zero points of uint8 activations are 0 or 128 only.
+        minimum_real_range: Ranges of activations are at least this wide.
+        weight: How weights become integers.
         calibrate_method: How activation ranges are chosen.
         percentile: Percentage of the values inside the range, for Percentile; None: 99.999.
         calibration_range_symmetric: Ranges of the form (-t, t), whatever the type.
         qdq: How Q/DQ pairs are written.
-        minimum_real_range: Ranges of activations and weights are at least this wide.
-        activation_restricted_asymmetric: Zero points of uint8 activations are 0 or 128 only.
         tensor_quant_overrides: What is otherwise for single tensors.
-        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
-        strict: Refuse a result below that floor instead.
+        verify: How the result is judged.
     """
 
     selection: NodeSelection = NodeSelection()
     quant_format: QuantFormat = QuantFormat.QDQ
     activation_type: QuantType = QuantType.QUInt8
-    weight_type: QuantType = QuantType.QUInt8
-    per_channel: bool = False
-    reduce_range: bool = False
     activation_symmetric: bool | None = None
-    weight_symmetric: bool | None = None
+    activation_restricted_asymmetric: bool = False
+    minimum_real_range: float = 0.0
+    weight: WeightOptions = WeightOptions()
     calibrate_method: CalibrationMethod = CalibrationMethod.MinMax
     percentile: float | None = None
     calibration_range_symmetric: bool = False
     qdq: QdqOptions = QdqOptions()
-    minimum_real_range: float = 0.0
-    activation_restricted_asymmetric: bool = False
     tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
-    min_sqnr_db: float | None = None
-    strict: bool = False
+    verify: VerifyOptions = VerifyOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,14 +173,9 @@ class DynamicOptions:
     """Options of dynamic quantization; the attributes mean what they mean in `StaticOptions`."""
 
     selection: NodeSelection = NodeSelection()
-    weight_type: QuantType = QuantType.QUInt8
-    per_channel: bool = False
-    reduce_range: bool = False
-    weight_symmetric: bool | None = None
-    minimum_real_range: float = 0.0
+    weight: WeightOptions = WeightOptions()
     tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
-    min_sqnr_db: float | None = None
-    strict: bool = False
+    verify: VerifyOptions = VerifyOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +197,7 @@ class QatOptions:
         quantize_bias: Store biases as int32 instead of as they were trained.
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
         calibrate: Choose parameters from batches for what was not trained with any.
-        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
-        strict: Refuse a result below that floor instead.
+        verify: How the result is judged.
     """
 
     selection: NodeSelection = NodeSelection()
@@ -191,8 +208,7 @@ class QatOptions:
     quantize_bias: bool = False
     exact: bool = False
     calibrate: bool = False
-    min_sqnr_db: float | None = None
-    strict: bool = False
+    verify: VerifyOptions = VerifyOptions()
 
 
 Options = StaticOptions | DynamicOptions | QatOptions

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from zeropoint.client import summary
 from zeropoint.client.options import CalibrationMethod, Options, QuantFormat, QuantType
+from zeropoint.client.progress import Phase
 from zeropoint.client.proof import Verification
 
 
@@ -79,14 +80,16 @@ class RangeAlternative:
     """A range that was compared with others.
 
     Attributes:
-        method: What gives it: a calibration method, such as "MinMax" or "Percentile 99.99".
+        method: What gives it.
+        percentile: Percentage of the values inside, for Percentile.
         low: Lower end in the tensor's own units.
         high: Upper end.
         expected_error: Mean squared error of rounding and clipping to be expected, in the
             tensor's units squared.
     """
 
-    method: str
+    method: CalibrationMethod
+    percentile: float | None
     low: float
     high: float
     expected_error: float
@@ -107,8 +110,8 @@ class TensorPlan:
         high: Upper end.
         scale: The scale, where there is exactly one.
         zero_point: The zero point, where there is exactly one.
-        method: What chose the range, for CALIBRATED: "MinMax", or "Percentile 99.99"; empty until
-            data were seen.
+        method: What chose the range, for CALIBRATED; None until data were seen.
+        percentile: Percentage of the values inside, where that is Percentile.
         alternatives: The ranges that Auto compared, the chosen one among them, least expected
             error first.
     """
@@ -123,7 +126,8 @@ class TensorPlan:
     high: float | None
     scale: float | None
     zero_point: int | None
-    method: str
+    method: CalibrationMethod | None
+    percentile: float | None
     alternatives: tuple[RangeAlternative, ...]
 
 
@@ -141,16 +145,18 @@ class Plan:
     """Everything that is known before data.
 
     Attributes:
-        nodes: One entry for each node of the user's model, in its order.
+        nodes: One entry for each node of the user's model, in its order, without its Constants.
         tensors: One entry for each quantized tensor.
         opset: Opset of the result.
         warnings: Advice that needs no data.
+        constants: How many Constant nodes the user's model has.
     """
 
     nodes: tuple[NodePlan, ...]
     tensors: tuple[TensorPlan, ...]
     opset: int
     warnings: tuple[ReportWarning, ...]
+    constants: int
 
     @property
     def skipped(self) -> tuple[NodePlan, ...]:
@@ -195,7 +201,7 @@ class Versions:
 class PhaseTime:
     """Wall-clock seconds spent in one phase of the job."""
 
-    phase: str
+    phase: Phase
     seconds: float
 
 
@@ -255,12 +261,16 @@ class Inspection:
     """What would be done with a model; `str()` gives a page of it.
 
     Attributes:
+        job: Name of the job on its server, as in its logs.
+        options: The options as they were understood, with defaults filled in.
         signature: Inputs and outputs.
         plan: The plan.
         opset: Opset of the user's model.
         model_bytes: Bytes of the user's model, external data included.
     """
 
+    job: str
+    options: Options
     signature: Signature
     plan: Plan
     opset: int

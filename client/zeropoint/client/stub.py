@@ -11,31 +11,18 @@ _SERVICE = "/zeropoint.v1.QuantizationService"
 
 
 class Stub:
-    """The RPCs of `v1.QuantizationServiceStub`; streams take requests that are encoded already.
+    """The RPCs of `v1.QuantizationServiceStub`.
 
     Attributes:
-        quantize_static: Stream of `QuantizeStaticRequest` to stream of `QuantizeStaticResponse`.
-        quantize_dynamic: The same for dynamic quantization.
-        quantize_qat: The same for models trained with fake quantization.
-        inspect: Stream of `InspectRequest` to one `InspectResponse`.
         server_info: `GetServerInfoRequest` to `GetServerInfoResponse`.
     """
 
     def __init__(self, channel: grpc.Channel) -> None:
         """Make the calls of a channel."""
-        self.quantize_static: Any = channel.stream_stream(
-            f"{_SERVICE}/QuantizeStatic",
-            response_deserializer=ChunkCodec(v1.QuantizeStaticResponse).decode,
-        )
-        self.quantize_dynamic: Any = channel.stream_stream(
-            f"{_SERVICE}/QuantizeDynamic",
-            response_deserializer=ChunkCodec(v1.QuantizeDynamicResponse).decode,
-        )
-        self.quantize_qat: Any = channel.stream_stream(
-            f"{_SERVICE}/QuantizeQat",
-            response_deserializer=ChunkCodec(v1.QuantizeQatResponse).decode,
-        )
-        self.inspect: Any = channel.stream_unary(
-            f"{_SERVICE}/Inspect", response_deserializer=v1.InspectResponse.FromString
-        )
+        self._channel = channel
         self.server_info = v1.QuantizationServiceStub(channel).GetServerInfo
+
+    def job(self, rpc: str) -> Any:
+        """Return the call of this name: `JobRequest`s, encoded already, to `JobResponse`s."""
+        decode = ChunkCodec(v1.JobResponse).decode
+        return self._channel.stream_stream(f"{_SERVICE}/{rpc}", response_deserializer=decode)

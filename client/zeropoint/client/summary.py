@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from zeropoint.client.proof import Exactness, KernelCount, Verification
-    from zeropoint.client.report import Inspection, Plan, Report, ReportWarning, TensorSpec
+    from zeropoint.client.report import (
+        Inspection,
+        Plan,
+        Report,
+        ReportWarning,
+        TensorPlan,
+        TensorSpec,
+    )
 
 # onnx.TensorProto.DataType
 _TYPE_NAMES = {
@@ -139,12 +146,17 @@ def _calibration(report: Report) -> Iterator[str]:
         return
     rejected = f", {seen.rejected} rejected" if seen.rejected else ""
     yield f"calibrated  {seen.tensors} tensors on {seen.batches} batches{rejected}"
-    chosen = Counter(tensor.method for tensor in report.plan.tensors if tensor.alternatives)
+    chosen = Counter(map(_method, (one for one in report.plan.tensors if one.alternatives)))
     if chosen:
         yield "chosen      " + ", ".join(f"{n} {method}" for method, n in chosen.most_common())
     for tensor in seen.non_finite:
         infinite = tensor.positive_infinity + tensor.negative_infinity
         yield f"not finite  {tensor.name}: {tensor.nan} NaN, {infinite} infinities"
+
+
+def _method(tensor: TensorPlan) -> str:
+    """Return what chose the range of a tensor: "MinMax", "Percentile 99.99"."""
+    return f"{tensor.method}{'' if tensor.percentile is None else f' {tensor.percentile:g}'}"
 
 
 def _warnings(warnings: Iterable[ReportWarning]) -> Iterator[str]:

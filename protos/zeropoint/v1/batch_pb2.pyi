@@ -8,16 +8,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class BatchHeader(_message.Message):
-    __slots__ = ("sequence", "size", "sha256", "tensors")
+    __slots__ = ("sequence", "size", "sha256", "tensors", "verification_only")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_ONLY_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     size: int
     sha256: bytes
     tensors: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorHeader]
-    def __init__(self, sequence: _Optional[int] = ..., size: _Optional[int] = ..., sha256: _Optional[bytes] = ..., tensors: _Optional[_Iterable[_Union[_tensor_pb2.TensorHeader, _Mapping]]] = ...) -> None: ...
+    verification_only: bool
+    def __init__(self, sequence: _Optional[int] = ..., size: _Optional[int] = ..., sha256: _Optional[bytes] = ..., tensors: _Optional[_Iterable[_Union[_tensor_pb2.TensorHeader, _Mapping]]] = ..., verification_only: bool = ...) -> None: ...
 
 class BatchChunk(_message.Message):
     __slots__ = ("offset", "data")
@@ -40,14 +42,14 @@ class Credit(_message.Message):
     def __init__(self, bytes: _Optional[int] = ...) -> None: ...
 
 class Ack(_message.Message):
-    __slots__ = ("applied", "durable", "rejected")
+    __slots__ = ("applied", "rejected", "rejected_total")
     APPLIED_FIELD_NUMBER: _ClassVar[int]
-    DURABLE_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_TOTAL_FIELD_NUMBER: _ClassVar[int]
     applied: int
-    durable: int
     rejected: _containers.RepeatedCompositeFieldContainer[Rejection]
-    def __init__(self, applied: _Optional[int] = ..., durable: _Optional[int] = ..., rejected: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ...) -> None: ...
+    rejected_total: int
+    def __init__(self, applied: _Optional[int] = ..., rejected: _Optional[_Iterable[_Union[Rejection, _Mapping]]] = ..., rejected_total: _Optional[int] = ...) -> None: ...
 
 class Rejection(_message.Message):
     __slots__ = ("sequence", "reason", "message")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1azeropoint/v1/failure.proto\x12\x0czeropoint.v1\x1a\x1egoogle/protobuf/duration.proto\"\xd5\x01\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x35\n\x08metadata\x18\x03 \x03(\x0b\x32#.zeropoint.v1.Failure.MetadataEntry\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1azeropoint/v1/failure.proto\x12\x0czeropoint.v1\x1a\x1egoogle/protobuf/duration.proto\"\xe2\x01\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x35\n\x08metadata\x18\x03 \x03(\x0b\x32#.zeropoint.v1.Failure.MetadataEntry\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0b\n\x03job\x18\x06 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAILURE_METADATAENTRY']._loaded_options = None
   _globals['_FAILURE_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_FAILURE']._serialized_start=77
-  _globals['_FAILURE']._serialized_end=290
-  _globals['_FAILURE_METADATAENTRY']._serialized_start=243
-  _globals['_FAILURE_METADATAENTRY']._serialized_end=290
+  _globals['_FAILURE']._serialized_end=303
+  _globals['_FAILURE_METADATAENTRY']._serialized_start=256
+  _globals['_FAILURE_METADATAENTRY']._serialized_end=303
 # @@protoc_insertion_point(module_scope)

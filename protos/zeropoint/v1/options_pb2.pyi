@@ -94,68 +94,72 @@ class TensorQuantOverride(_message.Message):
     rmax: _containers.RepeatedScalarFieldContainer[float]
     def __init__(self, tensor_name: _Optional[str] = ..., quant_type: _Optional[_Union[QuantType, str]] = ..., symmetric: bool = ..., reduce_range: bool = ..., axis: _Optional[int] = ..., scale: _Optional[_Iterable[float]] = ..., zero_point: _Optional[_Iterable[int]] = ..., rmin: _Optional[_Iterable[float]] = ..., rmax: _Optional[_Iterable[float]] = ...) -> None: ...
 
+class WeightOptions(_message.Message):
+    __slots__ = ("quant_type", "per_channel", "reduce_range", "symmetric", "minimum_real_range")
+    QUANT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PER_CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_RANGE_FIELD_NUMBER: _ClassVar[int]
+    SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_REAL_RANGE_FIELD_NUMBER: _ClassVar[int]
+    quant_type: QuantType
+    per_channel: bool
+    reduce_range: bool
+    symmetric: bool
+    minimum_real_range: float
+    def __init__(self, quant_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., symmetric: bool = ..., minimum_real_range: _Optional[float] = ...) -> None: ...
+
+class VerifyOptions(_message.Message):
+    __slots__ = ("min_sqnr_db", "strict")
+    MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    min_sqnr_db: float
+    strict: bool
+    def __init__(self, min_sqnr_db: _Optional[float] = ..., strict: bool = ...) -> None: ...
+
 class StaticOptions(_message.Message):
-    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "reduce_range", "activation_symmetric", "weight_symmetric", "calibrate_method", "percentile", "calibration_range_symmetric", "min_sqnr_db", "strict", "qdq", "minimum_real_range", "activation_restricted_asymmetric", "tensor_quant_overrides")
+    __slots__ = ("selection", "quant_format", "activation_type", "activation_symmetric", "activation_restricted_asymmetric", "minimum_real_range", "weight", "calibrate_method", "percentile", "calibration_range_symmetric", "qdq", "tensor_quant_overrides", "verify")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     QUANT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
-    WEIGHT_TYPE_FIELD_NUMBER: _ClassVar[int]
-    PER_CHANNEL_FIELD_NUMBER: _ClassVar[int]
-    REDUCE_RANGE_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
-    WEIGHT_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_RESTRICTED_ASYMMETRIC_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_REAL_RANGE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
     CALIBRATE_METHOD_FIELD_NUMBER: _ClassVar[int]
     PERCENTILE_FIELD_NUMBER: _ClassVar[int]
     CALIBRATION_RANGE_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
-    MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
-    STRICT_FIELD_NUMBER: _ClassVar[int]
     QDQ_FIELD_NUMBER: _ClassVar[int]
-    MINIMUM_REAL_RANGE_FIELD_NUMBER: _ClassVar[int]
-    ACTIVATION_RESTRICTED_ASYMMETRIC_FIELD_NUMBER: _ClassVar[int]
     TENSOR_QUANT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
     quant_format: QuantFormat
     activation_type: QuantType
-    weight_type: QuantType
-    per_channel: bool
-    reduce_range: bool
     activation_symmetric: bool
-    weight_symmetric: bool
+    activation_restricted_asymmetric: bool
+    minimum_real_range: float
+    weight: WeightOptions
     calibrate_method: CalibrationMethod
     percentile: float
     calibration_range_symmetric: bool
-    min_sqnr_db: float
-    strict: bool
     qdq: QdqOptions
-    minimum_real_range: float
-    activation_restricted_asymmetric: bool
     tensor_quant_overrides: _containers.RepeatedCompositeFieldContainer[TensorQuantOverride]
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., activation_symmetric: bool = ..., weight_symmetric: bool = ..., calibrate_method: _Optional[_Union[CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., calibration_range_symmetric: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ..., qdq: _Optional[_Union[QdqOptions, _Mapping]] = ..., minimum_real_range: _Optional[float] = ..., activation_restricted_asymmetric: bool = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ...) -> None: ...
+    verify: VerifyOptions
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., activation_symmetric: bool = ..., activation_restricted_asymmetric: bool = ..., minimum_real_range: _Optional[float] = ..., weight: _Optional[_Union[WeightOptions, _Mapping]] = ..., calibrate_method: _Optional[_Union[CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., calibration_range_symmetric: bool = ..., qdq: _Optional[_Union[QdqOptions, _Mapping]] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ...) -> None: ...
 
 class DynamicOptions(_message.Message):
-    __slots__ = ("selection", "weight_type", "per_channel", "reduce_range", "weight_symmetric", "min_sqnr_db", "strict", "minimum_real_range", "tensor_quant_overrides")
+    __slots__ = ("selection", "weight", "tensor_quant_overrides", "verify")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
-    WEIGHT_TYPE_FIELD_NUMBER: _ClassVar[int]
-    PER_CHANNEL_FIELD_NUMBER: _ClassVar[int]
-    REDUCE_RANGE_FIELD_NUMBER: _ClassVar[int]
-    WEIGHT_SYMMETRIC_FIELD_NUMBER: _ClassVar[int]
-    MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
-    STRICT_FIELD_NUMBER: _ClassVar[int]
-    MINIMUM_REAL_RANGE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
     TENSOR_QUANT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
-    weight_type: QuantType
-    per_channel: bool
-    reduce_range: bool
-    weight_symmetric: bool
-    min_sqnr_db: float
-    strict: bool
-    minimum_real_range: float
+    weight: WeightOptions
     tensor_quant_overrides: _containers.RepeatedCompositeFieldContainer[TensorQuantOverride]
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., weight_symmetric: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ..., minimum_real_range: _Optional[float] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ...) -> None: ...
+    verify: VerifyOptions
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., weight: _Optional[_Union[WeightOptions, _Mapping]] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ...) -> None: ...
 
 class QatOptions(_message.Message):
-    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "quantize_bias", "exact", "calibrate", "min_sqnr_db", "strict")
+    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "quantize_bias", "exact", "calibrate", "verify")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     QUANT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -164,8 +168,7 @@ class QatOptions(_message.Message):
     QUANTIZE_BIAS_FIELD_NUMBER: _ClassVar[int]
     EXACT_FIELD_NUMBER: _ClassVar[int]
     CALIBRATE_FIELD_NUMBER: _ClassVar[int]
-    MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
-    STRICT_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
     quant_format: QuantFormat
     activation_type: QuantType
@@ -174,6 +177,5 @@ class QatOptions(_message.Message):
     quantize_bias: bool
     exact: bool
     calibrate: bool
-    min_sqnr_db: float
-    strict: bool
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., quantize_bias: bool = ..., exact: bool = ..., calibrate: bool = ..., min_sqnr_db: _Optional[float] = ..., strict: bool = ...) -> None: ...
+    verify: VerifyOptions
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., quantize_bias: bool = ..., exact: bool = ..., calibrate: bool = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ...) -> None: ...

@@ -22,62 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from zeropoint.v1 import batch_pb2 as zeropoint_dot_v1_dot_batch__pb2
-from zeropoint.v1 import failure_pb2 as zeropoint_dot_v1_dot_failure__pb2
-from zeropoint.v1 import model_pb2 as zeropoint_dot_v1_dot_model__pb2
+from zeropoint.v1 import job_pb2 as zeropoint_dot_v1_dot_job__pb2
 from zeropoint.v1 import options_pb2 as zeropoint_dot_v1_dot_options__pb2
 from zeropoint.v1 import report_pb2 as zeropoint_dot_v1_dot_report__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'zeropoint/v1/quantization_service.proto\x12\x0czeropoint.v1\x1a\x18zeropoint/v1/batch.proto\x1a\x1azeropoint/v1/failure.proto\x1a\x18zeropoint/v1/model.proto\x1a\x1azeropoint/v1/options.proto\x1a\x19zeropoint/v1/report.proto\"4\n\x0b\x43onvergence\x12\x14\n\x0cmoving_share\x18\x01 \x01(\x01\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x04\"\xa1\x01\n\x08Progress\x12\"\n\x05phase\x18\x01 \x01(\x0e\x32\x13.zeropoint.v1.Phase\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x33\n\x0b\x63onvergence\x18\x05 \x01(\x0b\x32\x19.zeropoint.v1.ConvergenceH\x00\x88\x01\x01\x42\x0e\n\x0c_convergence\"\xb5\x01\n\x07Started\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x15\n\rnext_sequence\x18\x03 \x01(\x04\x12$\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x14.zeropoint.v1.Credit\x12/\n\tsignature\x18\x05 \x01(\x0b\x32\x1c.zeropoint.v1.ModelSignature\x12 \n\x04plan\x18\x06 \x01(\x0b\x32\x12.zeropoint.v1.Plan\"\x8b\x01\n\x06Result\x12$\n\x06report\x18\x01 \x01(\x0b\x32\x14.zeropoint.v1.Report\x12-\n\x08manifest\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.ModelManifest\x12,\n\x0b\x63\x61libration\x18\x03 \x01(\x0b\x32\x17.zeropoint.v1.ModelFile\"\xb4\x01\n\x0bStaticStart\x12,\n\x07options\x18\x01 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptions\x12-\n\x08manifest\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.ModelManifest\x12,\n\x0b\x63\x61libration\x18\x03 \x01(\x0b\x32\x17.zeropoint.v1.ModelFile\x12\x1a\n\x12return_calibration\x18\x04 \x01(\x08\"\xb9\x02\n\x15QuantizeStaticRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.zeropoint.v1.StaticStartH\x00\x12/\n\x0bmodel_chunk\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12\x31\n\x0c\x62\x61tch_header\x18\x03 \x01(\x0b\x32\x19.zeropoint.v1.BatchHeaderH\x00\x12/\n\x0b\x62\x61tch_chunk\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.BatchChunkH\x00\x12&\n\x06\x66inish\x18\x05 \x01(\x0b\x32\x14.zeropoint.v1.FinishH\x00\x12,\n\theartbeat\x18\x06 \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x42\t\n\x07message\"\xa7\x03\n\x16QuantizeStaticResponse\x12\x31\n\x0cmodel_status\x18\x01 \x01(\x0b\x32\x19.zeropoint.v1.ModelStatusH\x00\x12(\n\x07started\x18\x02 \x01(\x0b\x32\x15.zeropoint.v1.StartedH\x00\x12&\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x14.zeropoint.v1.CreditH\x00\x12 \n\x03\x61\x63k\x18\x04 \x01(\x0b\x32\x11.zeropoint.v1.AckH\x00\x12*\n\x08progress\x18\x05 \x01(\x0b\x32\x16.zeropoint.v1.ProgressH\x00\x12&\n\x06result\x18\x06 \x01(\x0b\x32\x14.zeropoint.v1.ResultH\x00\x12/\n\x0bmodel_chunk\x18\x07 \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12(\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x15.zeropoint.v1.FailureH\x00\x12,\n\theartbeat\x18\t \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x42\t\n\x07message\"l\n\x0c\x44ynamicStart\x12-\n\x07options\x18\x01 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptions\x12-\n\x08manifest\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.ModelManifest\"\xbb\x02\n\x16QuantizeDynamicRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.zeropoint.v1.DynamicStartH\x00\x12/\n\x0bmodel_chunk\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12\x31\n\x0c\x62\x61tch_header\x18\x03 \x01(\x0b\x32\x19.zeropoint.v1.BatchHeaderH\x00\x12/\n\x0b\x62\x61tch_chunk\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.BatchChunkH\x00\x12&\n\x06\x66inish\x18\x05 \x01(\x0b\x32\x14.zeropoint.v1.FinishH\x00\x12,\n\theartbeat\x18\x06 \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x42\t\n\x07message\"\xa8\x03\n\x17QuantizeDynamicResponse\x12\x31\n\x0cmodel_status\x18\x01 \x01(\x0b\x32\x19.zeropoint.v1.ModelStatusH\x00\x12(\n\x07started\x18\x02 \x01(\x0b\x32\x15.zeropoint.v1.StartedH\x00\x12&\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x14.zeropoint.v1.CreditH\x00\x12 \n\x03\x61\x63k\x18\x04 \x01(\x0b\x32\x11.zeropoint.v1.AckH\x00\x12*\n\x08progress\x18\x05 \x01(\x0b\x32\x16.zeropoint.v1.ProgressH\x00\x12&\n\x06result\x18\x06 \x01(\x0b\x32\x14.zeropoint.v1.ResultH\x00\x12/\n\x0bmodel_chunk\x18\x07 \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12(\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x15.zeropoint.v1.FailureH\x00\x12,\n\theartbeat\x18\t \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x42\t\n\x07message\"d\n\x08QatStart\x12)\n\x07options\x18\x01 \x01(\x0b\x32\x18.zeropoint.v1.QatOptions\x12-\n\x08manifest\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.ModelManifest\"\xb3\x02\n\x12QuantizeQatRequest\x12\'\n\x05start\x18\x01 \x01(\x0b\x32\x16.zeropoint.v1.QatStartH\x00\x12/\n\x0bmodel_chunk\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12\x31\n\x0c\x62\x61tch_header\x18\x03 \x01(\x0b\x32\x19.zeropoint.v1.BatchHeaderH\x00\x12/\n\x0b\x62\x61tch_chunk\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.BatchChunkH\x00\x12&\n\x06\x66inish\x18\x05 \x01(\x0b\x32\x14.zeropoint.v1.FinishH\x00\x12,\n\theartbeat\x18\x06 \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x42\t\n\x07message\"\xa4\x03\n\x13QuantizeQatResponse\x12\x31\n\x0cmodel_status\x18\x01 \x01(\x0b\x32\x19.zeropoint.v1.ModelStatusH\x00\x12(\n\x07started\x18\x02 \x01(\x0b\x32\x15.zeropoint.v1.StartedH\x00\x12&\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x14.zeropoint.v1.CreditH\x00\x12 \n\x03\x61\x63k\x18\x04 \x01(\x0b\x32\x11.zeropoint.v1.AckH\x00\x12*\n\x08progress\x18\x05 \x01(\x0b\x32\x16.zeropoint.v1.ProgressH\x00\x12&\n\x06result\x18\x06 \x01(\x0b\x32\x14.zeropoint.v1.ResultH\x00\x12/\n\x0bmodel_chunk\x18\x07 \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12(\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x15.zeropoint.v1.FailureH\x00\x12,\n\theartbeat\x18\t \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x42\t\n\x07message\"\xe9\x01\n\x0cInspectStart\x12-\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.zeropoint.v1.ModelManifest\x12\x35\n\x0estatic_options\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptionsH\x00\x12\x37\n\x0f\x64ynamic_options\x18\x03 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptionsH\x00\x12/\n\x0bqat_options\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.QatOptionsH\x00\x42\t\n\x07options\"\xa7\x01\n\x0eInspectRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.zeropoint.v1.InspectStartH\x00\x12/\n\x0bmodel_chunk\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12,\n\theartbeat\x18\x03 \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x42\t\n\x07message\"\x88\x01\n\x0fInspectResponse\x12/\n\tsignature\x18\x01 \x01(\x0b\x32\x1c.zeropoint.v1.ModelSignature\x12 \n\x04plan\x18\x02 \x01(\x0b\x32\x12.zeropoint.v1.Plan\x12\r\n\x05opset\x18\x03 \x01(\x03\x12\x13\n\x0bmodel_bytes\x18\x04 \x01(\x04\"\x16\n\x14GetServerInfoRequest\"\x95\x01\n\x06Limits\x12\x13\n\x0bmodel_bytes\x18\x01 \x01(\x04\x12\x13\n\x0bmodel_files\x18\x02 \x01(\r\x12\x13\n\x0b\x62\x61tch_bytes\x18\x03 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x04 \x01(\r\x12\x0c\n\x04jobs\x18\x05 \x01(\r\x12\x13\n\x0bqueued_jobs\x18\x06 \x01(\r\x12\x14\n\x0cidle_seconds\x18\x07 \x01(\r\"\xdf\x01\n\x0c\x43\x61pabilities\x12,\n\x0bquant_types\x18\x01 \x03(\x0e\x32\x17.zeropoint.v1.QuantType\x12\x30\n\rquant_formats\x18\x02 \x03(\x0e\x32\x19.zeropoint.v1.QuantFormat\x12<\n\x13\x63\x61libration_methods\x18\x03 \x03(\x0e\x32\x1f.zeropoint.v1.CalibrationMethod\x12\x17\n\x0fstatic_op_types\x18\x04 \x03(\t\x12\x18\n\x10\x64ynamic_op_types\x18\x05 \x03(\t\"\x99\x01\n\x15GetServerInfoResponse\x12(\n\x08versions\x18\x01 \x01(\x0b\x32\x16.zeropoint.v1.Versions\x12$\n\x06limits\x18\x02 \x01(\x0b\x32\x14.zeropoint.v1.Limits\x12\x30\n\x0c\x63\x61pabilities\x18\x03 \x01(\x0b\x32\x1a.zeropoint.v1.Capabilities*\x90\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPHASE_QUEUED\x10\x01\x12\x10\n\x0cPHASE_UPLOAD\x10\x02\x12\x11\n\rPHASE_PREPARE\x10\x03\x12\x13\n\x0fPHASE_CALIBRATE\x10\x04\x12\x12\n\x0ePHASE_QUANTIZE\x10\x05\x12\x10\n\x0cPHASE_VERIFY\x10\x06\x32\xd6\x03\n\x13QuantizationService\x12_\n\x0eQuantizeStatic\x12#.zeropoint.v1.QuantizeStaticRequest\x1a$.zeropoint.v1.QuantizeStaticResponse(\x01\x30\x01\x12\x62\n\x0fQuantizeDynamic\x12$.zeropoint.v1.QuantizeDynamicRequest\x1a%.zeropoint.v1.QuantizeDynamicResponse(\x01\x30\x01\x12V\n\x0bQuantizeQat\x12 .zeropoint.v1.QuantizeQatRequest\x1a!.zeropoint.v1.QuantizeQatResponse(\x01\x30\x01\x12H\n\x07Inspect\x12\x1c.zeropoint.v1.InspectRequest\x1a\x1d.zeropoint.v1.InspectResponse(\x01\x12X\n\rGetServerInfo\x12\".zeropoint.v1.GetServerInfoRequest\x1a#.zeropoint.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'zeropoint/v1/quantization_service.proto\x12\x0czeropoint.v1\x1a\x16zeropoint/v1/job.proto\x1a\x1azeropoint/v1/options.proto\x1a\x19zeropoint/v1/report.proto\"\x16\n\x14GetServerInfoRequest\"\x95\x01\n\x06Limits\x12\x13\n\x0bmodel_bytes\x18\x01 \x01(\x04\x12\x13\n\x0bmodel_files\x18\x02 \x01(\r\x12\x13\n\x0b\x62\x61tch_bytes\x18\x03 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x04 \x01(\r\x12\x0c\n\x04jobs\x18\x05 \x01(\r\x12\x13\n\x0bqueued_jobs\x18\x06 \x01(\r\x12\x14\n\x0cidle_seconds\x18\x07 \x01(\r\"\xdf\x01\n\x0c\x43\x61pabilities\x12,\n\x0bquant_types\x18\x01 \x03(\x0e\x32\x17.zeropoint.v1.QuantType\x12\x30\n\rquant_formats\x18\x02 \x03(\x0e\x32\x19.zeropoint.v1.QuantFormat\x12<\n\x13\x63\x61libration_methods\x18\x03 \x03(\x0e\x32\x1f.zeropoint.v1.CalibrationMethod\x12\x17\n\x0fstatic_op_types\x18\x04 \x03(\t\x12\x18\n\x10\x64ynamic_op_types\x18\x05 \x03(\t\"\x99\x01\n\x15GetServerInfoResponse\x12(\n\x08versions\x18\x01 \x01(\x0b\x32\x16.zeropoint.v1.Versions\x12$\n\x06limits\x18\x02 \x01(\x0b\x32\x14.zeropoint.v1.Limits\x12\x30\n\x0c\x63\x61pabilities\x18\x03 \x01(\x0b\x32\x1a.zeropoint.v1.Capabilities2\x92\x03\n\x13QuantizationService\x12I\n\x0eQuantizeStatic\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12J\n\x0fQuantizeDynamic\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12\x46\n\x0bQuantizeQat\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12\x42\n\x07Inspect\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12X\n\rGetServerInfo\x12\".zeropoint.v1.GetServerInfoRequest\x1a#.zeropoint.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeropoint.v1.quantization_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=4455
-  _globals['_PHASE']._serialized_end=4599
-  _globals['_CONVERGENCE']._serialized_start=192
-  _globals['_CONVERGENCE']._serialized_end=244
-  _globals['_PROGRESS']._serialized_start=247
-  _globals['_PROGRESS']._serialized_end=408
-  _globals['_STARTED']._serialized_start=411
-  _globals['_STARTED']._serialized_end=592
-  _globals['_RESULT']._serialized_start=595
-  _globals['_RESULT']._serialized_end=734
-  _globals['_STATICSTART']._serialized_start=737
-  _globals['_STATICSTART']._serialized_end=917
-  _globals['_QUANTIZESTATICREQUEST']._serialized_start=920
-  _globals['_QUANTIZESTATICREQUEST']._serialized_end=1233
-  _globals['_QUANTIZESTATICRESPONSE']._serialized_start=1236
-  _globals['_QUANTIZESTATICRESPONSE']._serialized_end=1659
-  _globals['_DYNAMICSTART']._serialized_start=1661
-  _globals['_DYNAMICSTART']._serialized_end=1769
-  _globals['_QUANTIZEDYNAMICREQUEST']._serialized_start=1772
-  _globals['_QUANTIZEDYNAMICREQUEST']._serialized_end=2087
-  _globals['_QUANTIZEDYNAMICRESPONSE']._serialized_start=2090
-  _globals['_QUANTIZEDYNAMICRESPONSE']._serialized_end=2514
-  _globals['_QATSTART']._serialized_start=2516
-  _globals['_QATSTART']._serialized_end=2616
-  _globals['_QUANTIZEQATREQUEST']._serialized_start=2619
-  _globals['_QUANTIZEQATREQUEST']._serialized_end=2926
-  _globals['_QUANTIZEQATRESPONSE']._serialized_start=2929
-  _globals['_QUANTIZEQATRESPONSE']._serialized_end=3349
-  _globals['_INSPECTSTART']._serialized_start=3352
-  _globals['_INSPECTSTART']._serialized_end=3585
-  _globals['_INSPECTREQUEST']._serialized_start=3588
-  _globals['_INSPECTREQUEST']._serialized_end=3755
-  _globals['_INSPECTRESPONSE']._serialized_start=3758
-  _globals['_INSPECTRESPONSE']._serialized_end=3894
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=3896
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=3918
-  _globals['_LIMITS']._serialized_start=3921
-  _globals['_LIMITS']._serialized_end=4070
-  _globals['_CAPABILITIES']._serialized_start=4073
-  _globals['_CAPABILITIES']._serialized_end=4296
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=4299
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=4452
-  _globals['_QUANTIZATIONSERVICE']._serialized_start=4602
-  _globals['_QUANTIZATIONSERVICE']._serialized_end=5072
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=136
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=158
+  _globals['_LIMITS']._serialized_start=161
+  _globals['_LIMITS']._serialized_end=310
+  _globals['_CAPABILITIES']._serialized_start=313
+  _globals['_CAPABILITIES']._serialized_end=536
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=539
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=692
+  _globals['_QUANTIZATIONSERVICE']._serialized_start=695
+  _globals['_QUANTIZATIONSERVICE']._serialized_end=1097
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from zeropoint.v1 import job_pb2 as zeropoint_dot_v1_dot_job__pb2
 from zeropoint.v1 import quantization_service_pb2 as zeropoint_dot_v1_dot_quantization__service__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
@@ -32,16 +33,18 @@ class QuantizationServiceStub(object):
     start (options, manifest)     ->
     <-    model_status (where to go on, for each file)
     model_chunk ...               ->
-    <-    started (signature, plan, credit)
+    <-    plan ..., started (options as understood, signature, credit)
     batch_header, batch_chunk ... ->                      (as the credit allows)
     <-    credit, ack, progress
     finish                        ->
-    <-    progress, result, model_chunk ...
+    <-    progress, report ..., result, model_chunk ..., done
 
-    A static job that is given a calibration is finished without batches.
+    Inspect is the same without batches and result: done follows started. A static job that is given
+    a calibration is finished without batches.
 
-    Failures come as a message of the stream; the status of the call repeats them. After a
-    failure the server reads on for a while, so that the message is not lost, and ends the call.
+    Failures come as a message of the stream; the status of the call repeats them. Both sides send a
+    heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
+    protocol.md has every rule, and lists all reasons.
     """
 
     def __init__(self, channel):
@@ -52,23 +55,23 @@ class QuantizationServiceStub(object):
         """
         self.QuantizeStatic = channel.stream_stream(
                 '/zeropoint.v1.QuantizationService/QuantizeStatic',
-                request_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeStaticRequest.SerializeToString,
-                response_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeStaticResponse.FromString,
+                request_serializer=zeropoint_dot_v1_dot_job__pb2.JobRequest.SerializeToString,
+                response_deserializer=zeropoint_dot_v1_dot_job__pb2.JobResponse.FromString,
                 _registered_method=True)
         self.QuantizeDynamic = channel.stream_stream(
                 '/zeropoint.v1.QuantizationService/QuantizeDynamic',
-                request_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicRequest.SerializeToString,
-                response_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicResponse.FromString,
+                request_serializer=zeropoint_dot_v1_dot_job__pb2.JobRequest.SerializeToString,
+                response_deserializer=zeropoint_dot_v1_dot_job__pb2.JobResponse.FromString,
                 _registered_method=True)
         self.QuantizeQat = channel.stream_stream(
                 '/zeropoint.v1.QuantizationService/QuantizeQat',
-                request_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatRequest.SerializeToString,
-                response_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatResponse.FromString,
+                request_serializer=zeropoint_dot_v1_dot_job__pb2.JobRequest.SerializeToString,
+                response_deserializer=zeropoint_dot_v1_dot_job__pb2.JobResponse.FromString,
                 _registered_method=True)
-        self.Inspect = channel.stream_unary(
+        self.Inspect = channel.stream_stream(
                 '/zeropoint.v1.QuantizationService/Inspect',
-                request_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.InspectRequest.SerializeToString,
-                response_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.InspectResponse.FromString,
+                request_serializer=zeropoint_dot_v1_dot_job__pb2.JobRequest.SerializeToString,
+                response_deserializer=zeropoint_dot_v1_dot_job__pb2.JobResponse.FromString,
                 _registered_method=True)
         self.GetServerInfo = channel.unary_unary(
                 '/zeropoint.v1.QuantizationService/GetServerInfo',
@@ -84,16 +87,18 @@ class QuantizationServiceServicer(object):
     start (options, manifest)     ->
     <-    model_status (where to go on, for each file)
     model_chunk ...               ->
-    <-    started (signature, plan, credit)
+    <-    plan ..., started (options as understood, signature, credit)
     batch_header, batch_chunk ... ->                      (as the credit allows)
     <-    credit, ack, progress
     finish                        ->
-    <-    progress, result, model_chunk ...
+    <-    progress, report ..., result, model_chunk ..., done
 
-    A static job that is given a calibration is finished without batches.
+    Inspect is the same without batches and result: done follows started. A static job that is given
+    a calibration is finished without batches.
 
-    Failures come as a message of the stream; the status of the call repeats them. After a
-    failure the server reads on for a while, so that the message is not lost, and ends the call.
+    Failures come as a message of the stream; the status of the call repeats them. Both sides send a
+    heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
+    protocol.md has every rule, and lists all reasons.
     """
 
     def QuantizeStatic(self, request_iterator, context):
@@ -139,23 +144,23 @@ def add_QuantizationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'QuantizeStatic': grpc.stream_stream_rpc_method_handler(
                     servicer.QuantizeStatic,
-                    request_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeStaticRequest.FromString,
-                    response_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeStaticResponse.SerializeToString,
+                    request_deserializer=zeropoint_dot_v1_dot_job__pb2.JobRequest.FromString,
+                    response_serializer=zeropoint_dot_v1_dot_job__pb2.JobResponse.SerializeToString,
             ),
             'QuantizeDynamic': grpc.stream_stream_rpc_method_handler(
                     servicer.QuantizeDynamic,
-                    request_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicRequest.FromString,
-                    response_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicResponse.SerializeToString,
+                    request_deserializer=zeropoint_dot_v1_dot_job__pb2.JobRequest.FromString,
+                    response_serializer=zeropoint_dot_v1_dot_job__pb2.JobResponse.SerializeToString,
             ),
             'QuantizeQat': grpc.stream_stream_rpc_method_handler(
                     servicer.QuantizeQat,
-                    request_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatRequest.FromString,
-                    response_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatResponse.SerializeToString,
+                    request_deserializer=zeropoint_dot_v1_dot_job__pb2.JobRequest.FromString,
+                    response_serializer=zeropoint_dot_v1_dot_job__pb2.JobResponse.SerializeToString,
             ),
-            'Inspect': grpc.stream_unary_rpc_method_handler(
+            'Inspect': grpc.stream_stream_rpc_method_handler(
                     servicer.Inspect,
-                    request_deserializer=zeropoint_dot_v1_dot_quantization__service__pb2.InspectRequest.FromString,
-                    response_serializer=zeropoint_dot_v1_dot_quantization__service__pb2.InspectResponse.SerializeToString,
+                    request_deserializer=zeropoint_dot_v1_dot_job__pb2.JobRequest.FromString,
+                    response_serializer=zeropoint_dot_v1_dot_job__pb2.JobResponse.SerializeToString,
             ),
             'GetServerInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServerInfo,
@@ -177,16 +182,18 @@ class QuantizationService(object):
     start (options, manifest)     ->
     <-    model_status (where to go on, for each file)
     model_chunk ...               ->
-    <-    started (signature, plan, credit)
+    <-    plan ..., started (options as understood, signature, credit)
     batch_header, batch_chunk ... ->                      (as the credit allows)
     <-    credit, ack, progress
     finish                        ->
-    <-    progress, result, model_chunk ...
+    <-    progress, report ..., result, model_chunk ..., done
 
-    A static job that is given a calibration is finished without batches.
+    Inspect is the same without batches and result: done follows started. A static job that is given
+    a calibration is finished without batches.
 
-    Failures come as a message of the stream; the status of the call repeats them. After a
-    failure the server reads on for a while, so that the message is not lost, and ends the call.
+    Failures come as a message of the stream; the status of the call repeats them. Both sides send a
+    heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
+    protocol.md has every rule, and lists all reasons.
     """
 
     @staticmethod
@@ -204,8 +211,8 @@ class QuantizationService(object):
             request_iterator,
             target,
             '/zeropoint.v1.QuantizationService/QuantizeStatic',
-            zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeStaticRequest.SerializeToString,
-            zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeStaticResponse.FromString,
+            zeropoint_dot_v1_dot_job__pb2.JobRequest.SerializeToString,
+            zeropoint_dot_v1_dot_job__pb2.JobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -231,8 +238,8 @@ class QuantizationService(object):
             request_iterator,
             target,
             '/zeropoint.v1.QuantizationService/QuantizeDynamic',
-            zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicRequest.SerializeToString,
-            zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeDynamicResponse.FromString,
+            zeropoint_dot_v1_dot_job__pb2.JobRequest.SerializeToString,
+            zeropoint_dot_v1_dot_job__pb2.JobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -258,8 +265,8 @@ class QuantizationService(object):
             request_iterator,
             target,
             '/zeropoint.v1.QuantizationService/QuantizeQat',
-            zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatRequest.SerializeToString,
-            zeropoint_dot_v1_dot_quantization__service__pb2.QuantizeQatResponse.FromString,
+            zeropoint_dot_v1_dot_job__pb2.JobRequest.SerializeToString,
+            zeropoint_dot_v1_dot_job__pb2.JobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -281,12 +288,12 @@ class QuantizationService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.stream_unary(
+        return grpc.experimental.stream_stream(
             request_iterator,
             target,
             '/zeropoint.v1.QuantizationService/Inspect',
-            zeropoint_dot_v1_dot_quantization__service__pb2.InspectRequest.SerializeToString,
-            zeropoint_dot_v1_dot_quantization__service__pb2.InspectResponse.FromString,
+            zeropoint_dot_v1_dot_job__pb2.JobRequest.SerializeToString,
+            zeropoint_dot_v1_dot_job__pb2.JobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from zeropoint.v1 import job_pb2 as _job_pb2
 from zeropoint.v1 import quantization_service_pb2 as _quantization_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -33,34 +34,36 @@ class QuantizationServiceStub:
       start (options, manifest)     ->
                                     <-    model_status (where to go on, for each file)
       model_chunk ...               ->
-                                    <-    started (signature, plan, credit)
+                                    <-    plan ..., started (options as understood, signature, credit)
       batch_header, batch_chunk ... ->                      (as the credit allows)
                                     <-    credit, ack, progress
       finish                        ->
-                                    <-    progress, result, model_chunk ...
+                                    <-    progress, report ..., result, model_chunk ..., done
 
-    A static job that is given a calibration is finished without batches.
+    Inspect is the same without batches and result: done follows started. A static job that is given
+    a calibration is finished without batches.
 
-    Failures come as a message of the stream; the status of the call repeats them. After a
-    failure the server reads on for a while, so that the message is not lost, and ends the call.
+    Failures come as a message of the stream; the status of the call repeats them. Both sides send a
+    heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
+    protocol.md has every rule, and lists all reasons.
     """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QuantizationServiceAsyncStub: ...
-    QuantizeStatic: _grpc.StreamStreamMultiCallable[_quantization_service_pb2.QuantizeStaticRequest, _quantization_service_pb2.QuantizeStaticResponse]
+    QuantizeStatic: _grpc.StreamStreamMultiCallable[_job_pb2.JobRequest, _job_pb2.JobResponse]
     """Quantizes weights and activations, with activation ranges from calibration batches."""
-    QuantizeDynamic: _grpc.StreamStreamMultiCallable[_quantization_service_pb2.QuantizeDynamicRequest, _quantization_service_pb2.QuantizeDynamicResponse]
+    QuantizeDynamic: _grpc.StreamStreamMultiCallable[_job_pb2.JobRequest, _job_pb2.JobResponse]
     """Quantizes weights; activations are quantized as the model runs. Batches are optional and
     serve to verify the result.
     """
-    QuantizeQat: _grpc.StreamStreamMultiCallable[_quantization_service_pb2.QuantizeQatRequest, _quantization_service_pb2.QuantizeQatResponse]
+    QuantizeQat: _grpc.StreamStreamMultiCallable[_job_pb2.JobRequest, _job_pb2.JobResponse]
     """Turns a model that was trained with fake quantization into one with integer weights, with the
     parameters that it learned. Batches are optional: they serve to verify the result and, where
     the options say so, to choose parameters for what was not trained with any.
     """
-    Inspect: _grpc.StreamUnaryMultiCallable[_quantization_service_pb2.InspectRequest, _quantization_service_pb2.InspectResponse]
+    Inspect: _grpc.StreamStreamMultiCallable[_job_pb2.JobRequest, _job_pb2.JobResponse]
     """Tells what would be done with a model, without data."""
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_quantization_service_pb2.GetServerInfoRequest, _quantization_service_pb2.GetServerInfoResponse]
     """Version, limits and capabilities of this server."""
@@ -73,31 +76,33 @@ class QuantizationServiceAsyncStub(QuantizationServiceStub):
       start (options, manifest)     ->
                                     <-    model_status (where to go on, for each file)
       model_chunk ...               ->
-                                    <-    started (signature, plan, credit)
+                                    <-    plan ..., started (options as understood, signature, credit)
       batch_header, batch_chunk ... ->                      (as the credit allows)
                                     <-    credit, ack, progress
       finish                        ->
-                                    <-    progress, result, model_chunk ...
+                                    <-    progress, report ..., result, model_chunk ..., done
 
-    A static job that is given a calibration is finished without batches.
+    Inspect is the same without batches and result: done follows started. A static job that is given
+    a calibration is finished without batches.
 
-    Failures come as a message of the stream; the status of the call repeats them. After a
-    failure the server reads on for a while, so that the message is not lost, and ends the call.
+    Failures come as a message of the stream; the status of the call repeats them. Both sides send a
+    heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
+    protocol.md has every rule, and lists all reasons.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    QuantizeStatic: _aio.StreamStreamMultiCallable[_quantization_service_pb2.QuantizeStaticRequest, _quantization_service_pb2.QuantizeStaticResponse]  # type: ignore[assignment]
+    QuantizeStatic: _aio.StreamStreamMultiCallable[_job_pb2.JobRequest, _job_pb2.JobResponse]  # type: ignore[assignment]
     """Quantizes weights and activations, with activation ranges from calibration batches."""
-    QuantizeDynamic: _aio.StreamStreamMultiCallable[_quantization_service_pb2.QuantizeDynamicRequest, _quantization_service_pb2.QuantizeDynamicResponse]  # type: ignore[assignment]
+    QuantizeDynamic: _aio.StreamStreamMultiCallable[_job_pb2.JobRequest, _job_pb2.JobResponse]  # type: ignore[assignment]
     """Quantizes weights; activations are quantized as the model runs. Batches are optional and
     serve to verify the result.
     """
-    QuantizeQat: _aio.StreamStreamMultiCallable[_quantization_service_pb2.QuantizeQatRequest, _quantization_service_pb2.QuantizeQatResponse]  # type: ignore[assignment]
+    QuantizeQat: _aio.StreamStreamMultiCallable[_job_pb2.JobRequest, _job_pb2.JobResponse]  # type: ignore[assignment]
     """Turns a model that was trained with fake quantization into one with integer weights, with the
     parameters that it learned. Batches are optional: they serve to verify the result and, where
     the options say so, to choose parameters for what was not trained with any.
     """
-    Inspect: _aio.StreamUnaryMultiCallable[_quantization_service_pb2.InspectRequest, _quantization_service_pb2.InspectResponse]  # type: ignore[assignment]
+    Inspect: _aio.StreamStreamMultiCallable[_job_pb2.JobRequest, _job_pb2.JobResponse]  # type: ignore[assignment]
     """Tells what would be done with a model, without data."""
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_quantization_service_pb2.GetServerInfoRequest, _quantization_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Version, limits and capabilities of this server."""
@@ -109,32 +114,34 @@ class QuantizationServiceServicer(metaclass=_abc_1.ABCMeta):
       start (options, manifest)     ->
                                     <-    model_status (where to go on, for each file)
       model_chunk ...               ->
-                                    <-    started (signature, plan, credit)
+                                    <-    plan ..., started (options as understood, signature, credit)
       batch_header, batch_chunk ... ->                      (as the credit allows)
                                     <-    credit, ack, progress
       finish                        ->
-                                    <-    progress, result, model_chunk ...
+                                    <-    progress, report ..., result, model_chunk ..., done
 
-    A static job that is given a calibration is finished without batches.
+    Inspect is the same without batches and result: done follows started. A static job that is given
+    a calibration is finished without batches.
 
-    Failures come as a message of the stream; the status of the call repeats them. After a
-    failure the server reads on for a while, so that the message is not lost, and ends the call.
+    Failures come as a message of the stream; the status of the call repeats them. Both sides send a
+    heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
+    protocol.md has every rule, and lists all reasons.
     """
 
     @_abc_1.abstractmethod
     def QuantizeStatic(
         self,
-        request_iterator: _MaybeAsyncIterator[_quantization_service_pb2.QuantizeStaticRequest],
+        request_iterator: _MaybeAsyncIterator[_job_pb2.JobRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_quantization_service_pb2.QuantizeStaticResponse], _abc.AsyncIterator[_quantization_service_pb2.QuantizeStaticResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_job_pb2.JobResponse], _abc.AsyncIterator[_job_pb2.JobResponse]]:
         """Quantizes weights and activations, with activation ranges from calibration batches."""
 
     @_abc_1.abstractmethod
     def QuantizeDynamic(
         self,
-        request_iterator: _MaybeAsyncIterator[_quantization_service_pb2.QuantizeDynamicRequest],
+        request_iterator: _MaybeAsyncIterator[_job_pb2.JobRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_quantization_service_pb2.QuantizeDynamicResponse], _abc.AsyncIterator[_quantization_service_pb2.QuantizeDynamicResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_job_pb2.JobResponse], _abc.AsyncIterator[_job_pb2.JobResponse]]:
         """Quantizes weights; activations are quantized as the model runs. Batches are optional and
         serve to verify the result.
         """
@@ -142,9 +149,9 @@ class QuantizationServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def QuantizeQat(
         self,
-        request_iterator: _MaybeAsyncIterator[_quantization_service_pb2.QuantizeQatRequest],
+        request_iterator: _MaybeAsyncIterator[_job_pb2.JobRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_quantization_service_pb2.QuantizeQatResponse], _abc.AsyncIterator[_quantization_service_pb2.QuantizeQatResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_job_pb2.JobResponse], _abc.AsyncIterator[_job_pb2.JobResponse]]:
         """Turns a model that was trained with fake quantization into one with integer weights, with the
         parameters that it learned. Batches are optional: they serve to verify the result and, where
         the options say so, to choose parameters for what was not trained with any.
@@ -153,9 +160,9 @@ class QuantizationServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Inspect(
         self,
-        request_iterator: _MaybeAsyncIterator[_quantization_service_pb2.InspectRequest],
+        request_iterator: _MaybeAsyncIterator[_job_pb2.JobRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_quantization_service_pb2.InspectResponse, _abc.Awaitable[_quantization_service_pb2.InspectResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_job_pb2.JobResponse], _abc.AsyncIterator[_job_pb2.JobResponse]]:
         """Tells what would be done with a model, without data."""
 
     @_abc_1.abstractmethod

@@ -24,53 +24,55 @@ _sym_db = _symbol_database.Default()
 
 from zeropoint.v1 import model_pb2 as zeropoint_dot_v1_dot_model__pb2
 from zeropoint.v1 import options_pb2 as zeropoint_dot_v1_dot_options__pb2
+from zeropoint.v1 import progress_pb2 as zeropoint_dot_v1_dot_progress__pb2
+from zeropoint.v1 import tensor_pb2 as zeropoint_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zeropoint/v1/report.proto\x12\x0czeropoint.v1\x1a\x18zeropoint/v1/model.proto\x1a\x1azeropoint/v1/options.proto\"r\n\x08NodePlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07op_type\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.zeropoint.v1.NodeState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"U\n\x10RangeAlternative\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\x12\x16\n\x0e\x65xpected_error\x18\x04 \x01(\x01\"\xe8\x02\n\nTensorPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x65lement_type\x18\x02 \x01(\x05\x12\x11\n\x04\x61xis\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tsymmetric\x18\x04 \x01(\x08\x12-\n\x06source\x18\x05 \x01(\x0e\x32\x1d.zeropoint.v1.ParameterSource\x12\x16\n\x0einherited_from\x18\x06 \x01(\t\x12\x10\n\x03low\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04high\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05scale\x18\t \x01(\x01H\x03\x88\x01\x01\x12\x17\n\nzero_point\x18\n \x01(\x03H\x04\x88\x01\x01\x12\x0e\n\x06method\x18\x0b \x01(\t\x12\x34\n\x0c\x61lternatives\x18\x0c \x03(\x0b\x32\x1e.zeropoint.v1.RangeAlternativeB\x07\n\x05_axisB\x06\n\x04_lowB\x07\n\x05_highB\x08\n\x06_scaleB\r\n\x0b_zero_point\"7\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05nodes\x18\x03 \x03(\t\"\x90\x01\n\x04Plan\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.zeropoint.v1.NodePlan\x12)\n\x07tensors\x18\x02 \x03(\x0b\x32\x18.zeropoint.v1.TensorPlan\x12\r\n\x05opset\x18\x03 \x01(\x03\x12\'\n\x08warnings\x18\x04 \x03(\x0b\x32\x15.zeropoint.v1.Warning\"I\n\nSimilarity\x12\x0f\n\x07sqnr_db\x18\x01 \x01(\x01\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x01\x12\x1a\n\x12max_abs_difference\x18\x03 \x01(\x01\"\x7f\n\rOutputFigures\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\nsimilarity\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.Similarity\x12\x1d\n\x10\x61rgmax_agreement\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x13\n\x11_argmax_agreement\"Z\n\x0bNodeFigures\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07op_type\x18\x02 \x01(\t\x12,\n\nsimilarity\x18\x03 \x01(\x0b\x32\x18.zeropoint.v1.Similarity\">\n\x0bKernelCount\x12\x0f\n\x07op_type\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x01(\r\x12\x0f\n\x07integer\x18\x03 \x01(\r\"/\n\x10TensorDifference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05steps\x18\x02 \x01(\x04\"\xf1\x01\n\tExactness\x12\x0f\n\x07tensors\x18\x01 \x01(\r\x12\x15\n\rexact_tensors\x18\x02 \x01(\r\x12\x12\n\nnode_steps\x18\x03 \x01(\x04\x12\x18\n\x10\x65nd_to_end_steps\x18\x04 \x01(\x04\x12\x1a\n\x12max_abs_difference\x18\x05 \x01(\x01\x12\x10\n\x08max_ulps\x18\x06 \x01(\x01\x12-\n\x05worst\x18\x07 \x03(\x0b\x32\x1e.zeropoint.v1.TensorDifference\x12\x31\n\x0ekernels_before\x18\x08 \x03(\x0b\x32\x19.zeropoint.v1.KernelCount\"\xb2\x02\n\x0cVerification\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.zeropoint.v1.VerificationState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61tches\x18\x03 \x01(\r\x12\x14\n\x07sqnr_db\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12,\n\x07outputs\x18\x05 \x03(\x0b\x32\x1b.zeropoint.v1.OutputFigures\x12(\n\x05nodes\x18\x06 \x03(\x0b\x32\x19.zeropoint.v1.NodeFigures\x12*\n\x07kernels\x18\x07 \x03(\x0b\x32\x19.zeropoint.v1.KernelCount\x12*\n\texactness\x18\x08 \x01(\x0b\x32\x17.zeropoint.v1.ExactnessB\n\n\x08_sqnr_db\"s\n\x0fNonFiniteTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03nan\x18\x02 \x01(\x04\x12\x19\n\x11positive_infinity\x18\x03 \x01(\x04\x12\x19\n\x11negative_infinity\x18\x04 \x01(\x04\x12\x0f\n\x07\x62\x61tches\x18\x05 \x03(\x04\"{\n\x12\x43\x61librationFigures\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x04\x12\x0f\n\x07tensors\x18\x03 \x01(\r\x12\x31\n\nnon_finite\x18\x04 \x03(\x0b\x32\x1d.zeropoint.v1.NonFiniteTensor\"@\n\x08Versions\x12\x11\n\tzeropoint\x18\x01 \x01(\t\x12\x13\n\x0bonnxruntime\x18\x02 \x01(\t\x12\x0c\n\x04onnx\x18\x03 \x01(\t\"+\n\tPhaseTime\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\xbf\x04\n\x06Report\x12(\n\x08versions\x18\x01 \x01(\x0b\x32\x16.zeropoint.v1.Versions\x12\x15\n\rsource_sha256\x18\x02 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x35\n\x0estatic_options\x18\x04 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptionsH\x00\x12\x37\n\x0f\x64ynamic_options\x18\x05 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptionsH\x00\x12/\n\x0bqat_options\x18\x0e \x01(\x0b\x32\x18.zeropoint.v1.QatOptionsH\x00\x12 \n\x04plan\x18\x06 \x01(\x0b\x32\x12.zeropoint.v1.Plan\x12\x30\n\x0cverification\x18\x07 \x01(\x0b\x32\x1a.zeropoint.v1.Verification\x12\x35\n\x0b\x63\x61libration\x18\x08 \x01(\x0b\x32 .zeropoint.v1.CalibrationFigures\x12\'\n\x08warnings\x18\t \x03(\x0b\x32\x15.zeropoint.v1.Warning\x12\x14\n\x0csource_bytes\x18\n \x01(\x04\x12\x14\n\x0cresult_bytes\x18\x0b \x01(\x04\x12\'\n\x06phases\x18\x0c \x03(\x0b\x32\x17.zeropoint.v1.PhaseTime\x12/\n\tsignature\x18\r \x01(\x0b\x32\x1c.zeropoint.v1.ModelSignatureB\t\n\x07options*n\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14NODE_STATE_QUANTIZED\x10\x01\x12\x14\n\x10NODE_STATE_FLOAT\x10\x02\x12\x15\n\x11NODE_STATE_FOLDED\x10\x03*\x84\x02\n\x0fParameterSource\x12 \n\x1cPARAMETER_SOURCE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPARAMETER_SOURCE_CALIBRATED\x10\x01\x12\x1b\n\x17PARAMETER_SOURCE_WEIGHT\x10\x02\x12\x19\n\x15PARAMETER_SOURCE_BIAS\x10\x03\x12\x1e\n\x1aPARAMETER_SOURCE_INHERITED\x10\x04\x12\x1a\n\x16PARAMETER_SOURCE_FIXED\x10\x05\x12\x1c\n\x18PARAMETER_SOURCE_DYNAMIC\x10\x06\x12\x1c\n\x18PARAMETER_SOURCE_LEARNED\x10\x07*\x9a\x01\n\x11VerificationState\x12\"\n\x1eVERIFICATION_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bVERIFICATION_STATE_COMPARED\x10\x01\x12 \n\x1cVERIFICATION_STATE_GENERATED\x10\x02\x12\x1e\n\x1aVERIFICATION_STATE_NOT_RUN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zeropoint/v1/report.proto\x12\x0czeropoint.v1\x1a\x18zeropoint/v1/model.proto\x1a\x1azeropoint/v1/options.proto\x1a\x1bzeropoint/v1/progress.proto\x1a\x19zeropoint/v1/tensor.proto\"r\n\x08NodePlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07op_type\x18\x02 \x01(\t\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.zeropoint.v1.NodeState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"\x9e\x01\n\x10RangeAlternative\x12/\n\x06method\x18\x01 \x01(\x0e\x32\x1f.zeropoint.v1.CalibrationMethod\x12\x17\n\npercentile\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\x12\x16\n\x0e\x65xpected_error\x18\x05 \x01(\x01\x42\r\n\x0b_percentile\"\xdc\x03\n\nTensorPlan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0c\x65lement_type\x18\x02 \x01(\x0e\x32\x19.zeropoint.v1.ElementType\x12\x11\n\x04\x61xis\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tsymmetric\x18\x04 \x01(\x08\x12-\n\x06source\x18\x05 \x01(\x0e\x32\x1d.zeropoint.v1.ParameterSource\x12\x16\n\x0einherited_from\x18\x06 \x01(\t\x12\x10\n\x03low\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04high\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05scale\x18\t \x01(\x01H\x03\x88\x01\x01\x12\x17\n\nzero_point\x18\n \x01(\x03H\x04\x88\x01\x01\x12\x34\n\x06method\x18\x0b \x01(\x0e\x32\x1f.zeropoint.v1.CalibrationMethodH\x05\x88\x01\x01\x12\x17\n\npercentile\x18\x0c \x01(\x01H\x06\x88\x01\x01\x12\x34\n\x0c\x61lternatives\x18\r \x03(\x0b\x32\x1e.zeropoint.v1.RangeAlternativeB\x07\n\x05_axisB\x06\n\x04_lowB\x07\n\x05_highB\x08\n\x06_scaleB\r\n\x0b_zero_pointB\t\n\x07_methodB\r\n\x0b_percentile\"7\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05nodes\x18\x03 \x03(\t\"\xa3\x01\n\x04Plan\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.zeropoint.v1.NodePlan\x12)\n\x07tensors\x18\x02 \x03(\x0b\x32\x18.zeropoint.v1.TensorPlan\x12\r\n\x05opset\x18\x03 \x01(\x03\x12\'\n\x08warnings\x18\x04 \x03(\x0b\x32\x15.zeropoint.v1.Warning\x12\x11\n\tconstants\x18\x05 \x01(\r\"I\n\nSimilarity\x12\x0f\n\x07sqnr_db\x18\x01 \x01(\x01\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x01\x12\x1a\n\x12max_abs_difference\x18\x03 \x01(\x01\"\x7f\n\rOutputFigures\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\nsimilarity\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.Similarity\x12\x1d\n\x10\x61rgmax_agreement\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x13\n\x11_argmax_agreement\"Z\n\x0bNodeFigures\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07op_type\x18\x02 \x01(\t\x12,\n\nsimilarity\x18\x03 \x01(\x0b\x32\x18.zeropoint.v1.Similarity\">\n\x0bKernelCount\x12\x0f\n\x07op_type\x18\x01 \x01(\t\x12\r\n\x05nodes\x18\x02 \x01(\r\x12\x0f\n\x07integer\x18\x03 \x01(\r\"/\n\x10TensorDifference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05steps\x18\x02 \x01(\x04\"\xf1\x01\n\tExactness\x12\x0f\n\x07tensors\x18\x01 \x01(\r\x12\x15\n\rexact_tensors\x18\x02 \x01(\r\x12\x12\n\nnode_steps\x18\x03 \x01(\x04\x12\x18\n\x10\x65nd_to_end_steps\x18\x04 \x01(\x04\x12\x1a\n\x12max_abs_difference\x18\x05 \x01(\x01\x12\x10\n\x08max_ulps\x18\x06 \x01(\x01\x12-\n\x05worst\x18\x07 \x03(\x0b\x32\x1e.zeropoint.v1.TensorDifference\x12\x31\n\x0ekernels_before\x18\x08 \x03(\x0b\x32\x19.zeropoint.v1.KernelCount\"\xb2\x02\n\x0cVerification\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.zeropoint.v1.VerificationState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61tches\x18\x03 \x01(\r\x12\x14\n\x07sqnr_db\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12,\n\x07outputs\x18\x05 \x03(\x0b\x32\x1b.zeropoint.v1.OutputFigures\x12(\n\x05nodes\x18\x06 \x03(\x0b\x32\x19.zeropoint.v1.NodeFigures\x12*\n\x07kernels\x18\x07 \x03(\x0b\x32\x19.zeropoint.v1.KernelCount\x12*\n\texactness\x18\x08 \x01(\x0b\x32\x17.zeropoint.v1.ExactnessB\n\n\x08_sqnr_db\"s\n\x0fNonFiniteTensor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03nan\x18\x02 \x01(\x04\x12\x19\n\x11positive_infinity\x18\x03 \x01(\x04\x12\x19\n\x11negative_infinity\x18\x04 \x01(\x04\x12\x0f\n\x07\x62\x61tches\x18\x05 \x03(\x04\"{\n\x12\x43\x61librationFigures\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x04\x12\x0f\n\x07tensors\x18\x03 \x01(\r\x12\x31\n\nnon_finite\x18\x04 \x03(\x0b\x32\x1d.zeropoint.v1.NonFiniteTensor\"@\n\x08Versions\x12\x11\n\tzeropoint\x18\x01 \x01(\t\x12\x13\n\x0bonnxruntime\x18\x02 \x01(\t\x12\x0c\n\x04onnx\x18\x03 \x01(\t\"@\n\tPhaseTime\x12\"\n\x05phase\x18\x01 \x01(\x0e\x32\x13.zeropoint.v1.Phase\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\xbf\x04\n\x06Report\x12(\n\x08versions\x18\x01 \x01(\x0b\x32\x16.zeropoint.v1.Versions\x12\x15\n\rsource_sha256\x18\x02 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x35\n\x0estatic_options\x18\x04 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptionsH\x00\x12\x37\n\x0f\x64ynamic_options\x18\x05 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptionsH\x00\x12/\n\x0bqat_options\x18\x06 \x01(\x0b\x32\x18.zeropoint.v1.QatOptionsH\x00\x12 \n\x04plan\x18\x07 \x01(\x0b\x32\x12.zeropoint.v1.Plan\x12\x30\n\x0cverification\x18\x08 \x01(\x0b\x32\x1a.zeropoint.v1.Verification\x12\x35\n\x0b\x63\x61libration\x18\t \x01(\x0b\x32 .zeropoint.v1.CalibrationFigures\x12\'\n\x08warnings\x18\n \x03(\x0b\x32\x15.zeropoint.v1.Warning\x12\x14\n\x0csource_bytes\x18\x0b \x01(\x04\x12\x14\n\x0cresult_bytes\x18\x0c \x01(\x04\x12\'\n\x06phases\x18\r \x03(\x0b\x32\x17.zeropoint.v1.PhaseTime\x12/\n\tsignature\x18\x0e \x01(\x0b\x32\x1c.zeropoint.v1.ModelSignatureB\t\n\x07options*n\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14NODE_STATE_QUANTIZED\x10\x01\x12\x14\n\x10NODE_STATE_FLOAT\x10\x02\x12\x15\n\x11NODE_STATE_FOLDED\x10\x03*\x84\x02\n\x0fParameterSource\x12 \n\x1cPARAMETER_SOURCE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPARAMETER_SOURCE_CALIBRATED\x10\x01\x12\x1b\n\x17PARAMETER_SOURCE_WEIGHT\x10\x02\x12\x19\n\x15PARAMETER_SOURCE_BIAS\x10\x03\x12\x1e\n\x1aPARAMETER_SOURCE_INHERITED\x10\x04\x12\x1a\n\x16PARAMETER_SOURCE_FIXED\x10\x05\x12\x1c\n\x18PARAMETER_SOURCE_DYNAMIC\x10\x06\x12\x1c\n\x18PARAMETER_SOURCE_LEARNED\x10\x07*\x9a\x01\n\x11VerificationState\x12\"\n\x1eVERIFICATION_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bVERIFICATION_STATE_COMPARED\x10\x01\x12 \n\x1cVERIFICATION_STATE_GENERATED\x10\x02\x12\x1e\n\x1aVERIFICATION_STATE_NOT_RUN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeropoint.v1.report_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NODESTATE']._serialized_start=2760
-  _globals['_NODESTATE']._serialized_end=2870
-  _globals['_PARAMETERSOURCE']._serialized_start=2873
-  _globals['_PARAMETERSOURCE']._serialized_end=3133
-  _globals['_VERIFICATIONSTATE']._serialized_start=3136
-  _globals['_VERIFICATIONSTATE']._serialized_end=3290
-  _globals['_NODEPLAN']._serialized_start=97
-  _globals['_NODEPLAN']._serialized_end=211
-  _globals['_RANGEALTERNATIVE']._serialized_start=213
-  _globals['_RANGEALTERNATIVE']._serialized_end=298
-  _globals['_TENSORPLAN']._serialized_start=301
-  _globals['_TENSORPLAN']._serialized_end=661
-  _globals['_WARNING']._serialized_start=663
-  _globals['_WARNING']._serialized_end=718
-  _globals['_PLAN']._serialized_start=721
-  _globals['_PLAN']._serialized_end=865
-  _globals['_SIMILARITY']._serialized_start=867
-  _globals['_SIMILARITY']._serialized_end=940
-  _globals['_OUTPUTFIGURES']._serialized_start=942
-  _globals['_OUTPUTFIGURES']._serialized_end=1069
-  _globals['_NODEFIGURES']._serialized_start=1071
-  _globals['_NODEFIGURES']._serialized_end=1161
-  _globals['_KERNELCOUNT']._serialized_start=1163
-  _globals['_KERNELCOUNT']._serialized_end=1225
-  _globals['_TENSORDIFFERENCE']._serialized_start=1227
-  _globals['_TENSORDIFFERENCE']._serialized_end=1274
-  _globals['_EXACTNESS']._serialized_start=1277
-  _globals['_EXACTNESS']._serialized_end=1518
-  _globals['_VERIFICATION']._serialized_start=1521
-  _globals['_VERIFICATION']._serialized_end=1827
-  _globals['_NONFINITETENSOR']._serialized_start=1829
-  _globals['_NONFINITETENSOR']._serialized_end=1944
-  _globals['_CALIBRATIONFIGURES']._serialized_start=1946
-  _globals['_CALIBRATIONFIGURES']._serialized_end=2069
-  _globals['_VERSIONS']._serialized_start=2071
-  _globals['_VERSIONS']._serialized_end=2135
-  _globals['_PHASETIME']._serialized_start=2137
-  _globals['_PHASETIME']._serialized_end=2180
-  _globals['_REPORT']._serialized_start=2183
-  _globals['_REPORT']._serialized_end=2758
+  _globals['_NODESTATE']._serialized_start=3046
+  _globals['_NODESTATE']._serialized_end=3156
+  _globals['_PARAMETERSOURCE']._serialized_start=3159
+  _globals['_PARAMETERSOURCE']._serialized_end=3419
+  _globals['_VERIFICATIONSTATE']._serialized_start=3422
+  _globals['_VERIFICATIONSTATE']._serialized_end=3576
+  _globals['_NODEPLAN']._serialized_start=153
+  _globals['_NODEPLAN']._serialized_end=267
+  _globals['_RANGEALTERNATIVE']._serialized_start=270
+  _globals['_RANGEALTERNATIVE']._serialized_end=428
+  _globals['_TENSORPLAN']._serialized_start=431
+  _globals['_TENSORPLAN']._serialized_end=907
+  _globals['_WARNING']._serialized_start=909
+  _globals['_WARNING']._serialized_end=964
+  _globals['_PLAN']._serialized_start=967
+  _globals['_PLAN']._serialized_end=1130
+  _globals['_SIMILARITY']._serialized_start=1132
+  _globals['_SIMILARITY']._serialized_end=1205
+  _globals['_OUTPUTFIGURES']._serialized_start=1207
+  _globals['_OUTPUTFIGURES']._serialized_end=1334
+  _globals['_NODEFIGURES']._serialized_start=1336
+  _globals['_NODEFIGURES']._serialized_end=1426
+  _globals['_KERNELCOUNT']._serialized_start=1428
+  _globals['_KERNELCOUNT']._serialized_end=1490
+  _globals['_TENSORDIFFERENCE']._serialized_start=1492
+  _globals['_TENSORDIFFERENCE']._serialized_end=1539
+  _globals['_EXACTNESS']._serialized_start=1542
+  _globals['_EXACTNESS']._serialized_end=1783
+  _globals['_VERIFICATION']._serialized_start=1786
+  _globals['_VERIFICATION']._serialized_end=2092
+  _globals['_NONFINITETENSOR']._serialized_start=2094
+  _globals['_NONFINITETENSOR']._serialized_end=2209
+  _globals['_CALIBRATIONFIGURES']._serialized_start=2211
+  _globals['_CALIBRATIONFIGURES']._serialized_end=2334
+  _globals['_VERSIONS']._serialized_start=2336
+  _globals['_VERSIONS']._serialized_end=2400
+  _globals['_PHASETIME']._serialized_start=2402
+  _globals['_PHASETIME']._serialized_end=2466
+  _globals['_REPORT']._serialized_start=2469
+  _globals['_REPORT']._serialized_end=3044
 # @@protoc_insertion_point(module_scope)

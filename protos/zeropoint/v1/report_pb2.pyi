@@ -1,5 +1,7 @@
 from zeropoint.v1 import model_pb2 as _model_pb2
 from zeropoint.v1 import options_pb2 as _options_pb2
+from zeropoint.v1 import progress_pb2 as _progress_pb2
+from zeropoint.v1 import tensor_pb2 as _tensor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -65,19 +67,21 @@ class NodePlan(_message.Message):
     def __init__(self, name: _Optional[str] = ..., op_type: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class RangeAlternative(_message.Message):
-    __slots__ = ("method", "low", "high", "expected_error")
+    __slots__ = ("method", "percentile", "low", "high", "expected_error")
     METHOD_FIELD_NUMBER: _ClassVar[int]
+    PERCENTILE_FIELD_NUMBER: _ClassVar[int]
     LOW_FIELD_NUMBER: _ClassVar[int]
     HIGH_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_ERROR_FIELD_NUMBER: _ClassVar[int]
-    method: str
+    method: _options_pb2.CalibrationMethod
+    percentile: float
     low: float
     high: float
     expected_error: float
-    def __init__(self, method: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., expected_error: _Optional[float] = ...) -> None: ...
+    def __init__(self, method: _Optional[_Union[_options_pb2.CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., expected_error: _Optional[float] = ...) -> None: ...
 
 class TensorPlan(_message.Message):
-    __slots__ = ("name", "element_type", "axis", "symmetric", "source", "inherited_from", "low", "high", "scale", "zero_point", "method", "alternatives")
+    __slots__ = ("name", "element_type", "axis", "symmetric", "source", "inherited_from", "low", "high", "scale", "zero_point", "method", "percentile", "alternatives")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ELEMENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     AXIS_FIELD_NUMBER: _ClassVar[int]
@@ -89,9 +93,10 @@ class TensorPlan(_message.Message):
     SCALE_FIELD_NUMBER: _ClassVar[int]
     ZERO_POINT_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
+    PERCENTILE_FIELD_NUMBER: _ClassVar[int]
     ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
     name: str
-    element_type: int
+    element_type: _tensor_pb2.ElementType
     axis: int
     symmetric: bool
     source: ParameterSource
@@ -100,9 +105,10 @@ class TensorPlan(_message.Message):
     high: float
     scale: float
     zero_point: int
-    method: str
+    method: _options_pb2.CalibrationMethod
+    percentile: float
     alternatives: _containers.RepeatedCompositeFieldContainer[RangeAlternative]
-    def __init__(self, name: _Optional[str] = ..., element_type: _Optional[int] = ..., axis: _Optional[int] = ..., symmetric: bool = ..., source: _Optional[_Union[ParameterSource, str]] = ..., inherited_from: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., scale: _Optional[float] = ..., zero_point: _Optional[int] = ..., method: _Optional[str] = ..., alternatives: _Optional[_Iterable[_Union[RangeAlternative, _Mapping]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., element_type: _Optional[_Union[_tensor_pb2.ElementType, str]] = ..., axis: _Optional[int] = ..., symmetric: bool = ..., source: _Optional[_Union[ParameterSource, str]] = ..., inherited_from: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., scale: _Optional[float] = ..., zero_point: _Optional[int] = ..., method: _Optional[_Union[_options_pb2.CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., alternatives: _Optional[_Iterable[_Union[RangeAlternative, _Mapping]]] = ...) -> None: ...
 
 class Warning(_message.Message):
     __slots__ = ("code", "message", "nodes")
@@ -115,16 +121,18 @@ class Warning(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Plan(_message.Message):
-    __slots__ = ("nodes", "tensors", "opset", "warnings")
+    __slots__ = ("nodes", "tensors", "opset", "warnings", "constants")
     NODES_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     OPSET_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    CONSTANTS_FIELD_NUMBER: _ClassVar[int]
     nodes: _containers.RepeatedCompositeFieldContainer[NodePlan]
     tensors: _containers.RepeatedCompositeFieldContainer[TensorPlan]
     opset: int
     warnings: _containers.RepeatedCompositeFieldContainer[Warning]
-    def __init__(self, nodes: _Optional[_Iterable[_Union[NodePlan, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[TensorPlan, _Mapping]]] = ..., opset: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ...) -> None: ...
+    constants: int
+    def __init__(self, nodes: _Optional[_Iterable[_Union[NodePlan, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[TensorPlan, _Mapping]]] = ..., opset: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., constants: _Optional[int] = ...) -> None: ...
 
 class Similarity(_message.Message):
     __slots__ = ("sqnr_db", "cosine", "max_abs_difference")
@@ -254,9 +262,9 @@ class PhaseTime(_message.Message):
     __slots__ = ("phase", "seconds")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
-    phase: str
+    phase: _progress_pb2.Phase
     seconds: float
-    def __init__(self, phase: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
+    def __init__(self, phase: _Optional[_Union[_progress_pb2.Phase, str]] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "qat_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature")

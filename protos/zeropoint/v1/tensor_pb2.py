@@ -24,19 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zeropoint/v1/tensor.proto\x12\x0czeropoint.v1\"i\n\nTensorSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x65lement_type\x18\x02 \x01(\x05\x12-\n\x05shape\x18\x03 \x01(\x0b\x32\x19.zeropoint.v1.TensorShapeH\x00\x88\x01\x01\x42\x08\n\x06_shape\":\n\x0bTensorShape\x12+\n\ndimensions\x18\x01 \x03(\x0b\x32\x17.zeropoint.v1.Dimension\"6\n\tDimension\x12\x0e\n\x04size\x18\x01 \x01(\x03H\x00\x12\x10\n\x06symbol\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"A\n\x0cTensorHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x65lement_type\x18\x02 \x01(\x05\x12\r\n\x05shape\x18\x03 \x03(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19zeropoint/v1/tensor.proto\x12\x0czeropoint.v1\"\x84\x01\n\nTensorSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0c\x65lement_type\x18\x02 \x01(\x0e\x32\x19.zeropoint.v1.ElementType\x12-\n\x05shape\x18\x03 \x01(\x0b\x32\x19.zeropoint.v1.TensorShapeH\x00\x88\x01\x01\x42\x08\n\x06_shape\":\n\x0bTensorShape\x12+\n\ndimensions\x18\x01 \x03(\x0b\x32\x17.zeropoint.v1.Dimension\"6\n\tDimension\x12\x0e\n\x04size\x18\x01 \x01(\x03H\x00\x12\x10\n\x06symbol\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"\\\n\x0cTensorHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0c\x65lement_type\x18\x02 \x01(\x0e\x32\x19.zeropoint.v1.ElementType\x12\r\n\x05shape\x18\x03 \x03(\x03*\xd2\x05\n\x0b\x45lementType\x12\x1c\n\x18\x45LEMENT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45LEMENT_TYPE_FLOAT\x10\x01\x12\x16\n\x12\x45LEMENT_TYPE_UINT8\x10\x02\x12\x15\n\x11\x45LEMENT_TYPE_INT8\x10\x03\x12\x17\n\x13\x45LEMENT_TYPE_UINT16\x10\x04\x12\x16\n\x12\x45LEMENT_TYPE_INT16\x10\x05\x12\x16\n\x12\x45LEMENT_TYPE_INT32\x10\x06\x12\x16\n\x12\x45LEMENT_TYPE_INT64\x10\x07\x12\x17\n\x13\x45LEMENT_TYPE_STRING\x10\x08\x12\x15\n\x11\x45LEMENT_TYPE_BOOL\x10\t\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT16\x10\n\x12\x17\n\x13\x45LEMENT_TYPE_DOUBLE\x10\x0b\x12\x17\n\x13\x45LEMENT_TYPE_UINT32\x10\x0c\x12\x17\n\x13\x45LEMENT_TYPE_UINT64\x10\r\x12\x1a\n\x16\x45LEMENT_TYPE_COMPLEX64\x10\x0e\x12\x1b\n\x17\x45LEMENT_TYPE_COMPLEX128\x10\x0f\x12\x19\n\x15\x45LEMENT_TYPE_BFLOAT16\x10\x10\x12\x1d\n\x19\x45LEMENT_TYPE_FLOAT8E4M3FN\x10\x11\x12\x1f\n\x1b\x45LEMENT_TYPE_FLOAT8E4M3FNUZ\x10\x12\x12\x1b\n\x17\x45LEMENT_TYPE_FLOAT8E5M2\x10\x13\x12\x1f\n\x1b\x45LEMENT_TYPE_FLOAT8E5M2FNUZ\x10\x14\x12\x16\n\x12\x45LEMENT_TYPE_UINT4\x10\x15\x12\x15\n\x11\x45LEMENT_TYPE_INT4\x10\x16\x12\x1b\n\x17\x45LEMENT_TYPE_FLOAT4E2M1\x10\x17\x12\x1b\n\x17\x45LEMENT_TYPE_FLOAT8E8M0\x10\x18\x12\x16\n\x12\x45LEMENT_TYPE_UINT2\x10\x19\x12\x15\n\x11\x45LEMENT_TYPE_INT2\x10\x1a\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeropoint.v1.tensor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TENSORSPEC']._serialized_start=43
-  _globals['_TENSORSPEC']._serialized_end=148
-  _globals['_TENSORSHAPE']._serialized_start=150
-  _globals['_TENSORSHAPE']._serialized_end=208
-  _globals['_DIMENSION']._serialized_start=210
-  _globals['_DIMENSION']._serialized_end=264
-  _globals['_TENSORHEADER']._serialized_start=266
-  _globals['_TENSORHEADER']._serialized_end=331
+  _globals['_ELEMENTTYPE']._serialized_start=389
+  _globals['_ELEMENTTYPE']._serialized_end=1111
+  _globals['_TENSORSPEC']._serialized_start=44
+  _globals['_TENSORSPEC']._serialized_end=176
+  _globals['_TENSORSHAPE']._serialized_start=178
+  _globals['_TENSORSHAPE']._serialized_end=236
+  _globals['_DIMENSION']._serialized_start=238
+  _globals['_DIMENSION']._serialized_end=292
+  _globals['_TENSORHEADER']._serialized_start=294
+  _globals['_TENSORHEADER']._serialized_end=386
 # @@protoc_insertion_point(module_scope)

@@ -61,6 +61,10 @@ class NodeSelection:
         """Whether a MatMul with a computed second input stays float, with the default filled in."""
         return dynamic if self.matmul_const_b_only is None else self.matmul_const_b_only
 
+    def settled(self, *, dynamic: bool) -> "NodeSelection":
+        """Return the same with defaults filled in."""
+        return dataclasses.replace(self, matmul_const_b_only=self.needs_const_b(dynamic=dynamic))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightOptions:
@@ -101,6 +105,10 @@ class WeightOptions:
         if self.symmetric is None:
             return self.quant_type.signed or self.per_channel
         return self.symmetric
+
+    def settled(self) -> "WeightOptions":
+        """Return the same with defaults filled in."""
+        return dataclasses.replace(self, symmetric=self.is_symmetric)
 
     def of(self, override: TensorQuantOverride | None) -> "WeightOptions":
         """Return the options of one weight."""
@@ -264,6 +272,15 @@ class StaticOptions:
             return self.activation_type.signed
         return self.activation_symmetric
 
+    def settled(self) -> "StaticOptions":
+        """Return the same with defaults filled in."""
+        return dataclasses.replace(
+            self,
+            selection=self.selection.settled(dynamic=False),
+            activation_symmetric=self.activations_symmetric,
+            weight=self.weight.settled(),
+        )
+
     def of(self, override: TensorQuantOverride | None) -> "StaticOptions":
         """Return the options that hold for one activation; those of weights do not."""
         if override is None:
@@ -313,6 +330,12 @@ class DynamicOptions:
                     "stays float. Drop it.",
                     option=option,
                 )
+
+    def settled(self) -> "DynamicOptions":
+        """Return the same with defaults filled in."""
+        return dataclasses.replace(
+            self, selection=self.selection.settled(dynamic=True), weight=self.weight.settled()
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,6 +390,10 @@ class QatOptions:
                     "Leave one of both out.",
                     option=option,
                 )
+
+    def settled(self) -> "QatOptions":
+        """Return the same with defaults filled in; what is left to training stays so."""
+        return dataclasses.replace(self, selection=self.selection.settled(dynamic=False))
 
 
 PostTrainingOptions = StaticOptions | DynamicOptions

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from zeropoint.engine.options import Options
+from zeropoint.engine.options import CalibrationMethod, Options
+from zeropoint.engine.progress import Phase
 from zeropoint.engine.proof import (  # noqa: F401 - a part of the report
     ComparedAs,
     DecisionKind,
@@ -88,12 +89,14 @@ class RangeAlternative:
     """A range that was compared with others, in the tensor's own units.
 
     Attributes:
-        method: What gives it: a calibration method, such as "MinMax" or "Percentile 99.99".
+        method: What gives it.
+        percentile: Percentage of the values inside, for PERCENTILE.
         expected_error: Mean squared error of rounding and clipping to be expected, in the
             tensor's units squared.
     """
 
-    method: str
+    method: CalibrationMethod
+    percentile: float | None
     low: float
     high: float
     expected_error: float
@@ -114,8 +117,8 @@ class TensorPlan:
         high: Upper end.
         scale: The scale, where there is exactly one.
         zero_point: The zero point, where there is exactly one.
-        method: What chose the range, for CALIBRATED: "MinMax", or "Percentile 99.99"; empty until
-            data were seen.
+        method: What chose the range, for CALIBRATED; None until data were seen.
+        percentile: Percentage of the values inside, where that is PERCENTILE.
         alternatives: The ranges that Auto compared, the chosen one among them, least expected
             error first.
     """
@@ -130,7 +133,8 @@ class TensorPlan:
     high: float | None = None
     scale: float | None = None
     zero_point: int | None = None
-    method: str = ""
+    method: CalibrationMethod | None = None
+    percentile: float | None = None
     alternatives: tuple[RangeAlternative, ...] = ()
 
 
@@ -148,21 +152,32 @@ class PlanReport:
     """Everything that is known before data.
 
     Attributes:
-        nodes: One entry for each node of the user's model, in its order.
+        nodes: One entry for each node of the user's model, in its order, without its Constants.
         tensors: One entry for each quantized tensor.
         opset: Opset of the result.
+        constants: How many Constant nodes the user's model has.
     """
 
     nodes: tuple[NodePlan, ...]
     tensors: tuple[TensorPlan, ...]
     opset: int
     warnings: tuple[Warning, ...] = ()
+    constants: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What would be done with a model, of this opset and size, external data included."""
+    """What is known of a job before data.
 
+    Attributes:
+        options: The options, with defaults filled in.
+        signature: Inputs and outputs.
+        plan: What will be done.
+        opset: Opset of the user's model.
+        model_bytes: Its bytes, external data included.
+    """
+
+    options: Options
     signature: Signature
     plan: PlanReport
     opset: int
@@ -224,7 +239,7 @@ class Versions:
 class PhaseTime:
     """Wall-clock seconds spent in one phase of the job."""
 
-    phase: str
+    phase: Phase
     seconds: float
 
 
@@ -253,7 +268,7 @@ class Report:
         source_sha256: Of the user's model file, 32 bytes.
         digest: SHA-256 of {source, options, plan with final parameters, version}, 32 bytes; also
             in the model's metadata as "zeropoint.digest".
-        options: The options.
+        options: The options, with defaults filled in.
         signature: Inputs and outputs.
         plan: What was done.
         verification: The proof.

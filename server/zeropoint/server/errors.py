@@ -110,13 +110,19 @@ def failure_of(error: Exception) -> Failure:
     return Failure(reason="INTERNAL", message=_INTERNAL_TEXT)
 
 
-def status_of(failure: Failure) -> grpc.Status:
-    """Return the status that repeats `failure`, with its details, in less than 4 KiB."""
+def status_of(failure: Failure, job: str = "") -> grpc.Status:
+    """Return the status that repeats `failure`, with its details, in less than 4 KiB.
+
+    Args:
+        failure: What is told.
+        job: Name of the job that failed; it becomes metadata of that name.
+    """
     metadata = dict(failure.metadata)
-    status = _status(failure, metadata)
+    named = {"job": job} if job else {}
+    status = _status(failure, metadata | named)
     while status.ByteSize() > _LARGEST_DETAILS:
         del metadata[max(metadata, key=lambda key: len(key) + len(metadata[key]))]
-        status = _status(failure, metadata)
+        status = _status(failure, metadata | named)
     made: grpc.Status = rpc_status.to_status(status)
     return made
 

@@ -97,11 +97,12 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """Batches may come; `payload` is the worker's, with signature and plan."""
+    """The model was read; `payload` is the worker's.
 
-    job: str
-    next_sequence: int
-    credit: int
+    Batches may come, from number 1, of `credit` bytes at first; None: there are none.
+    """
+
+    credit: int | None
     payload: bytes
 
 
@@ -123,10 +124,11 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ack:
-    """Every batch up to `applied` was counted or rejected; the latest rejections."""
+    """Every batch up to `applied` was counted or rejected; the latest rejections, and how many."""
 
     applied: int
     rejected: tuple[Rejection, ...] = ()
+    rejected_total: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,22 +142,28 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerProgress:
-    """How far the worker is; `payload` is its own."""
+class Passed:
+    """What a worker tells the client: the `payload` of a `field` of the response."""
 
+    field: str
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The job is done; `payload` is the worker's, with report and manifest."""
+    """The job is done, and its files follow; `payload` is the worker's, with the manifest."""
 
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """All was sent."""
+
+
 Request = Start | ModelChunk | BatchHeader | BatchChunk | Finish | Heartbeat
 Notice = (
-    ModelStatus | Started | Credit | Ack | Progress | WorkerProgress | Result | Failure | Heartbeat
+    ModelStatus | Started | Credit | Ack | Progress | Passed | Result | Done | Failure | Heartbeat
 )
 Response = Notice | ModelChunk
 
@@ -171,7 +179,10 @@ class WorkerReady:
 
 @dataclass(frozen=True, slots=True)
 class ModelOpened:
-    """The model is loaded and planned; `payload` is a Started without the server's fields."""
+    """The model is loaded and planned; `payload` is a Started without the server's fields.
+
+    Its plan was passed on before.
+    """
 
     payload: bytes
 
@@ -192,11 +203,4 @@ class JobDone:
     manifest: Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInspected:
-    """The answer of an inspection."""
-
-    payload: bytes
-
-
-WorkerMessage = WorkerReady | ModelOpened | BatchSettled | WorkerProgress | JobDone | ModelInspected
+WorkerMessage = WorkerReady | ModelOpened | BatchSettled | Passed | JobDone

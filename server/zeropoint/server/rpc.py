@@ -1,5 +1,7 @@
 """The RPCs of the service as gRPC knows them: names, shapes, and how messages become bytes."""
 
+from typing import Any
+
 import grpc
 
 from zeropoint import v1
@@ -9,36 +11,22 @@ from zeropoint.v1.chunks import ChunkCodec
 SERVICE = "zeropoint.v1.QuantizationService"
 """Full name of the service."""
 
+_JOBS = ("QuantizeStatic", "QuantizeDynamic", "QuantizeQat", "Inspect")
+
 
 def handlers(servicer: QuantizationServicer) -> grpc.GenericRpcHandler:
     """Return the handlers of every RPC; they are those of the stubs, but for chunks."""
-    return grpc.method_handlers_generic_handler(
-        SERVICE,
-        {
-            "QuantizeStatic": grpc.stream_stream_rpc_method_handler(
-                servicer.QuantizeStatic,
-                request_deserializer=ChunkCodec(v1.QuantizeStaticRequest).decode,
-                response_serializer=ChunkCodec(v1.QuantizeStaticResponse).encode,
-            ),
-            "QuantizeDynamic": grpc.stream_stream_rpc_method_handler(
-                servicer.QuantizeDynamic,
-                request_deserializer=ChunkCodec(v1.QuantizeDynamicRequest).decode,
-                response_serializer=ChunkCodec(v1.QuantizeDynamicResponse).encode,
-            ),
-            "QuantizeQat": grpc.stream_stream_rpc_method_handler(
-                servicer.QuantizeQat,
-                request_deserializer=ChunkCodec(v1.QuantizeQatRequest).decode,
-                response_serializer=ChunkCodec(v1.QuantizeQatResponse).encode,
-            ),
-            "Inspect": grpc.stream_unary_rpc_method_handler(
-                servicer.Inspect,
-                request_deserializer=ChunkCodec(v1.InspectRequest).decode,
-                response_serializer=v1.InspectResponse.SerializeToString,
-            ),
-            "GetServerInfo": grpc.unary_unary_rpc_method_handler(
-                servicer.GetServerInfo,
-                request_deserializer=v1.GetServerInfoRequest.FromString,
-                response_serializer=v1.GetServerInfoResponse.SerializeToString,
-            ),
-        },
+    by_name: dict[str, Any] = {
+        name: grpc.stream_stream_rpc_method_handler(
+            getattr(servicer, name),
+            request_deserializer=ChunkCodec(v1.JobRequest).decode,
+            response_serializer=ChunkCodec(v1.JobResponse).encode,
+        )
+        for name in _JOBS
+    }
+    by_name["GetServerInfo"] = grpc.unary_unary_rpc_method_handler(
+        servicer.GetServerInfo,
+        request_deserializer=v1.GetServerInfoRequest.FromString,
+        response_serializer=v1.GetServerInfoResponse.SerializeToString,
     )
+    return grpc.method_handlers_generic_handler(SERVICE, by_name)

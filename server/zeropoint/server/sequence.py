@@ -38,6 +38,7 @@ class BatchLedger:
         self._digests: OrderedDict[int, bytes] = OrderedDict()
         self._sizes: dict[int, int] = {}
         self._rejected: list[Rejection] = []
+        self._rejected_total = 0
         self._to_acknowledge = False
 
     def open(self, header: BatchHeader) -> bool:
@@ -64,6 +65,7 @@ class BatchLedger:
         self.returned += self._sizes.pop(sequence)
         if rejection is not None:
             self._rejected.append(rejection)
+            self._rejected_total += 1
         unsettled = next(iter(self._sizes), self.opened + 1)
         self._to_acknowledge |= unsettled - 1 > self.applied or rejection is not None
         self.applied = unsettled - 1
@@ -81,7 +83,13 @@ class BatchLedger:
             self.credit += self.returned
             self.returned = 0
         if self._to_acknowledge:
-            told.append(Ack(applied=self.applied, rejected=tuple(self._rejected)))
+            told.append(
+                Ack(
+                    applied=self.applied,
+                    rejected=tuple(self._rejected),
+                    rejected_total=self._rejected_total,
+                )
+            )
             self._rejected.clear()
             self._to_acknowledge = False
         return tuple(told)

@@ -2,30 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
-from google.protobuf.message import Message
 
 from zeropoint import v1
 from zeropoint.server import errors
 from zeropoint.server.alongside import alongside
 from zeropoint.server.convert import wire
 from zeropoint.server.failure import JobError
-from zeropoint.server.jobs.job import Workshop, inspect, quantize
+from zeropoint.server.jobs.job import Workshop, serve
 from zeropoint.server.lifecycle import Lifecycle
-from zeropoint.server.messages import Response
+from zeropoint.server.messages import Mode
 from zeropoint.server.stream import GrpcLink
-from zeropoint.v1.chunks import Chunk
 
 _ENGINE_SECONDS = 60.0
 
-_T = TypeVar("_T")
-
 if TYPE_CHECKING:  # grpc's classes are generic in their stubs only
     _Context = grpc.aio.ServicerContext[Any, Any]
+    _Requests = AsyncIterator[v1.JobRequest]
 
 _log = structlog.get_logger()
 
@@ -42,29 +39,28 @@ class QuantizationServicer(v1.QuantizationServiceServicer):
     # because only so can a write that the client does not take be given up.
 
     async def QuantizeStatic(  # type: ignore[override]  # noqa: N802 - name of the RPC; see above
-        self, request_iterator: AsyncIterator[v1.QuantizeStaticRequest], context: "_Context"
+        self, request_iterator: "_Requests", context: "_Context"
     ) -> None:
         """Quantize weights and activations."""
-        await self._quantize(request_iterator, context, wire.static_response)
+        await self._serve(request_iterator, context, Mode.STATIC)
 
     async def QuantizeDynamic(  # type: ignore[override]  # noqa: N802 - as above
-        self, request_iterator: AsyncIterator[v1.QuantizeDynamicRequest], context: "_Context"
+        self, request_iterator: "_Requests", context: "_Context"
     ) -> None:
         """Quantize weights."""
-        await self._quantize(request_iterator, context, wire.dynamic_response)
+        await self._serve(request_iterator, context, Mode.DYNAMIC)
 
     async def QuantizeQat(  # type: ignore[override]  # noqa: N802 - as above
-        self, request_iterator: AsyncIterator[v1.QuantizeQatRequest], context: "_Context"
+        self, request_iterator: "_Requests", context: "_Context"
     ) -> None:
         """Quantize a model that was trained with fake quantization."""
-        await self._quantize(request_iterator, context, wire.qat_response)
+        await self._serve(request_iterator, context, Mode.QAT)
 
-    async def Inspect(  # noqa: N802 - name of the RPC
-        self, request_iterator: AsyncIterator[v1.InspectRequest], context: "_Context"
-    ) -> v1.InspectResponse:
+    async def Inspect(  # type: ignore[override]  # noqa: N802 - as above
+        self, request_iterator: "_Requests", context: "_Context"
+    ) -> None:
         """Tell what would be done with a model."""
-        link = GrpcLink(request_iterator, context, None, self._settings)
-        return wire.inspect_response(await self._run(link, context, inspect(link, self._workshop)))
+        await self._serve(request_iterator, context, Mode.INSPECT)
 
     async def GetServerInfo(  # noqa: N802 - name of the RPC
         self, request: v1.GetServerInfoRequest, context: "_Context"
@@ -78,29 +74,18 @@ class QuantizationServicer(v1.QuantizationServiceServicer):
             await context.abort_with_status(errors.status_of(errors.failure_of(failure)))
         return wire.server_info(about, self._settings)
 
-    async def _quantize(
-        self,
-        requests: AsyncIterator[wire.Request],
-        context: "_Context",
-        encode: Callable[[Response], Message | Chunk],
-    ) -> None:
-        link = GrpcLink(requests, context, encode, self._settings)
-        await self._run(link, context, quantize(link, self._workshop), link.keep_alive())
-
-    async def _run(
-        self,
-        link: GrpcLink[Any],
-        context: "_Context",
-        job: Coroutine[Any, Any, _T],
-        *others: Coroutine[Any, Any, None],
-    ) -> _T:
+    async def _serve(self, requests: "_Requests", context: "_Context", mode: Mode) -> None:
         """Run a job to its end, which is told to the client and to the log."""
+        link = GrpcLink(requests, context, mode, self._settings)
+        structlog.contextvars.bind_contextvars(job=link.job)
         begin = time.monotonic()
         outcome = "CANCELLED"
         try:
             with self._lifecycle.job():
                 try:
-                    result = await alongside(job, self._lifecycle.cut_off(), *others)
+                    await alongside(
+                        serve(link, self._workshop), self._lifecycle.cut_off(), link.keep_alive()
+                    )
                     outcome = "OK"
                 except Exception as error:  # noqa: BLE001 - all of them become statuses
                     failure = errors.failure_of(error)
@@ -111,4 +96,3 @@ class QuantizationServicer(v1.QuantizationServiceServicer):
         finally:
             _log.info("job_ended", outcome=outcome, seconds=round(time.monotonic() - begin, 3))
             await link.close()
-        return result

@@ -2,41 +2,47 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Generic, Never, TypeVar
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any, Never
 
 import grpc
-from google.protobuf.message import Message
 
+from zeropoint import v1
 from zeropoint.server import errors
 from zeropoint.server.convert import wire
 from zeropoint.server.failure import Failure, JobError
-from zeropoint.server.messages import Heartbeat, Request, Response
+from zeropoint.server.messages import Heartbeat, Mode, Request, Response
 from zeropoint.server.settings import Settings
 from zeropoint.v1.chunks import Chunk
 
 _DRAINED_BYTES = 64 << 20
 _END_SECONDS = 5.0
 
-_RequestT = TypeVar("_RequestT", bound=wire.Request)
+_Request = v1.JobRequest | Chunk
 
 
-class GrpcLink(Generic[_RequestT]):
-    """A client at the other end of a stream."""
+class GrpcLink:
+    """A client at the other end of a stream.
+
+    Attributes:
+        job: Name of its job: that of the folder, once it has one.
+    """
 
     def __init__(
         self,
-        requests: AsyncIterator[_RequestT | Chunk],
+        requests: AsyncIterator[_Request],
         context: "grpc.aio.ServicerContext[Any, Any]",
-        encode: Callable[[Response], Message | Chunk] | None,
+        mode: Mode,
         settings: Settings,
     ) -> None:
-        """Take over a stream; without `encode` it is one that is only read."""
+        """Take over the stream of a job of this kind."""
         self._requests = requests
         self._context = context
-        self._encode = encode
+        self._mode = mode
+        self.job = f"job-{secrets.token_hex(4)}"
         self._settings = settings
-        self._next: asyncio.Task[_RequestT | Chunk | None] | None = None
+        self._next: asyncio.Task[_Request | None] | None = None
         self._ended = False
         self._stalled = False
         self._turn = asyncio.Lock()
@@ -46,15 +52,14 @@ class GrpcLink(Generic[_RequestT]):
     async def receive(self) -> Request | None:
         """Return what the client says next, heartbeats left out; None when it is done."""
         while (request := await self._read(self._settings.idle_seconds)) is not None:
-            message = wire.request(request)
+            message = wire.request(request, self._mode)
             if not isinstance(message, Heartbeat):
                 return message
         return None
 
     async def send(self, message: Response) -> None:
         """Tell the client; one message at a time."""
-        assert self._encode is not None
-        encoded = self._encode(message)
+        encoded = wire.response(message, self.job)
         async with self._turn:
             await self._finish_write()
             self._write = asyncio.create_task(self._context.write(encoded))
@@ -72,14 +77,14 @@ class GrpcLink(Generic[_RequestT]):
 
     async def fail(self, failure: Failure) -> Never:
         """Tell the client that the job has failed; read on for a while; end the call."""
-        if self._encode is not None and not self._stalled:
+        if not self._stalled:
             with contextlib.suppress(JobError):
                 await self.send(failure)
         if not self._stalled:
             await self._drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
-                await self._context.abort_with_status(errors.status_of(failure))
+                await self._context.abort_with_status(errors.status_of(failure, self.job))
         # The status waits behind what the client does not read. gRPC knows this end as no error;
         # an AbortError other than its own would be one.
         raise asyncio.CancelledError
@@ -113,7 +118,7 @@ class GrpcLink(Generic[_RequestT]):
             raise
         self._write = None
 
-    async def _read(self, seconds: float) -> _RequestT | Chunk | None:
+    async def _read(self, seconds: float) -> _Request | None:
         if self._ended:
             return None
         if self._next is None:
@@ -131,7 +136,7 @@ class GrpcLink(Generic[_RequestT]):
         self._next = None if self._ended else asyncio.create_task(self._read_one())
         return request
 
-    async def _read_one(self) -> _RequestT | Chunk | None:
+    async def _read_one(self) -> _Request | None:
         async for request in self._requests:
             return request
         return None

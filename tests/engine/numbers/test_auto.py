@@ -1,7 +1,8 @@
 """Auto: what it chooses and tells, and all methods on a real network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.numbers import activation_qparams, dequantize
 from zeropoint.engine.numbers.ranges import Range, choose_range
 from zeropoint.engine.options import CalibrationMethod, StaticOptions, WeightOptions
+from zeropoint.engine.report import RangeAlternative
 
 INT8 = WeightOptions(quant_type=QuantType.QINT8)
 OPTIONS = st.builds(
@@ -31,17 +33,31 @@ UNSIGNED = StaticOptions(calibrate_method=CalibrationMethod.AUTO)
 SIGNED = StaticOptions(
     calibrate_method=CalibrationMethod.AUTO, activation_type=QuantType.QINT8, weight=INT8
 )
-METHODS = ["MinMax", "Percentile 99.999", "Percentile 99.99", "Percentile 99.9", "Entropy", "MSE"]
+METHODS = [
+    (CalibrationMethod.ENTROPY, None),
+    (CalibrationMethod.MSE, None),
+    (CalibrationMethod.MINMAX, None),
+    (CalibrationMethod.PERCENTILE, 99.9),
+    (CalibrationMethod.PERCENTILE, 99.99),
+    (CalibrationMethod.PERCENTILE, 99.999),
+]
+
+
+def methods(ranges: Iterable[RangeAlternative | Range]) -> list[tuple[Any, float | None]]:
+    """Return what gave each range."""
+    return [(one.method, one.percentile) for one in ranges]
 
 
 def check(found: Range, options: StaticOptions) -> None:
     errors = [one.expected_error for one in found.alternatives]
     assert errors == sorted(errors)
-    assert sorted(one.method for one in found.alternatives) == sorted(METHODS)
-    ends = {one.method: (one.low, one.high) for one in found.alternatives}
-    assert ends[found.method] == (found.low, found.high)
+    assert sorted(methods(found.alternatives)) == METHODS
+    ends: dict[Any, tuple[float, float]] = {
+        (one.method, one.percentile): (one.low, one.high) for one in found.alternatives
+    }
+    assert ends[found.method, found.percentile] == (found.low, found.high)
     equal = [one for one in found.alternatives if one.expected_error <= 1.01 * errors[0]]
-    assert found.method in {one.method for one in equal}
+    assert methods([found])[0] in methods(equal)
     assert found.high - found.low == max(one.high - one.low for one in equal)
     if options.calibration_range_symmetric:
         assert all(one.low == -one.high for one in found.alternatives)
@@ -58,14 +74,13 @@ def test_distributions(name: str, options: StaticOptions) -> None:
     found = choose_range(sketch_of(named(name)), options)
     check(found, options)
     for one in found.alternatives:
-        method, _, percentile = one.method.partition(" ")
         alone = StaticOptions(
-            calibrate_method=CalibrationMethod(method),
-            percentile=float(percentile or 100),
+            calibrate_method=one.method,
+            percentile=one.percentile or 100.0,
             activation_type=options.activation_type,
             weight=INT8,
         )
-        if method != "MSE":  # looks for less than the one Percentile that it knows
+        if one.method != "MSE":  # looks for less than the one Percentile that it knows
             range_alone = choose_range(sketch_of(named(name)), alone)
             assert (range_alone.low, range_alone.high) == (one.low, one.high)
 
@@ -94,7 +109,7 @@ def test_ranges_stay_wide_where_clipping_gains_nothing() -> None:
 def test_ranges_are_cut_where_clipping_gains() -> None:
     values = np.append(np.random.default_rng(1).standard_normal(1_000_000), 40.0)
     found = choose_range(sketch_of(values.astype(np.float32)), UNSIGNED)
-    errors = {one.method: one.expected_error for one in found.alternatives}
+    errors = {str(one.method): one.expected_error for one in found.alternatives}
     assert found.method == "MSE"
     assert errors["MSE"] < errors["MinMax"] / 2
 
@@ -102,7 +117,8 @@ def test_ranges_are_cut_where_clipping_gains() -> None:
 def test_a_percentile_of_ones_own_is_compared_too() -> None:
     options = StaticOptions(calibrate_method=CalibrationMethod.AUTO, percentile=99.5)
     found = choose_range(sketch_of(named("normal")), options)
-    assert sorted(one.method for one in found.alternatives) == sorted([*METHODS, "Percentile 99.5"])
+    assert (CalibrationMethod.PERCENTILE, 99.5) in methods(found.alternatives)
+    assert len(found.alternatives) == len(METHODS) + 1
 
 
 def digits(count: int, seed: int) -> Iterator[Feeds]:
@@ -136,7 +152,7 @@ def test_every_method_on_a_real_network(tmp_path: Path, activation_type: QuantTy
             assert bool(tensor.method) is calibrated
             assert bool(tensor.alternatives) is (calibrated and method is CalibrationMethod.AUTO)
             if method is not CalibrationMethod.AUTO and calibrated:
-                assert tensor.method.split()[0] == method
+                assert tensor.method == method
     assert min(found.values()) > 33
     assert found[CalibrationMethod.MSE] > max(found.values()) - 2
     assert found[CalibrationMethod.AUTO] > max(found.values()) - 2

@@ -13,10 +13,10 @@ from zeropoint.engine.jobs.source import Counted, Decided, Source
 from zeropoint.engine.jobs.verdict import judge
 from zeropoint.engine.jobs.versions import versions
 from zeropoint.engine.observe import gathered
-from zeropoint.engine.options import QatOptions
+from zeropoint.engine.options import Options, QatOptions
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.progress import Phase
-from zeropoint.engine.report import PlanReport, Report, Signature
+from zeropoint.engine.report import Inspection, PlanReport, Report, Signature
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.samples import RetainedBatches
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
@@ -42,12 +42,14 @@ class Job:
         self,
         planned: PlannedModel,
         source: Source,
+        options: Options,
         settings: JobSettings,
         clock: Clock,
         verifier: Callable[[], Verifier],
     ) -> None:
         self._planned = planned
         self._source = source
+        self._options = options
         self._settings = settings
         self._clock = clock
         self._retained = RetainedBatches(settings.retained_batches, settings.retained_bytes)
@@ -69,6 +71,11 @@ class Job:
     def plan(self) -> PlanReport:
         """What will be done."""
         return self._planned.describe()
+
+    @property
+    def inspection(self) -> Inspection:
+        """All that is known before data."""
+        return self._planned.inspection(self._options)
 
     def observe(self, batch: Batch, sequence: int | None = None) -> None:
         """Take one batch, and wait until it is counted.
@@ -208,7 +215,7 @@ class Job:
             versions=versions(),
             source_sha256=planned.loaded.sha256,
             digest=candidate.digest,
-            options=planned.options,
+            options=self._options.settled(),
             signature=self.signature,
             plan=plan,
             verification=verified.verification,

@@ -67,7 +67,7 @@ def open_job(
     clock = Clock(settings.progress)
     with clock.phase(Phase.PREPARE, "loading and planning"):
         planned, source = _planned(path, options, settings, calibration)
-    return Job(planned, source, settings, clock, verifier)
+    return Job(planned, source, options, settings, clock, verifier)
 
 
 def _planned(
@@ -112,12 +112,7 @@ def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
         planned = _inspected_trained(path, options, workspace)
     else:
         planned = plan_model(path, options, workspace)
-    return Inspection(
-        signature=planned.loaded.signature,
-        plan=planned.describe(),
-        opset=planned.loaded.opset,
-        model_bytes=planned.loaded.model_bytes,
-    )
+    return planned.inspection(options)
 
 
 def _inspected_trained(path: Path, options: QatOptions, workspace: Path) -> PlannedModel:

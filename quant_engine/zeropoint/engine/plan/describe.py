@@ -23,6 +23,7 @@ _NAMES = {
     ConstantRole.BIAS: ("bias",),
 }
 
+_CONSTANT = "Constant"
 _FOLDED = Kept(Reason.FOLDED, "computed once, or merged into another node, before quantization")
 
 
@@ -39,6 +40,7 @@ def describe_plan(
         tensors=_tensors(plan, options, parameters),
         opset=prepared.opset,
         warnings=prepared.warnings,
+        constants=sum(op_type == _CONSTANT for _, op_type in loaded.nodes),
     )
 
 
@@ -54,14 +56,18 @@ def _nodes(loaded: LoadedModel, prepared: PreparedModel, plan: QuantPlan) -> tup
                     kept.setdefault(origin, plan.weight_only[name])
             elif name in plan.kept:
                 kept.setdefault(origin, plan.kept[name])
-    return tuple(_node(name, op_type, quantized, kept) for name, op_type in loaded.nodes)
+    return tuple(
+        _node(name, op_type, quantized, kept)
+        for name, op_type in loaded.nodes
+        if op_type != _CONSTANT
+    )
 
 
 def _node(name: str, op_type: str, quantized: set[str], kept: Mapping[str, Kept]) -> NodePlan:
-    if name in quantized and op_type != "Constant":
+    if name in quantized:
         return NodePlan(name=name, op_type=op_type, state=NodeState.QUANTIZED)
     state, why = NodeState.FOLDED, _FOLDED
-    if name in kept and op_type != "Constant":
+    if name in kept:
         state, why = NodeState.FLOAT, kept[name]
     reason, message = why.reason, why.message
     return NodePlan(name=name, op_type=op_type, state=state, reason=reason, message=message)
@@ -108,7 +114,8 @@ def _activation(
         high=found.high if found else None,
         scale=_single(qparams.scale) if qparams else None,
         zero_point=_single(qparams.zero_point) if qparams else None,
-        method=found.method if found and calibrated else "",
+        method=found.method if found and calibrated else None,
+        percentile=found.percentile if found and calibrated else None,
         alternatives=found.alternatives if found and calibrated else (),
     )
 

@@ -21,7 +21,7 @@ from zeropoint.engine.plan.planner import make_dynamic_plan, make_plan
 from zeropoint.engine.plan.quant_plan import QuantPlan
 from zeropoint.engine.prepare import PreparedModel, normalize_gemms, prepare_model
 from zeropoint.engine.reasons import Reason, WarningCode
-from zeropoint.engine.report import PlanReport, Warning
+from zeropoint.engine.report import Inspection, PlanReport, Warning
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.settings import OBSERVE_BYTES
 
@@ -54,6 +54,16 @@ class PlannedModel:
         known = parameters or self.parameters
         told = describe_plan(self.loaded, self.prepared, self.plan, self.options, known)
         return replace(told, warnings=(*told.warnings, *self._warnings()))
+
+    def inspection(self, options: Options) -> Inspection:
+        """Return what is known before data, of a job with these options."""
+        return Inspection(
+            options=options.settled(),
+            signature=self.loaded.signature,
+            plan=self.describe(),
+            opset=self.loaded.opset,
+            model_bytes=self.loaded.model_bytes,
+        )
 
     def user_name(self, node: ir.Node) -> str:
         """Return the user's name of a prepared node."""

@@ -30,7 +30,13 @@ def _message(kind: Kind, payload: bytes) -> messages.WorkerMessage:
             phase = v1.Progress.FromString(payload).phase
             if phase not in v1.Phase.values():
                 raise FrameError(f"phase {phase} is unknown")
-            return messages.WorkerProgress(payload)
+            return messages.Passed("progress", payload)
+        case Kind.PLAN:
+            v1.Plan.FromString(payload)
+            return messages.Passed("plan", payload)
+        case Kind.REPORT:
+            v1.Report.FromString(payload)
+            return messages.Passed("report", payload)
         case Kind.READY:
             v1.GetServerInfoResponse.FromString(payload)
             return messages.WorkerReady(payload)
@@ -40,9 +46,6 @@ def _message(kind: Kind, payload: bytes) -> messages.WorkerMessage:
         case Kind.RESULT:
             files = wire.manifest(v1.Result.FromString(payload))
             return messages.JobDone(payload=payload, manifest=files)
-        case Kind.INSPECTED:
-            v1.InspectResponse.FromString(payload)
-            return messages.ModelInspected(payload)
         case Kind.FAILED:
             failure = v1.Failure.FromString(payload)
             raise JobError(failure.reason, failure.message, **failure.metadata)

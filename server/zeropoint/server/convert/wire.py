@@ -14,32 +14,25 @@ from zeropoint.server.messages import CHUNK_BYTES
 from zeropoint.server.settings import Settings
 from zeropoint.v1.chunks import Chunk
 
-Request = (
-    v1.QuantizeStaticRequest | v1.QuantizeDynamicRequest | v1.QuantizeQatRequest | v1.InspectRequest
-)
-_Start = v1.StaticStart | v1.DynamicStart | v1.QatStart | v1.InspectStart
-
-_MODES: dict[type[Message], messages.Mode] = {
-    v1.StaticStart: messages.Mode.STATIC,
-    v1.DynamicStart: messages.Mode.DYNAMIC,
-    v1.QatStart: messages.Mode.QAT,
-    v1.InspectStart: messages.Mode.INSPECT,
+_OPTIONS = {
+    messages.Mode.STATIC: "static_options",
+    messages.Mode.DYNAMIC: "dynamic_options",
+    messages.Mode.QAT: "qat_options",
 }
 
 
-def manifest(message: _Start | v1.Result) -> Manifest:
+def manifest(message: v1.Start | v1.Result) -> Manifest:
     """Return the files that come with a message, unchecked."""
-    calibration = None
-    if isinstance(message, v1.StaticStart | v1.Result) and message.HasField("calibration"):
-        calibration = _file(message.calibration)
+    calibration = _file(message.calibration) if message.HasField("calibration") else None
     return Manifest(tuple(map(_file, message.manifest.files)), calibration)
 
 
-def request(message: Request | Chunk) -> messages.Request:
+def request(message: v1.JobRequest | Chunk, mode: messages.Mode) -> messages.Request:
     """Return what a client says.
 
     Raises:
-        JobError: PROTOCOL_VIOLATION for a message that says nothing, or a chunk that is too large.
+        JobError: PROTOCOL_VIOLATION for a message that says nothing, or a chunk that is too large;
+            OPTION_CONFLICT for options of another kind of job than `mode`.
     """
     if isinstance(message, Chunk):
         data = _within_limit(message.data)
@@ -64,39 +57,35 @@ def request(message: Request | Chunk) -> messages.Request:
             return messages.Heartbeat()
         case v1.Finish():
             return messages.Finish(last_sequence=part.last_sequence)
-        case v1.StaticStart() | v1.DynamicStart() | v1.QatStart() | v1.InspectStart():
-            return messages.Start(
-                mode=_MODES[type(part)],
-                manifest=manifest(part),
-                payload=part.SerializeToString(),
-            )
+        case v1.Start():
+            return _start(part, mode)
     raise JobError("PROTOCOL_VIOLATION", "A message of the stream is empty or unknown.")
 
 
-def static_response(message: messages.Response) -> v1.QuantizeStaticResponse | Chunk:
-    """Return a message of QuantizeStatic's."""
+def _start(start: v1.Start, mode: messages.Mode) -> messages.Start:
+    wanted = _OPTIONS.get(mode, start.WhichOneof("options") or "static_options")
+    if start.WhichOneof("options") not in (None, wanted):
+        raise _conflict(start.WhichOneof("options") or "", mode)
+    if mode is not messages.Mode.STATIC:
+        if start.HasField("calibration"):
+            raise _conflict("calibration", mode)
+        if start.return_calibration:
+            raise _conflict("return_calibration", mode)
+    getattr(start, wanted).SetInParent()
+    return messages.Start(mode=mode, manifest=manifest(start), payload=start.SerializeToString())
+
+
+def _conflict(field: str, mode: messages.Mode) -> JobError:
+    return JobError(
+        "OPTION_CONFLICT", f"A job of the kind {mode} has no {field}; leave it out.", option=field
+    )
+
+
+def response(message: messages.Response, job: str) -> v1.JobResponse | Chunk:
+    """Return a message for the client of a job of this name."""
     if isinstance(message, messages.ModelChunk):
-        return _chunk(message)
-    return v1.QuantizeStaticResponse(**_part(message))
-
-
-def dynamic_response(message: messages.Response) -> v1.QuantizeDynamicResponse | Chunk:
-    """Return a message of QuantizeDynamic's."""
-    if isinstance(message, messages.ModelChunk):
-        return _chunk(message)
-    return v1.QuantizeDynamicResponse(**_part(message))
-
-
-def qat_response(message: messages.Response) -> v1.QuantizeQatResponse | Chunk:
-    """Return a message of QuantizeQat's."""
-    if isinstance(message, messages.ModelChunk):
-        return _chunk(message)
-    return v1.QuantizeQatResponse(**_part(message))
-
-
-def inspect_response(inspected: messages.ModelInspected) -> v1.InspectResponse:
-    """Return the answer of an inspection."""
-    return v1.InspectResponse.FromString(inspected.payload)
+        return Chunk("model_chunk", message.data, message.offset, message.file)
+    return v1.JobResponse(**_part(message, job))
 
 
 def server_info(ready: messages.WorkerReady, settings: Settings) -> v1.GetServerInfoResponse:
@@ -120,10 +109,6 @@ def _file(message: v1.ModelFile) -> ModelFile:
     return ModelFile(path=message.path, size=message.size, sha256=message.sha256)
 
 
-def _chunk(message: messages.ModelChunk) -> Chunk:
-    return Chunk("model_chunk", message.data, message.offset, message.file)
-
-
 def _within_limit(data: bytes | memoryview) -> bytes | memoryview:
     if len(data) > CHUNK_BYTES:
         raise JobError(
@@ -135,7 +120,14 @@ def _within_limit(data: bytes | memoryview) -> bytes | memoryview:
     return data
 
 
-def _part(message: messages.Notice) -> dict[str, Any]:
+_PASSED: dict[str, type[Message]] = {
+    "progress": v1.Progress,
+    "plan": v1.Plan,
+    "report": v1.Report,
+}
+
+
+def _part(message: messages.Notice, job: str) -> dict[str, Any]:
     """Return the one field of a response, by name."""
     match message:
         case messages.Credit(size=size):
@@ -144,19 +136,23 @@ def _part(message: messages.Notice) -> dict[str, Any]:
             return {"ack": _ack(message)}
         case messages.Progress():
             return {"progress": _progress(message)}
-        case messages.WorkerProgress(payload=payload):
-            return {"progress": v1.Progress.FromString(payload)}
+        case messages.Passed(field=field, payload=payload):
+            return {field: _PASSED[field].FromString(payload)}
         case messages.Heartbeat():
             return {"heartbeat": v1.Heartbeat()}
         case messages.ModelStatus(committed=committed):
             files = [v1.FileStatus(committed_bytes=size) for size in committed]
             return {"model_status": v1.ModelStatus(files=files)}
         case messages.Started():
-            return {"started": _started(message)}
+            return {"started": _started(message, job)}
         case messages.Result(payload=payload):
-            return {"result": v1.Result.FromString(payload)}
+            result = v1.Result.FromString(payload)
+            result.job = job
+            return {"result": result}
+        case messages.Done():
+            return {"done": v1.Done(job=job)}
         case Failure():
-            return {"failure": _failure(message)}
+            return {"failure": _failure(message, job)}
 
 
 def _ack(message: messages.Ack) -> v1.Ack:
@@ -164,7 +160,7 @@ def _ack(message: messages.Ack) -> v1.Ack:
         v1.Rejection(sequence=one.sequence, reason=one.reason, message=one.message)
         for one in message.rejected
     ]
-    return v1.Ack(applied=message.applied, rejected=rejected)
+    return v1.Ack(applied=message.applied, rejected=rejected, rejected_total=message.rejected_total)
 
 
 def _progress(message: messages.Progress) -> v1.Progress:
@@ -176,18 +172,18 @@ def _progress(message: messages.Progress) -> v1.Progress:
     )
 
 
-def _started(message: messages.Started) -> v1.Started:
+def _started(message: messages.Started, job: str) -> v1.Started:
     started = v1.Started.FromString(message.payload)
-    started.job = message.job
-    started.epoch = 1
-    started.next_sequence = message.next_sequence
-    started.credit.bytes = message.credit
+    started.job = job
+    if message.credit is not None:
+        started.next_sequence = 1
+        started.credit.bytes = message.credit
     return started
 
 
-def _failure(message: Failure) -> v1.Failure:
+def _failure(message: Failure, job: str) -> v1.Failure:
     failure = v1.Failure(
-        reason=message.reason, message=message.message, metadata=dict(message.metadata)
+        reason=message.reason, message=message.message, metadata=dict(message.metadata), job=job
     )
     if message.retry_seconds is not None:
         delay = Duration()

@@ -9,10 +9,8 @@ from zeropoint.server.jobs.link import Link
 from zeropoint.server.jobs.watchdog import Watchdog
 from zeropoint.server.messages import (
     BatchSettled,
-    JobDone,
-    ModelInspected,
+    Passed,
     WorkerMessage,
-    WorkerProgress,
 )
 from zeropoint.server.worker.process import Worker
 from zeropoint.server.worker.protocol import Kind
@@ -21,16 +19,20 @@ _Answer = TypeVar("_Answer", bound=WorkerMessage)
 
 
 class Dialogue:
-    """Questions to a worker and their answers; progress goes to the client as it comes.
+    """Questions to a worker and their answers; what is for the client goes there as it comes.
 
     Attributes:
         watchdog: What the worker owes.
     """
 
-    def __init__(self, worker: Worker, link: Link, silence_seconds: float) -> None:
+    def __init__(
+        self, worker: Worker, link: Link, last: type[WorkerMessage], silence_seconds: float
+    ) -> None:
+        """Begin; that the worker ends is no crash behind a message of the type `last`."""
         self.watchdog = Watchdog(silence_seconds)
         self._worker = worker
         self._link = link
+        self._last = last
         self._answer: asyncio.Future[WorkerMessage] | None = None
         self._on_settled: Callable[[BatchSettled], None] | None = None
 
@@ -43,15 +45,15 @@ class Dialogue:
         while True:
             message = await self.watchdog.hear(self._worker.receive())
             match message:
-                case WorkerProgress():
+                case Passed():
                     await self._link.send(message)
                 case BatchSettled() if self._on_settled is not None:
                     self._on_settled(message)
                 case _ if self._answer is not None and not self._answer.done():
                     self.watchdog.relax()
                     self._answer.set_result(message)
-                    if isinstance(message, JobDone | ModelInspected):
-                        return  # its last word; that it ends now is no crash
+                    if isinstance(message, self._last):
+                        return
                 case _:
                     raise nonsense(message)
 

@@ -1,4 +1,4 @@
-"""Both kinds of job: quantize a model, or only inspect it."""
+"""A job: quantize a model, or only inspect it."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
@@ -15,15 +14,15 @@ from zeropoint.server.alongside import alongside
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.batches import BatchReceiver
 from zeropoint.server.jobs.dialogue import Dialogue
-from zeropoint.server.jobs.link import Deaf, Link
+from zeropoint.server.jobs.link import Link
 from zeropoint.server.jobs.upload import take_model
 from zeropoint.server.manifest import ModelFile
 from zeropoint.server.messages import (
     CHUNK_BYTES,
+    Done,
     JobDone,
     Mode,
     ModelChunk,
-    ModelInspected,
     ModelOpened,
     Phase,
     Progress,
@@ -38,19 +37,11 @@ from zeropoint.server.worker.pool import WorkerPool
 from zeropoint.server.worker.process import Worker
 from zeropoint.server.worker.protocol import Kind
 
-_KINDS = {
-    Mode.STATIC: Kind.STATIC,
-    Mode.DYNAMIC: Kind.DYNAMIC,
-    Mode.QAT: Kind.QAT,
-    Mode.INSPECT: Kind.INSPECT,
-}
 _PREPARING = "loading and planning the model"
 _FINISHING = "quantizing and verifying"
 _READ_BYTES = 4 * CHUNK_BYTES
 _RESULT_FILES = 16
 _RESULT_BYTES = 1 << 40
-
-_Opened = TypeVar("_Opened", ModelOpened, ModelInspected)
 
 _log = structlog.get_logger()
 
@@ -63,31 +54,25 @@ class Workshop:
     pool: WorkerPool
 
 
-async def quantize(link: Link, workshop: Workshop) -> None:
+async def serve(link: Link, workshop: Workshop) -> None:
     """Do a whole job for the client at the other end of `link`.
 
     Raises:
         JobError: the job has failed.
     """
     async with _begun(link, workshop) as job:
-        done = await alongside(job.quantized(), job.dialogue.listen())
-        with contextlib.ExitStack() as stack:
-            files = [
-                (file, stack.enter_context(_opened(path)))
-                for file, path in _result_files(done, job.worker.folder)
-            ]
-            job.worker.end()  # its memory and its files go while the client reads
-            await _send_result(link, done, files)
-
-
-async def inspect(link: Link, workshop: Workshop) -> ModelInspected:
-    """Take a model and return what would be done with it.
-
-    Raises:
-        JobError: the job has failed.
-    """
-    async with _begun(Deaf(link), workshop) as job:
-        return await alongside(job.opened(ModelInspected), job.dialogue.listen())
+        if job.inspects:
+            await alongside(job.started(None), job.dialogue.listen())
+        else:
+            done = await alongside(job.quantized(), job.dialogue.listen())
+            with contextlib.ExitStack() as stack:
+                files = [
+                    (file, stack.enter_context(_opened(path)))
+                    for file, path in _result_files(done, job.worker.folder)
+                ]
+                job.worker.end()  # its memory and its files go while the client reads
+                await _send_result(link, done, files)
+    await link.send(Done())
 
 
 @contextlib.asynccontextmanager
@@ -107,7 +92,8 @@ async def _begun(link: Link, workshop: Workshop) -> AsyncIterator["_Job"]:
         await link.send(Progress(phase=Phase.QUEUED, message=message))
 
     async with workshop.pool.worker(announce, start.manifest.size) as worker:
-        structlog.contextvars.bind_contextvars(job=worker.folder.name)
+        link.job = worker.folder.name
+        structlog.contextvars.bind_contextvars(job=link.job)
         _log.info("job_started", mode=start.mode, model_bytes=start.manifest.size)
         yield _Job(start, link, worker, settings)
 
@@ -117,32 +103,30 @@ class _Job:
 
     def __init__(self, start: Start, link: Link, worker: Worker, settings: Settings) -> None:
         self.worker = worker
-        self.dialogue = Dialogue(worker, link, settings.silence_seconds)
+        self.inspects = start.mode is Mode.INSPECT
+        last = ModelOpened if self.inspects else JobDone
+        self.dialogue = Dialogue(worker, link, last, settings.silence_seconds)
         self._start = start
         self._link = link
         self._settings = settings
 
-    async def opened(self, answer: type[_Opened]) -> _Opened:
-        """Upload the model and have it loaded and planned."""
+    async def started(self, credit: int | None) -> None:
+        """Upload the model, have it loaded and planned, and tell the client."""
+        kind = Kind.INSPECT if self.inspects else Kind.QUANTIZE
         # The worker checks the options while the model is on its way.
-        await self.dialogue.tell(_KINDS[self._start.mode], self._start.payload)
+        await self.dialogue.tell(kind, self._start.payload)
         await take_model(self._link, self._start.manifest, self.worker.folder)
         await self._link.send(Progress(phase=Phase.PREPARE))
-        return await self.dialogue.ask(
-            Kind.OPEN, b"", answer, phase=_PREPARING, seconds=self._settings.prepare_seconds
+        seconds = self._settings.prepare_seconds
+        opened = await self.dialogue.ask(
+            Kind.OPEN, b"", ModelOpened, phase=_PREPARING, seconds=seconds
         )
+        await self._link.send(Started(credit=credit, payload=opened.payload))
 
     async def quantized(self) -> JobDone:
         """Do everything until the result lies in the worker's folder."""
-        opened = await self.opened(ModelOpened)
         ledger = BatchLedger(window=self._settings.window, largest=self._settings.batch_bytes)
-        started = Started(
-            job=self.worker.folder.name,
-            next_sequence=1,
-            credit=ledger.credit,
-            payload=opened.payload,
-        )
-        await self._link.send(started)
+        await self.started(ledger.credit)
         await BatchReceiver(
             self._link, self.dialogue, ledger, self.worker.folder.temporary, self._settings
         ).run()

@@ -6,7 +6,13 @@ from zeropoint.server.messages import Request, Response
 
 
 class Link(Protocol):
-    """A client that talks and listens."""
+    """A client that talks and listens.
+
+    Attributes:
+        job: Name of its job, which it is told.
+    """
+
+    job: str
 
     async def receive(self) -> Request | None:
         """Return what the client says next, heartbeats left out; None when it is done.
@@ -21,13 +27,3 @@ class Link(Protocol):
         Raises:
             JobError: CLIENT_STALLED.
         """
-
-
-class Deaf:
-    """A link to a client that hears nothing before the answer: that of an inspection."""
-
-    def __init__(self, link: Link) -> None:
-        self.receive = link.receive
-
-    async def send(self, message: Response) -> None:
-        """Tell nobody."""

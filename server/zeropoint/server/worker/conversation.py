@@ -13,10 +13,10 @@ from zeropoint import v1
 from zeropoint.engine.errors import BatchError
 from zeropoint.engine.options import Options
 from zeropoint.engine.progress import Phase, Progress
-from zeropoint.engine.report import Inspection, PlanReport, Signature, Versions
+from zeropoint.engine.report import Inspection, Versions
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
-from zeropoint.server.convert import options as options_of
-from zeropoint.server.convert import report, tensors
+from zeropoint.server.convert import engine as convert
+from zeropoint.server.convert import tensors
 from zeropoint.server.storage import JobFolder
 from zeropoint.server.worker.channel import WorkerChannel
 from zeropoint.server.worker.payload import MappedPayloads
@@ -29,12 +29,8 @@ class EngineJob(Protocol):
     """A job of the engine's."""
 
     @property
-    def signature(self) -> Signature:
-        """Inputs that a batch must feed, and outputs."""
-
-    @property
-    def plan(self) -> PlanReport:
-        """What will be done."""
+    def inspection(self) -> Inspection:
+        """All that is known before data."""
 
     def submit(self, batch: Batch, sequence: int, settled: Settled, /) -> None:
         """Take the batch with this number, and tell when it is counted."""
@@ -107,77 +103,41 @@ class Conversation:
             EOFError: the server is gone.
             FrameError: the server does not keep to the protocol.
         """
-        self._send(Kind.READY, self._about())
-        kind, payload, _ = self._channel.receive()
-        match kind:
-            case Kind.STATIC:
-                static = v1.StaticStart.FromString(payload)
-                self._quantize(
-                    options_of.static_options(static.options),
-                    static.manifest,
-                    calibration=self._folder.calibration
-                    if static.HasField("calibration")
-                    else None,
-                    keep_calibration=static.return_calibration,
-                )
-            case Kind.DYNAMIC:
-                dynamic = v1.DynamicStart.FromString(payload)
-                self._quantize(options_of.dynamic_options(dynamic.options), dynamic.manifest)
-            case Kind.QAT:
-                qat = v1.QatStart.FromString(payload)
-                self._quantize(options_of.qat_options(qat.options), qat.manifest)
-            case Kind.INSPECT:
-                self._inspect(v1.InspectStart.FromString(payload))
-            case _:
-                raise FrameError(f"no job starts with {kind.name}")
-
-    def _about(self) -> v1.GetServerInfoResponse:
-        capabilities = v1.Capabilities(
-            quant_types=options_of.QUANT_TYPES.values(),
-            quant_formats=options_of.QUANT_FORMATS.values(),
-            calibration_methods=options_of.CALIBRATION_METHODS.values(),
-            static_op_types=self._engine.static_op_types(),
-            dynamic_op_types=self._engine.dynamic_op_types(),
+        engine = self._engine
+        about = convert.about(
+            engine.versions(), engine.static_op_types(), engine.dynamic_op_types()
         )
-        versions = report.versions(self._engine.versions())
-        return v1.GetServerInfoResponse(versions=versions, capabilities=capabilities)
-
-    def _inspect(self, start: v1.InspectStart) -> None:
-        options: Options
-        match start.WhichOneof("options"):
-            case "dynamic_options":
-                options = options_of.dynamic_options(start.dynamic_options)
-            case "qat_options":
-                options = options_of.qat_options(start.qat_options)
-            case _:
-                options = options_of.static_options(start.static_options)
+        self._send(Kind.READY, about)
+        kind, payload, _ = self._channel.receive()
+        if kind not in (Kind.QUANTIZE, Kind.INSPECT):
+            raise FrameError(f"no job starts with {kind.name}")
+        start = v1.Start.FromString(payload)
+        options = convert.options(start)  # before the model is here
         path = self._model(start.manifest)
-        inspection = self._engine.inspect_model(path, options, self._folder.workspace)
-        self._send(Kind.INSPECTED, report.inspection(inspection))
+        if kind is Kind.QUANTIZE:
+            self._quantize(path, options, start)
+        else:
+            self._tell_plan(engine.inspect_model(path, options, self._folder.workspace))
 
-    def _quantize(
-        self,
-        options: Options,
-        manifest: v1.ModelManifest,
-        *,
-        calibration: Path | None = None,
-        keep_calibration: bool = False,
-    ) -> None:
-        path = self._model(manifest)
+    def _quantize(self, path: Path, options: Options, start: v1.Start) -> None:
         settings = JobSettings(
             workspace=self._folder.workspace,
             threads=self._threads,
-            keep_calibration=keep_calibration,
-            source_sha256=manifest.files[0].sha256,  # the server has checked it
+            keep_calibration=start.return_calibration,
+            source_sha256=start.manifest.files[0].sha256,  # the server has checked it
             progress=self._tell,
             saved=self._describe,
         )
-        with self._engine.open_job(path, options, settings, calibration) as job:
-            started = v1.Started(signature=report.signature(job.signature))
-            started.plan.CopyFrom(report.plan(job.plan))
-            self._send(Kind.STARTED, started)
+        known = self._folder.calibration if start.HasField("calibration") else None
+        with self._engine.open_job(path, options, settings, known) as job:
+            self._tell_plan(job.inspection)
             self._take_batches(job)
             self._deliver(job.finish())
+
+    def _tell_plan(self, inspection: Inspection) -> None:
+        for piece in convert.plan(inspection.plan):
+            self._send(Kind.PLAN, piece)
+        self._send(Kind.STARTED, convert.started(inspection))
 
     def _model(self, manifest: v1.ModelManifest) -> Path:
         """Wait until the model is here; return its ONNX file."""
@@ -233,21 +193,24 @@ class Conversation:
     def _describe(self, files: tuple[Path, ...], /) -> None:
         """Digest files while they are verified."""
         thread = ThreadPoolExecutor(1)
-        self._described = {path: thread.submit(report.model_file, path) for path in files}
+        self._described = {path: thread.submit(convert.model_file, path) for path in files}
         thread.shutdown(wait=False)
 
     def _deliver(self, result: JobResult) -> None:
         """Put the files where the server takes them, and say what they are."""
         files = [
-            self._described[path].result() if path in self._described else report.model_file(path)
+            self._described[path].result() if path in self._described else convert.model_file(path)
             for path in result.files
         ]
         for path in result.files:
             path.rename(self._folder.result / path.name)
         calibration = None
         if result.calibration is not None:
-            calibration = report.model_file(result.calibration.rename(self._folder.kept))
-        self._send(Kind.RESULT, report.result(result.report, files, calibration))
+            calibration = convert.model_file(result.calibration.rename(self._folder.kept))
+        for piece in convert.report(result.report):
+            self._send(Kind.REPORT, piece)
+        manifest = v1.ModelManifest(files=files)
+        self._send(Kind.RESULT, v1.Result(manifest=manifest, calibration=calibration))
 
     def _tell(self, progress: Progress, /) -> None:
         """Pass progress on, a few times a second at most."""
@@ -257,7 +220,7 @@ class Conversation:
         if often and progress.done != progress.total:
             return
         self._last_progress = (progress.phase, now)
-        self._send(Kind.PROGRESS, report.progress(progress))
+        self._send(Kind.PROGRESS, convert.progress(progress))
 
     def _send(self, kind: Kind, message: Message) -> None:
         self._channel.send(kind, message.SerializeToString())

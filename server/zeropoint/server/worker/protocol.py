@@ -7,18 +7,19 @@ settled. Neither side trusts the other's lengths.
 
     server                                        worker
                                            <-     READY       GetServerInfoResponse, without limits
-    STATIC | DYNAMIC | QAT  ...Start       ->
-    or INSPECT  InspectStart               ->
+    QUANTIZE  Start                        ->
+    or INSPECT  Start                      ->
     OPEN      (empty: the model is here)   ->
                                            <-     PROGRESS    Progress, at any time
-                                           <-     STARTED     Started, with signature and plan
+                                           <-     PLAN        Plan, in pieces
+                                           <-     STARTED     Started; the last of an INSPECT
     MEMORY    (empty) + descriptor         ->
     BATCH     place + BatchHeader          ->
     REJECT    RejectedFrame                ->     (a batch that arrived damaged)
                                            <-     SETTLED     Ack of this one batch
     FINISH    Finish                       ->
+                                           <-     REPORT      Report, in pieces
                                            <-     RESULT      Result; the files are in workspace
-                                           <-     INSPECTED   InspectResponse, instead of STARTED
                                            <-     FAILED      Failure, at any time; the last frame
 """
 
@@ -42,22 +43,21 @@ LARGEST_FRAME = 64 << 20
 class Kind(IntEnum):
     """What a frame is."""
 
-    STATIC = 1
-    DYNAMIC = 2
-    INSPECT = 3
-    OPEN = 4
+    QUANTIZE = 1
+    INSPECT = 2
+    OPEN = 3
+    MEMORY = 4
     BATCH = 5
     FINISH = 6
-    MEMORY = 7
-    QAT = 8
-    REJECT = 9
+    REJECT = 7
     READY = 16
-    STARTED = 17
-    SETTLED = 18
-    PROGRESS = 19
-    RESULT = 20
-    INSPECTED = 21
-    FAILED = 22
+    PROGRESS = 17
+    PLAN = 18
+    STARTED = 19
+    SETTLED = 20
+    REPORT = 21
+    RESULT = 22
+    FAILED = 23
 
 
 class FrameError(Exception):

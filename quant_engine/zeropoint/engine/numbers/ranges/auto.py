@@ -36,8 +36,15 @@ def auto_range(statistics: Statistics, options: StaticOptions, /) -> Range:
     mse, *known = least_error(statistics, options, others)
     found = sorted([*known, mse], key=lambda item: item[1])
     alternatives = tuple(
-        RangeAlternative(method=one.method, low=one.low, high=one.high, expected_error=error)
+        RangeAlternative(
+            method=one.method,
+            percentile=one.percentile,
+            low=one.low,
+            high=one.high,
+            expected_error=error,
+        )
         for one, error in found
+        if one.method is not None
     )
     equal = [one for one, error in found if error <= _ALIKE * found[0][1]]
     chosen = max(equal, key=lambda one: one.high - one.low)

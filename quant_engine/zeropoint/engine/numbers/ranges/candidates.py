@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.numbers.qparams import CodeGrids, activation_qparams
 from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
-from zeropoint.engine.options import StaticOptions
+from zeropoint.engine.options import CalibrationMethod, StaticOptions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +65,6 @@ class Candidates:
         )
         return CodeGrids.of(qparams)
 
-    def range(self, number: int, method: str) -> Range:
+    def range(self, number: int, method: CalibrationMethod) -> Range:
         """Return one of the ranges."""
         return Range(float(self.low[number]), float(self.high[number]), method)

@@ -11,7 +11,7 @@ from zeropoint.engine.numbers.ranges.candidates import Candidates
 from zeropoint.engine.numbers.ranges.cells import Cells, places, share_below
 from zeropoint.engine.numbers.ranges.percentile import minmax_range
 from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
-from zeropoint.engine.options import StaticOptions
+from zeropoint.engine.options import CalibrationMethod, StaticOptions
 
 _KEPT: Final = 0.99
 _CANDIDATES: Final = 32
@@ -46,12 +46,12 @@ def entropy_range(statistics: Statistics, options: StaticOptions, /) -> Range:
     """
     cells = statistics.cells
     if not cells.counts.size:
-        return replace(minmax_range(statistics, options), method="Entropy")
+        return replace(minmax_range(statistics, options), method=CalibrationMethod.ENTROPY)
     ends = np.minimum(_thresholds(cells), statistics.greatest)
     candidates = Candidates.around_zero(ends, statistics, options)
     grids = candidates.grids(options)
     levels = _Levels(cells, float(grids.scale.min()) / 2)
-    return candidates.range(int(np.argmin(levels.divergence(grids))), "Entropy")
+    return candidates.range(int(np.argmin(levels.divergence(grids))), CalibrationMethod.ENTROPY)
 
 
 def _thresholds(cells: Cells) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zeropoint.engine.numbers.ranges.candidates import Candidates
 from zeropoint.engine.numbers.ranges.percentile import percentile_range
 from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
-from zeropoint.engine.options import StaticOptions
+from zeropoint.engine.options import CalibrationMethod, StaticOptions
 
 _Costs = Callable[[NDArray[np.intp]], NDArray[np.float64]]
 
@@ -51,7 +51,7 @@ def least_error(
     errors = least(lambda numbers: error(grids.take(numbers)), len(candidates), places)
     best = min(errors, key=lambda number: (errors[number], number))
     given = [(one, errors[place]) for one, place in zip(others, places, strict=True)]
-    return [(candidates.range(best, "MSE"), errors[best]), *given]
+    return [(candidates.range(best, CalibrationMethod.MSE), errors[best]), *given]
 
 
 def _candidates(statistics: Statistics, options: StaticOptions) -> Candidates:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zeropoint.engine.numbers.quantile import quantiles
 from zeropoint.engine.numbers.ranges.statistics import Range, Statistics
-from zeropoint.engine.options import StaticOptions
+from zeropoint.engine.options import CalibrationMethod, StaticOptions
 
 
 def minmax_range(statistics: Statistics, options: StaticOptions, /) -> Range:
@@ -13,8 +13,8 @@ def minmax_range(statistics: Statistics, options: StaticOptions, /) -> Range:
     The numbers are those of MinMaxCalibrater of onnxruntime.quantization.
     """
     if options.calibration_range_symmetric:
-        return Range(-statistics.greatest, statistics.greatest, "MinMax")
-    return Range(statistics.minimum, statistics.maximum, "MinMax")
+        return Range(-statistics.greatest, statistics.greatest, CalibrationMethod.MINMAX)
+    return Range(statistics.minimum, statistics.maximum, CalibrationMethod.MINMAX)
 
 
 def percentile_range(statistics: Statistics, options: StaticOptions, /) -> Range:
@@ -40,6 +40,6 @@ def percentile_ranges(
         ends = quantiles(statistics.values, [*cut, *(1 - c for c in cut)])
         low, high = ends[: len(cut)], ends[len(cut) :]
     return [
-        Range(float(below), float(above), f"Percentile {p:g}")
+        Range(float(below), float(above), CalibrationMethod.PERCENTILE, p)
         for below, above, p in zip(low, high, percentiles, strict=True)
     ]

@@ -6,6 +6,7 @@ from functools import cached_property
 from zeropoint.engine.numbers.quantile import Histogram, histogram, magnitudes
 from zeropoint.engine.numbers.ranges.cells import Cells
 from zeropoint.engine.numbers.ranges.error import ExpectedError
+from zeropoint.engine.options import CalibrationMethod
 from zeropoint.engine.report import RangeAlternative
 from zeropoint.sketch import Sketch
 
@@ -17,14 +18,16 @@ class Range:
     Attributes:
         low: Lower end.
         high: Upper end.
-        method: What chose it: a calibration method, such as "MinMax" or "Percentile 99.99".
+        method: What chose it.
+        percentile: Percentage of the values inside, for PERCENTILE.
         alternatives: What it was chosen from, least expected error first, where errors were
             compared.
     """
 
     low: float
     high: float
-    method: str = field(default="", compare=False)
+    method: CalibrationMethod | None = field(default=None, compare=False)
+    percentile: float | None = field(default=None, compare=False)
     alternatives: tuple[RangeAlternative, ...] = field(default=(), compare=False)
 
 
