@@ -53,12 +53,18 @@ ENUMS: list[tuple[Any, Any, set[str]]] = [
     (told.NodeState, v1.NodeState, set()),
     (told.ParameterSource, v1.ParameterSource, set()),
     (told.VerificationState, v1.VerificationState, set()),
+    (told.ComparedAs, v1.ComparedAs, set()),
+    (told.DecisionKind, v1.DecisionKind, set()),
+    (told.Verdict, v1.Verdict, set()),
     (client_options.QuantType, v1.QuantType, set()),
     (client_options.QuantFormat, v1.QuantFormat, set()),
     (client_options.CalibrationMethod, v1.CalibrationMethod, set()),
     (client_report.NodeState, v1.NodeState, set()),
     (client_report.ParameterSource, v1.ParameterSource, set()),
     (proof.VerificationState, v1.VerificationState, set()),
+    (proof.ComparedAs, v1.ComparedAs, set()),
+    (proof.DecisionKind, v1.DecisionKind, set()),
+    (client_report.Verdict, v1.Verdict, set()),
     (client_progress.Phase, v1.Phase, {"CONNECT", "DOWNLOAD"}),
 ]
 """Enums that are whole on both sides, but for members that only the client needs."""

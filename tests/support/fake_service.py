@@ -87,7 +87,16 @@ def report(mode: Mode = "static") -> v1.Report:
         ],
     )
     similarity = v1.Similarity(sqnr_db=float("inf"), cosine=1.0, max_abs_difference=0.0)
+    output = v1.OutputFigures(
+        name="y",
+        similarity=similarity,
+        compared_as=v1.COMPARED_AS_VALUES,
+        by_sample=v1.SampleFigures(samples=2, median_db=31.5, tenth_db=30.0, least_db=30.0),
+        decisions=v1.Decisions(kind=v1.DECISION_KIND_ARGMAX, agreement=0.99, count=100),
+    )
     message = v1.Report(
+        verdict=v1.VERDICT_ACCURATE,
+        conclusion="SQNR 31.5 dB",
         versions=v1.Versions(zeropoint="0.1.0", onnxruntime="1.32.0", onnx="1.23.2"),
         source_sha256=b"s" * 32,
         digest=b"d" * 32,
@@ -96,7 +105,7 @@ def report(mode: Mode = "static") -> v1.Report:
             state=v1.VERIFICATION_STATE_COMPARED,
             batches=2,
             sqnr_db=31.5,
-            outputs=[v1.OutputFigures(name="y", similarity=similarity, argmax_agreement=0.99)],
+            outputs=[output],
             nodes=[v1.NodeFigures(name="conv1", op_type="Conv", similarity=similarity)],
             kernels=[v1.KernelCount(op_type="Conv", nodes=1, integer=1)],
         ),

@@ -27,20 +27,85 @@ class Similarity:
     max_abs_difference: float
 
 
+class ComparedAs(StrEnum):
+    """What of an output its SQNR is of: itself, or what a final operator that saturates was given.
+
+    LOGITS: of Softmax, each distribution's mean taken off. LOG_ODDS: of Sigmoid. PRE_ACTIVATIONS:
+    of Tanh and the like.
+    """
+
+    VALUES = "values"
+    LOGITS = "logits"
+    LOG_ODDS = "log_odds"
+    PRE_ACTIVATIONS = "pre_activations"
+
+
+class DecisionKind(StrEnum):
+    """What a model decides: the largest along the class axis, scores above 0.5, or values as such.
+
+    EQUAL is for outputs that are no floats, such as labels.
+    """
+
+    ARGMAX = "argmax"
+    THRESHOLD = "threshold"
+    EQUAL = "equal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """How often the result decides as the original does: the share of `count` decisions, 0..1."""
+
+    kind: DecisionKind
+    agreement: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleFigures:
+    """SQNR of one output, sample by sample, in dB.
+
+    A sample is an entry along the batch axis where the model treats them apart, else a batch. Those
+    of less than 8 values are taken together.
+
+    Attributes:
+        samples: Samples compared.
+        median_db: Half of them are no better.
+        tenth_db: The tenth percentile: one in ten is no better.
+        least_db: The worst.
+    """
+
+    samples: int
+    median_db: float
+    tenth_db: float
+    least_db: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFigures:
     """How close one output is to the original's.
 
     Attributes:
         name: Name of the output.
-        similarity: Over all samples.
-        argmax_agreement: Share of positions whose largest value along the last axis is in the
-            same place, 0..1; None where that axis has fewer than two entries.
+        similarity: Of its values, over all samples that can be compared.
+        compared_as: What `by_sample` is the SQNR of.
+        by_sample: SQNR by sample; None where no sample can be compared.
+        decisions: Where the output decides something; None elsewhere.
+        shape_changed: Samples whose output has another shape than the original's.
+        repeat_db: SQNR of the original against itself, where it does not repeat its output.
     """
 
     name: str
     similarity: Similarity
-    argmax_agreement: float | None
+    compared_as: ComparedAs
+    by_sample: SampleFigures | None
+    decisions: Decisions | None
+    shape_changed: int
+    repeat_db: float | None
+
+    @property
+    def argmax_agreement(self) -> float | None:
+        """Share of equal decisions, where there are any."""
+        return None if self.decisions is None else self.decisions.agreement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +165,26 @@ class Exactness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """How long the result takes for a batch, beside the user's own model, on one thread.
+
+    Attributes:
+        float_ms: Milliseconds of the original, the median of all runs.
+        result_ms: Milliseconds of the result.
+        ratio: result_ms / float_ms: above 1 the result is slower.
+        runs: Runs of each.
+        apart: Whether three of four runs of one took longer than three of four of the other: else
+            the difference may be chance.
+    """
+
+    float_ms: float
+    result_ms: float
+    ratio: float
+    runs: int
+    apart: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """The proof that the result works.
 
@@ -107,18 +192,27 @@ class Verification:
         state: What was done.
         message: Why not more; empty when compared.
         batches: Batches compared.
-        sqnr_db: Worst SQNR among the outputs in dB; None where nothing was compared.
+        held_out: Whether they took no part in choosing ranges.
+        sqnr_db: SQNR of the median sample in dB, of the worst output; None where nothing could be
+            compared.
         outputs: Each output.
+        non_finite_batches: Numbers of the batches on which the original gives NaN or infinities.
+        not_run_batches: Numbers of the batches on which the original does not run.
         nodes: Quantized nodes, worst first.
         kernels: Integer kernels in ONNX Runtime's optimized graph of the result.
         exactness: Whether what was learned survived, for a model trained with fake quantization.
+        speed: How fast the result is; None where that was not measured.
     """
 
     state: VerificationState
     message: str
     batches: int
+    held_out: bool
     sqnr_db: float | None
     outputs: tuple[OutputFigures, ...]
+    non_finite_batches: tuple[int, ...]
+    not_run_batches: tuple[int, ...]
     nodes: tuple[NodeFigures, ...]
     kernels: tuple[KernelCount, ...]
     exactness: Exactness | None
+    speed: Speed | None

@@ -189,6 +189,19 @@ class CalibrationFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedBatches:
+    """Batches that were left out for one reason: how many, the first of them, and what was wrong.
+
+    `sequence` is the number of that one.
+    """
+
+    reason: str
+    batches: int
+    sequence: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
     """Versions that made a result."""
 
@@ -205,11 +218,27 @@ class PhaseTime:
     seconds: float
 
 
+class Verdict(StrEnum):
+    """What is to be thought of a result, in one word.
+
+    ACCURATE: compared on samples, and nothing is wrong. CHECK: a warning says what to look at
+    before it is used. DEGRADED: it differs from the original by more than `min_sqnr_db` allows.
+    UNVERIFIED: nothing could be compared.
+    """
+
+    ACCURATE = "accurate"
+    CHECK = "check"
+    DEGRADED = "degraded"
+    UNVERIFIED = "unverified"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything that is to be said about a result; `str()` gives a page of it.
 
     Attributes:
+        verdict: What is to be thought of it.
+        conclusion: The figures behind that, in a sentence.
         versions: Versions that made it.
         source_sha256: Of the user's model file, 32 bytes.
         digest: SHA-256 of {source, options, plan with final parameters, version}, 32 bytes; also
@@ -219,12 +248,15 @@ class Report:
         plan: What was done.
         verification: The proof.
         calibration: What calibration saw; None where there was none.
+        rejected: Batches that were left out, by reason, the most frequent first.
         warnings: What the user should know.
         source_bytes: Bytes of the user's model, external data included.
         result_bytes: Bytes of the result, external data included.
         phases: Where the time went.
     """
 
+    verdict: Verdict
+    conclusion: str
     versions: Versions
     source_sha256: bytes
     digest: bytes
@@ -233,6 +265,7 @@ class Report:
     plan: Plan
     verification: Verification
     calibration: CalibrationFigures | None
+    rejected: tuple[RejectedBatches, ...]
     warnings: tuple[ReportWarning, ...]
     source_bytes: int
     result_bytes: int

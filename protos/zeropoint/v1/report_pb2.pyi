@@ -35,6 +35,29 @@ class VerificationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERIFICATION_STATE_COMPARED: _ClassVar[VerificationState]
     VERIFICATION_STATE_GENERATED: _ClassVar[VerificationState]
     VERIFICATION_STATE_NOT_RUN: _ClassVar[VerificationState]
+
+class ComparedAs(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COMPARED_AS_UNSPECIFIED: _ClassVar[ComparedAs]
+    COMPARED_AS_VALUES: _ClassVar[ComparedAs]
+    COMPARED_AS_LOGITS: _ClassVar[ComparedAs]
+    COMPARED_AS_LOG_ODDS: _ClassVar[ComparedAs]
+    COMPARED_AS_PRE_ACTIVATIONS: _ClassVar[ComparedAs]
+
+class DecisionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DECISION_KIND_UNSPECIFIED: _ClassVar[DecisionKind]
+    DECISION_KIND_ARGMAX: _ClassVar[DecisionKind]
+    DECISION_KIND_THRESHOLD: _ClassVar[DecisionKind]
+    DECISION_KIND_EQUAL: _ClassVar[DecisionKind]
+
+class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERDICT_UNSPECIFIED: _ClassVar[Verdict]
+    VERDICT_ACCURATE: _ClassVar[Verdict]
+    VERDICT_CHECK: _ClassVar[Verdict]
+    VERDICT_DEGRADED: _ClassVar[Verdict]
+    VERDICT_UNVERIFIED: _ClassVar[Verdict]
 NODE_STATE_UNSPECIFIED: NodeState
 NODE_STATE_QUANTIZED: NodeState
 NODE_STATE_FLOAT: NodeState
@@ -51,6 +74,20 @@ VERIFICATION_STATE_UNSPECIFIED: VerificationState
 VERIFICATION_STATE_COMPARED: VerificationState
 VERIFICATION_STATE_GENERATED: VerificationState
 VERIFICATION_STATE_NOT_RUN: VerificationState
+COMPARED_AS_UNSPECIFIED: ComparedAs
+COMPARED_AS_VALUES: ComparedAs
+COMPARED_AS_LOGITS: ComparedAs
+COMPARED_AS_LOG_ODDS: ComparedAs
+COMPARED_AS_PRE_ACTIVATIONS: ComparedAs
+DECISION_KIND_UNSPECIFIED: DecisionKind
+DECISION_KIND_ARGMAX: DecisionKind
+DECISION_KIND_THRESHOLD: DecisionKind
+DECISION_KIND_EQUAL: DecisionKind
+VERDICT_UNSPECIFIED: Verdict
+VERDICT_ACCURATE: Verdict
+VERDICT_CHECK: Verdict
+VERDICT_DEGRADED: Verdict
+VERDICT_UNVERIFIED: Verdict
 
 class NodePlan(_message.Message):
     __slots__ = ("name", "op_type", "state", "reason", "message")
@@ -144,15 +181,45 @@ class Similarity(_message.Message):
     max_abs_difference: float
     def __init__(self, sqnr_db: _Optional[float] = ..., cosine: _Optional[float] = ..., max_abs_difference: _Optional[float] = ...) -> None: ...
 
+class Decisions(_message.Message):
+    __slots__ = ("kind", "agreement", "count")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    kind: DecisionKind
+    agreement: float
+    count: int
+    def __init__(self, kind: _Optional[_Union[DecisionKind, str]] = ..., agreement: _Optional[float] = ..., count: _Optional[int] = ...) -> None: ...
+
+class SampleFigures(_message.Message):
+    __slots__ = ("samples", "median_db", "tenth_db", "least_db")
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_DB_FIELD_NUMBER: _ClassVar[int]
+    TENTH_DB_FIELD_NUMBER: _ClassVar[int]
+    LEAST_DB_FIELD_NUMBER: _ClassVar[int]
+    samples: int
+    median_db: float
+    tenth_db: float
+    least_db: float
+    def __init__(self, samples: _Optional[int] = ..., median_db: _Optional[float] = ..., tenth_db: _Optional[float] = ..., least_db: _Optional[float] = ...) -> None: ...
+
 class OutputFigures(_message.Message):
-    __slots__ = ("name", "similarity", "argmax_agreement")
+    __slots__ = ("name", "similarity", "compared_as", "by_sample", "decisions", "shape_changed", "repeat_db")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
-    ARGMAX_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    COMPARED_AS_FIELD_NUMBER: _ClassVar[int]
+    BY_SAMPLE_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    REPEAT_DB_FIELD_NUMBER: _ClassVar[int]
     name: str
     similarity: Similarity
-    argmax_agreement: float
-    def __init__(self, name: _Optional[str] = ..., similarity: _Optional[_Union[Similarity, _Mapping]] = ..., argmax_agreement: _Optional[float] = ...) -> None: ...
+    compared_as: ComparedAs
+    by_sample: SampleFigures
+    decisions: Decisions
+    shape_changed: int
+    repeat_db: float
+    def __init__(self, name: _Optional[str] = ..., similarity: _Optional[_Union[Similarity, _Mapping]] = ..., compared_as: _Optional[_Union[ComparedAs, str]] = ..., by_sample: _Optional[_Union[SampleFigures, _Mapping]] = ..., decisions: _Optional[_Union[Decisions, _Mapping]] = ..., shape_changed: _Optional[int] = ..., repeat_db: _Optional[float] = ...) -> None: ...
 
 class NodeFigures(_message.Message):
     __slots__ = ("name", "op_type", "similarity")
@@ -202,25 +269,47 @@ class Exactness(_message.Message):
     kernels_before: _containers.RepeatedCompositeFieldContainer[KernelCount]
     def __init__(self, tensors: _Optional[int] = ..., exact_tensors: _Optional[int] = ..., node_steps: _Optional[int] = ..., end_to_end_steps: _Optional[int] = ..., max_abs_difference: _Optional[float] = ..., max_ulps: _Optional[float] = ..., worst: _Optional[_Iterable[_Union[TensorDifference, _Mapping]]] = ..., kernels_before: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ...) -> None: ...
 
+class Speed(_message.Message):
+    __slots__ = ("float_ms", "result_ms", "ratio", "runs", "apart")
+    FLOAT_MS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_MS_FIELD_NUMBER: _ClassVar[int]
+    RATIO_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    APART_FIELD_NUMBER: _ClassVar[int]
+    float_ms: float
+    result_ms: float
+    ratio: float
+    runs: int
+    apart: bool
+    def __init__(self, float_ms: _Optional[float] = ..., result_ms: _Optional[float] = ..., ratio: _Optional[float] = ..., runs: _Optional[int] = ..., apart: bool = ...) -> None: ...
+
 class Verification(_message.Message):
-    __slots__ = ("state", "message", "batches", "sqnr_db", "outputs", "nodes", "kernels", "exactness")
+    __slots__ = ("state", "message", "batches", "held_out", "sqnr_db", "outputs", "non_finite_batches", "not_run_batches", "nodes", "kernels", "exactness", "speed")
     STATE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     BATCHES_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
     SQNR_DB_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    NON_FINITE_BATCHES_FIELD_NUMBER: _ClassVar[int]
+    NOT_RUN_BATCHES_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     KERNELS_FIELD_NUMBER: _ClassVar[int]
     EXACTNESS_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
     state: VerificationState
     message: str
     batches: int
+    held_out: bool
     sqnr_db: float
     outputs: _containers.RepeatedCompositeFieldContainer[OutputFigures]
+    non_finite_batches: _containers.RepeatedScalarFieldContainer[int]
+    not_run_batches: _containers.RepeatedScalarFieldContainer[int]
     nodes: _containers.RepeatedCompositeFieldContainer[NodeFigures]
     kernels: _containers.RepeatedCompositeFieldContainer[KernelCount]
     exactness: Exactness
-    def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ..., exactness: _Optional[_Union[Exactness, _Mapping]] = ...) -> None: ...
+    speed: Speed
+    def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., held_out: bool = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., non_finite_batches: _Optional[_Iterable[int]] = ..., not_run_batches: _Optional[_Iterable[int]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ..., exactness: _Optional[_Union[Exactness, _Mapping]] = ..., speed: _Optional[_Union[Speed, _Mapping]] = ...) -> None: ...
 
 class NonFiniteTensor(_message.Message):
     __slots__ = ("name", "nan", "positive_infinity", "negative_infinity", "batches")
@@ -248,6 +337,18 @@ class CalibrationFigures(_message.Message):
     non_finite: _containers.RepeatedCompositeFieldContainer[NonFiniteTensor]
     def __init__(self, batches: _Optional[int] = ..., rejected: _Optional[int] = ..., tensors: _Optional[int] = ..., non_finite: _Optional[_Iterable[_Union[NonFiniteTensor, _Mapping]]] = ...) -> None: ...
 
+class RejectedBatches(_message.Message):
+    __slots__ = ("reason", "batches", "sequence", "message")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    batches: int
+    sequence: int
+    message: str
+    def __init__(self, reason: _Optional[str] = ..., batches: _Optional[int] = ..., sequence: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
 class Versions(_message.Message):
     __slots__ = ("zeropoint", "onnxruntime", "onnx")
     ZEROPOINT_FIELD_NUMBER: _ClassVar[int]
@@ -267,7 +368,7 @@ class PhaseTime(_message.Message):
     def __init__(self, phase: _Optional[_Union[_progress_pb2.Phase, str]] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "qat_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature")
+    __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "qat_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature", "verdict", "conclusion", "rejected")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_SHA256_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -282,6 +383,9 @@ class Report(_message.Message):
     RESULT_BYTES_FIELD_NUMBER: _ClassVar[int]
     PHASES_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    CONCLUSION_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     source_sha256: bytes
     digest: bytes
@@ -296,4 +400,7 @@ class Report(_message.Message):
     result_bytes: int
     phases: _containers.RepeatedCompositeFieldContainer[PhaseTime]
     signature: _model_pb2.ModelSignature
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., source_sha256: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationFigures, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., source_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ...) -> None: ...
+    verdict: Verdict
+    conclusion: str
+    rejected: _containers.RepeatedCompositeFieldContainer[RejectedBatches]
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., source_sha256: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationFigures, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., source_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., conclusion: _Optional[str] = ..., rejected: _Optional[_Iterable[_Union[RejectedBatches, _Mapping]]] = ...) -> None: ...
