@@ -44,17 +44,12 @@ class TensorQuantOverride:
             OptionError: OPTION_INVALID or OPTION_CONFLICT, with the tensor's name.
         """
         if len(self.scale) != len(self.zero_point):
-            raise self.error("scale and zero_point go together, one of each or as many")
+            raise self.error("Must provide both 'scale' and 'zero_point', one of each or as many")
+        self._check_not_both()
         if not all(_SMALLEST_SCALE <= scale <= _LARGEST for scale in self.scale):
             raise self.error("a scale must be positive, and a normal float32")
         if not all(abs(end) <= _LARGEST for end in (*self.rmin, *self.rmax)):
             raise self.error("rmin and rmax must be finite float32")
-        of_range = (*self.rmin, *self.rmax, self.symmetric, self.reduce_range)
-        if self.scale and any(given is not None for given in of_range):
-            raise self.error(
-                "symmetric, reduce_range, rmin and rmax have no meaning with a scale that is given",
-                "OPTION_CONFLICT",
-            )
         both = self.rmin and self.rmax
         if both and any(low > high for low, high in zip(self.rmin, self.rmax, strict=False)):
             raise self.error("rmin is above rmax")
@@ -62,6 +57,20 @@ class TensorQuantOverride:
             self._check_channels()
         elif max(map(len, (self.scale, self.rmin, self.rmax))) > 1:
             raise self.error("figures for several channels need an axis")
+
+    def _check_not_both(self) -> None:
+        of_range = {
+            "symmetric": self.symmetric is not None,
+            "reduce_range": self.reduce_range is not None,
+            "rmin": bool(self.rmin),
+            "rmax": bool(self.rmax),
+        }
+        given = ", ".join(name for name, is_given in of_range.items() if is_given)
+        if self.scale and given:
+            raise self.error(
+                f"option(s) [{given}] are invalid with 'scale' and 'zero_point', which say all",
+                "OPTION_CONFLICT",
+            )
 
     def _check_channels(self) -> None:
         if len(self.rmin) != len(self.rmax):

@@ -189,7 +189,11 @@ def test_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mine", "reason", "message"),
     [
-        (override("c11"), "TENSOR_UNKNOWN", "no tensor 'c11'; did you mean 'c1'"),
+        (
+            override("c11"),
+            "TENSOR_UNKNOWN",
+            "tensor 'c11' is not present in the model; did you mean 'c1'",
+        ),
         (override("c1"), "OPTION_INVALID", "its values are quantized as 'r1'"),
         (override("y"), "OPTION_INVALID", "not quantized with these options"),
         (override("c1_b"), "OPTION_INVALID", "it is a bias"),
@@ -258,13 +262,14 @@ def test_recurrent_weights_have_scales_that_their_kernels_choose(tmp_path: Path)
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"scale": (0.1,)}, "go together"),
+        ({"scale": (0.1,)}, "provide both 'scale' and 'zero_point'"),
         ({"scale": (0.0,), "zero_point": (0,)}, "must be positive"),
         ({"scale": (float("nan"),), "zero_point": (0,)}, "must be positive"),
         ({"scale": (1e-45,), "zero_point": (0,)}, "a normal float32"),
         ({"rmin": (float("-inf"),)}, "must be finite"),
         ({"rmin": (2.0,), "rmax": (1.0,)}, "rmin is above rmax"),
-        ({"scale": (0.1,), "zero_point": (0,), "symmetric": True}, "no meaning with a scale"),
+        ({"scale": (0.1,), "zero_point": (0,), "symmetric": True}, r"option\(s\) \[symmetric\]"),
+        ({"scale": (0.0,), "zero_point": (0,), "rmax": (1.0,)}, r"option\(s\) \[rmax\]"),
         ({"scale": (0.1, 0.2), "zero_point": (0, 0)}, "need an axis"),
         ({"axis": 0, "rmin": (1.0,)}, "go together"),
         ({"axis": 0, "symmetric": False}, "one zero point for all channels"),

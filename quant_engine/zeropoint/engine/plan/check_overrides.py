@@ -64,7 +64,7 @@ class _Check:
         else:
             raise OptionError(
                 "TENSOR_UNKNOWN",
-                f"tensor_quant_overrides: the model has no tensor {name!r}"
+                f"tensor_quant_overrides: tensor {name!r} is not present in the model"
                 f"{nearest(name, known) or '.'}",
                 option="tensor_quant_overrides",
                 tensor=name,
