@@ -20,6 +20,7 @@ from zeropoint.client import (
     AuthenticationError,
     CancelledError,
     DataError,
+    DeadlineError,
     LimitError,
     ModelError,
     OptionError,
@@ -35,6 +36,7 @@ from zeropoint.client import (
     quantize_dynamic,
     quantize_qat,
     quantize_static,
+    retry,
 )
 
 BATCHES = [{"x": np.full((1, 3, 4), number, np.float32)} for number in range(3)]
@@ -67,6 +69,12 @@ def output(tmp_path: Path, model: Path) -> Iterator[Path]:
     """Where the result goes; afterwards nothing may be left beside it."""
     yield tmp_path / "out.onnx"
     assert {path.name for path in tmp_path.iterdir()} <= {"model.onnx", "out.onnx"}
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks for a server that does not answer."""
+    monkeypatch.setattr(retry, "_UNREACHABLE_SECONDS", 0.0)
 
 
 def threads() -> set[str]:
@@ -326,6 +334,29 @@ def test_jobs_end_in_time(serve: Serve, model: Path, output: Path) -> None:
             model, output, BATCHES, server=serve(Script(silent_after_start=True)), timeout=0.3
         )
     assert caught.value.reason == "DEADLINE_EXCEEDED"
+    assert isinstance(caught.value, TimeoutError)
+    assert "not done within timeout=0.3 s" in caught.value.message
+    assert caught.value.metadata["timeout"] == "0.3"
+
+
+def test_a_deadline_says_how_far_the_job_was(serve: Serve, model: Path, output: Path) -> None:
+    script = Script()
+
+    def stall(number: int) -> None:
+        if number == 2:
+            script.cancelled.wait()
+
+    script.on_batch = stall
+    with pytest.raises(DeadlineError, match=r"in the phase 'calibrate' \(1 of 3\)") as caught:
+        quantize_static(model, output, BATCHES, server=serve(script), timeout=2.0)
+    assert caught.value.metadata["phase"] == "calibrate"
+    assert caught.value.job == JOB
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
+def test_times_that_are_none_are_refused(model: Path, output: Path, timeout: float) -> None:
+    with pytest.raises(OptionError, match="timeout="):
+        quantize_static(model, output, BATCHES, server="127.0.0.1:1", timeout=timeout)
 
 
 def test_heartbeats_go_out_while_the_reader_is_slow(
@@ -341,6 +372,7 @@ def test_heartbeats_go_out_while_the_reader_is_slow(
     quantize_static(model, output, reader(), server=serve(script))
 
 
+@pytest.mark.usefixtures("impatient")
 def test_silent_servers_are_given_up(
     serve: Serve, model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +405,7 @@ def test_statuses_without_a_stream(serve: Serve, model: Path, output: Path) -> N
         connection.server_info()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_absent_servers_are_named(model: Path, output: Path, tmp_path: Path) -> None:
     target = f"unix:{tmp_path}/none"
     with pytest.raises(UnavailableError, match=target) as caught:
@@ -381,6 +414,7 @@ def test_absent_servers_are_named(model: Path, output: Path, tmp_path: Path) -> 
     assert caught.value.retryable
 
 
+@pytest.mark.usefixtures("impatient")
 def test_servers_that_die_are_noticed(model: Path, output: Path) -> None:
     script = Script()
     server = FakeServer(script)

@@ -36,6 +36,7 @@ class Script:
     data_file: tuple[str, bytes] | None = None
     failure: v1.Failure | None = None
     fail_at: str = ""
+    fail_times: int | None = None
     status: tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]] | None = None
     rejections: tuple[v1.Rejection, ...] = ()
     silent_after_start: bool = False
@@ -202,20 +203,20 @@ class FakeService(v1.QuantizationServiceServicer):
         if script.end_early:
             return
         yield from script.extra
-        if script.fail_at == "start":
+        if self._fails_at("start"):
             yield from self._fail(reader)
             return
         held = [v1.FileStatus(committed_bytes=script.held) for _ in start.manifest.files]
         yield v1.JobResponse(model_status=v1.ModelStatus(files=held))
         self._take_model(reader, start.manifest)
-        if script.fail_at == "model":
+        if self._fails_at("model"):
             yield from self._fail(reader)
             return
         yield v1.JobResponse(progress=v1.Progress(phase=v1.PHASE_PREPARE, message="planning"))
         yield from self._tell_plan(start)
         if mode != "inspect":
             yield from self._take_batches(reader)
-            if script.fail_at == "finish":
+            if self._fails_at("finish"):
                 yield from self._fail(reader)
                 return
             yield v1.JobResponse(progress=v1.Progress(phase=v1.PHASE_VERIFY, done=1, total=2))
@@ -298,10 +299,19 @@ class FakeService(v1.QuantizationServiceServicer):
                 yield v1.JobResponse(
                     model_chunk=v1.ModelChunk(file=index, offset=offset, data=chunk)
                 )
-                if self.script.fail_at == "result":
+                if self._fails_at("result"):
                     time.sleep(0.05)
                     yield v1.JobResponse(failure=self.script.failure)
                     return
+
+    def _fails_at(self, stage: str) -> bool:
+        """Whether to fail now; so often as the script says, or each time."""
+        script = self.script
+        if script.fail_at != stage or script.fail_times == 0:
+            return False
+        if script.fail_times is not None:
+            script.fail_times -= 1
+        return True
 
     def _fail(self, reader: Iterator[Any]) -> Iterator[Any]:
         """Fail in the stream, then read on until the client has closed its side."""
@@ -313,11 +323,11 @@ class FakeService(v1.QuantizationServiceServicer):
 class FakeServer:
     """A `FakeService` on a port of this machine."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, address: str = "127.0.0.1:0") -> None:
         self.script = script
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
         v1.add_QuantizationServiceServicer_to_server(FakeService(script), self._server)
-        self.target = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self.target = f"127.0.0.1:{self._server.add_insecure_port(address)}"
         self._server.start()
 
     def stop(self) -> None:

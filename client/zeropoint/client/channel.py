@@ -13,6 +13,8 @@ from zeropoint.client.stub import Stub
 
 # A report or a plan is one message, and grows with the number of nodes: about 400 bytes a node.
 _MAX_MESSAGE_BYTES = 256 << 20
+# Until then gRPC answers by itself that a server is absent; by default up to two minutes.
+_FIRST_RECONNECT_MS, _LAST_RECONNECT_MS = 100, 2000
 
 ChannelOptions = Sequence[tuple[str, Any]]
 
@@ -55,7 +57,11 @@ class Connection:
             endpoint: The server.
             options: Further channel options of gRPC; they win over the client's own.
         """
-        ours: dict[str, Any] = {"grpc.max_receive_message_length": _MAX_MESSAGE_BYTES}
+        ours: dict[str, Any] = {
+            "grpc.max_receive_message_length": _MAX_MESSAGE_BYTES,
+            "grpc.initial_reconnect_backoff_ms": _FIRST_RECONNECT_MS,
+            "grpc.max_reconnect_backoff_ms": _LAST_RECONNECT_MS,
+        }
         if is_local(endpoint.target):
             ours["grpc.enable_http_proxy"] = 0
         merged = list({**ours, **dict(options)}.items())

@@ -1,13 +1,15 @@
 """The connection object: quantize, inspect and ask over one channel."""
 
 import contextlib
+import dataclasses
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 import grpc
 
@@ -42,12 +44,21 @@ from zeropoint.client.options import (
 from zeropoint.client.output import ResultFiles
 from zeropoint.client.progress import Phase, Progress, ProgressCallback
 from zeropoint.client.quantization import Quantization, Rejection
+from zeropoint.client.replay import Replay
 from zeropoint.client.report import Inspection, Report, ServerInfo
+from zeropoint.client.retry import Retry
+from zeropoint.client.watch import Watch
 from zeropoint.v1 import mirror
 from zeropoint.v1.chunks import Chunk, ChunkCodec
 
 _UNARY_SECONDS = 30.0
 _REJECTIONS_TOLD = 3
+_SPENT = (
+    "The job is not begun anew: its reader has given batches that it cannot give again. A list, or "
+    "a reader with a method rewind(), can."
+)
+
+JobT = TypeVar("JobT", bound=Job)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +147,7 @@ class QuantizationClient:
             model_output,
             calibrating(calibration_data_reader, calibration_cache_path),
             static_options(**options),
-            _Watch(progress, timeout, cancel),
+            Watch(progress, timeout, cancel),
         )
 
     def quantize_dynamic(
@@ -156,7 +167,7 @@ class QuantizationClient:
             model_output,
             Calibrating(source=verification_data),
             dynamic_options(**options),
-            _Watch(progress, timeout, cancel),
+            Watch(progress, timeout, cancel),
         )
 
     def quantize_qat(
@@ -177,7 +188,7 @@ class QuantizationClient:
             model_output,
             one_source(calibration_data_reader, verification_data),
             qat_options(calibrate=calibration_data_reader is not None, **options),
-            _Watch(progress, timeout, cancel),
+            Watch(progress, timeout, cancel),
         )
 
     def inspect(
@@ -192,9 +203,8 @@ class QuantizationClient:
         """Tell what would be done with a model; see `zeropoint.client.inspect`."""
         chosen = options_for(mode, options)
         with open_model(model_input) as files:
-            job = Job(chosen, files)
-            self._run(job, "Inspect", _Watch(None, timeout, cancel))
-            return job.inspection
+            watch = Watch(None, timeout, cancel)
+            return self._run(partial(Job, chosen, files), "Inspect", watch).inspection
 
     def server_info(self, *, timeout: float = _UNARY_SECONDS) -> ServerInfo:
         """Return version, limits and capabilities of the server.
@@ -206,7 +216,7 @@ class QuantizationClient:
             ServerError: the server cannot be reached or does not know the token.
             LimitError: no answer came in time.
         """
-        to = self._connect(None)
+        to = self._connect(lambda progress: None)
         request = v1.GetServerInfoRequest()
         try:
             answer = to.stub.server_info(request, timeout=timeout, metadata=to.metadata)
@@ -214,12 +224,11 @@ class QuantizationClient:
             raise errors.from_rpc_error(error, to.target) from None
         return mirror.read(ServerInfo, answer, errors.unknown_value)
 
-    def _connect(self, progress: ProgressCallback | None) -> channel.Connection:
+    def _connect(self, progress: ProgressCallback) -> channel.Connection:
         """Return the connection; start a server of our own first if none is named."""
 
         def starting() -> None:
-            if progress is not None:
-                progress(Progress(phase=Phase.CONNECT, message="starting the embedded server"))
+            progress(Progress(phase=Phase.CONNECT, message="starting the embedded server"))
 
         endpoint = self._named or embedded.endpoint(starting)
         with self._lock:
@@ -233,22 +242,53 @@ class QuantizationClient:
         model_output: str | os.PathLike[str],
         source: Calibrating,
         options: Options,
-        watch: "_Watch",
+        watch: Watch,
     ) -> QuantizationResult:
+        replay = Replay(source.source)
+        source = dataclasses.replace(source, source=replay)
         with (
             open_model(model_input) as files,
             _output(model_output, files, source) as output,
         ):
-            job = Quantization(options, files, source, output, watch.progress)
-            self._run(job, _rpc(options), watch)
+
+            def begin(progress: ProgressCallback) -> Quantization:
+                output.begin()
+                return Quantization(options, files, source, output, progress)
+
+            job = self._run(begin, _rpc(options), watch, replay.again)
             return QuantizationResult(
                 files=output.commit(), report=job.report, job=job.name, rejected=job.rejected
             )
 
-    def _run(self, job: Job, rpc: str, watch: "_Watch") -> None:
-        """Have a job done by the RPC of this name."""
-        with self._attention(), _named(job), self._link(rpc, watch) as link:
-            converse(link, job.requests(), lambda response: _receive(job, link, response))
+    def _run(
+        self,
+        begin: Callable[[ProgressCallback], JobT],
+        rpc: str,
+        watch: Watch,
+        again: Callable[[], bool] = lambda: True,
+    ) -> JobT:
+        """Have a job done by the RPC of this name; try again where that makes sense.
+
+        Args:
+            begin: Makes the job, for each attempt.
+            rpc: Name of the RPC.
+            watch: How the caller follows it.
+            again: Makes ready for another attempt; whether that is possible.
+        """
+        retry = Retry(watch.timeout, watch.cancel, watch.waiting)
+        while True:
+            job = begin(watch.tell)
+            try:
+                with self._attention(), _named(job), self._link(rpc, watch, retry.left) as link:
+                    converse(link, job.requests(), partial(_receive, job, link))
+                return job
+            except errors.DeadlineError as error:
+                raise watch.too_late(error) from None
+            except errors.ZeropointError as error:
+                if error.retryable and not again():
+                    error.add_note(_SPENT)
+                    raise
+                retry.wait(error, begun=bool(job.name))
 
     @contextlib.contextmanager
     def _attention(self) -> Iterator[None]:
@@ -260,11 +300,11 @@ class QuantizationClient:
                 embedded.lost()
             raise
 
-    def _link(self, rpc: str, watch: "_Watch") -> Link[Request, Response]:
-        to = self._connect(watch.progress)
+    def _link(self, rpc: str, watch: Watch, timeout: float | None) -> Link[Request, Response]:
+        to = self._connect(watch.tell)
         call = to.stub.job(rpc)
         return Link(
-            lambda requests: call(requests, timeout=watch.timeout, metadata=to.metadata),
+            lambda requests: call(requests, timeout=timeout, metadata=to.metadata),
             ChunkCodec(v1.JobRequest).encode,
             target=to.target,
             heartbeat=v1.JobRequest(heartbeat=v1.Heartbeat()),
@@ -295,15 +335,6 @@ def _output(
     check_apart(source, files, model_output)
     users = (*files, source.known) if source.known else files
     return ResultFiles(model_output, users, source.kept)
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """How the caller follows a call, and ends it."""
-
-    progress: ProgressCallback | None
-    timeout: float | None
-    cancel: CancelSignal | None
 
 
 def _receive(job: Job, link: Link[Request, Response], response: Response) -> None:

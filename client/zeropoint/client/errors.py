@@ -225,6 +225,8 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> ZeropointError:
         text = f"No answer from a Zeropoint server at {target}: {text}"
     elif status is grpc.StatusCode.UNIMPLEMENTED:
         text = f"The server at {target} does not offer this call; is it a Zeropoint server?"
+    elif status is grpc.StatusCode.DEADLINE_EXCEEDED:
+        text = f"The server at {target} did not answer in the time allowed."
     unavailable = status is grpc.StatusCode.UNAVAILABLE
     return kind(reason, text, {"target": target}, retryable=unavailable)
 

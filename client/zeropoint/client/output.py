@@ -63,8 +63,13 @@ class ResultFiles:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was written, if anything was: the result comes from its first byte."""
         for part in self._all:
             part.discard()
+        self._parts, self._kept = [], None
 
     @property
     def _all(self) -> list[PartFile]:

@@ -1,6 +1,7 @@
 """Batches that may have to be given a second time."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from zeropoint.client import batches
 from zeropoint.client.batches import BatchSource, DataReader
@@ -22,10 +23,10 @@ class Replay:
         self._batches = batches.iterate(source)
         self._taken = False
 
-    def __iter__(self) -> Iterator[object]:
+    def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __next__(self) -> object:
+    def __next__(self) -> Any:
         batch = next(self._batches)
         self._taken = True
         return batch
