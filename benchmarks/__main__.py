@@ -7,7 +7,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import ingest, job, latency, loopback, memory, observation, scale, starts, trained
+from benchmarks import (
+    ingest,
+    job,
+    latency,
+    loopback,
+    memory,
+    observation,
+    scale,
+    starts,
+    trained,
+    zoo,
+)
 from benchmarks.effort import QUICK, Effort
 from benchmarks.machine import OtherLoad, facts
 from benchmarks.table import Row, markdown
@@ -22,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "scale": scale.run,
     "starts": starts.run,
     "trained": trained.run,
+    "zoo": zoo.run,
 }
 
 _README = Path(__file__).with_name("README.md")

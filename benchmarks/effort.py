@@ -12,6 +12,7 @@ class Effort:
         job_rounds: Rounds of whole jobs.
         slow_rounds: Rounds of what takes half a minute, and of peak memory, which varies little.
         observed_batches: Batches of one measurement of observation.
+        task_samples: Samples of a task's score; half as many calibrate.
         job_batches: Batches of a job.
         memory_batches: Few and many batches, whose peak memory is compared.
         ingest_batches: Batches of 16 MB that are streamed.
@@ -23,6 +24,7 @@ class Effort:
     job_rounds: int = 3
     slow_rounds: int = 2
     observed_batches: int = 16
+    task_samples: int = 64
     job_batches: int = 64
     memory_batches: tuple[int, int] = (16, 256)
     ingest_batches: int = 32
@@ -35,6 +37,7 @@ QUICK = Effort(
     job_rounds=1,
     slow_rounds=1,
     observed_batches=3,
+    task_samples=6,
     job_batches=4,
     memory_batches=(2, 8),
     ingest_batches=4,

@@ -1,0 +1,47 @@
+"""Models with what they are for: data for calibration, and a score on other data.
+
+All are drawn or synthesized here with fixed seeds, or lie on every machine. A score against the
+float model's own answers is 1 for that model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+Batch = Mapping[str, NDArray[Any]]
+
+Run = Callable[[Batch], Sequence[NDArray[Any]]]
+"""Runs a model on one batch and returns its outputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A model and how well it does its work.
+
+    Attributes:
+        name: What the model is called in tables.
+        metric: What `score` counts, in words.
+        path: Fetches the model and returns its ONNX file.
+        calibration: Returns as many batches as asked for.
+        score: Returns how well a model does, 0 to 1, on as many other samples as asked for, given
+            how to run it and how to run the float model.
+    """
+
+    name: str
+    metric: str
+    path: Callable[[], Path]
+    calibration: Callable[[int], Sequence[Batch]]
+    score: Callable[[int, Run, Run], float]
+
+
+def agreement(answers: Sequence[Any], expected: Sequence[Any]) -> float:
+    """Return the share of answers that are as expected."""
+    return sum(bool(a == b) for a, b in zip(answers, expected, strict=True)) / len(expected)
+
+
+def f1(hits: int, found: int, wanted: int) -> float:
+    """Return the harmonic mean of precision and recall; 1 where there is nothing to find."""
+    return 2 * hits / (found + wanted) if found + wanted else 1.0
