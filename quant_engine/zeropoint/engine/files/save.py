@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 import onnx_ir as ir
@@ -19,7 +20,11 @@ _RAW_DATA = 9
 
 
 def save_model(
-    model: ir.Model, path: Path, *, inline_limit: int = ONE_FILE_BYTES
+    model: ir.Model,
+    path: Path,
+    *,
+    declared: Mapping[str, onnx.ValueInfoProto] = MappingProxyType({}),
+    inline_limit: int = ONE_FILE_BYTES,
 ) -> tuple[Path, ...]:
     """Write a model; the same model gives the same bytes.
 
@@ -29,6 +34,7 @@ def save_model(
         model: The model; it is not changed.
         path: Where to write it; folders are made. Data that one file cannot hold go to a file of
             the same name with ".data" appended.
+        declared: What is to be said of inputs and outputs, by name, beyond what the graph knows.
         inline_limit: Bytes up to which everything is put into one file.
 
     Returns:
@@ -38,12 +44,12 @@ def save_model(
     spill = WeightFile(path.with_name(f"{path.name}.memory"))
     try:
         attributes = _attribute_files(model)
-        pieces = _inlined(_serialized(model, partial(_by_path, spill)), attributes)
+        pieces = _inlined(_serialized(model, partial(_by_path, spill), declared), attributes)
         if sum(piece.nbytes for piece in pieces) <= inline_limit:
             _write(path, pieces)
             return (path,)
         data = WeightFile(path.with_name(f"{path.name}.data"))
-        _write(path, _inlined(_serialized(model, data.store), attributes))
+        _write(path, _inlined(_serialized(model, data.store, declared), attributes))
         if data.path.stat().st_size == 0:
             data.path.unlink()
             return (path,)
@@ -61,7 +67,9 @@ def _by_path(spill: WeightFile, tensor: ir.TensorProtocol) -> ir.TensorProtocol:
 
 
 def _serialized(
-    model: ir.Model, put: Callable[[ir.TensorProtocol], ir.TensorProtocol]
+    model: ir.Model,
+    put: Callable[[ir.TensorProtocol], ir.TensorProtocol],
+    declared: Mapping[str, onnx.ValueInfoProto],
 ) -> onnx.ModelProto:
     """Return the model serialized with `put` done to each initializer."""
     values = [value for graph in model.graphs() for value in graph.initializers.values()]
@@ -73,7 +81,20 @@ def _serialized(
     finally:
         for value, tensor in zip(values, tensors, strict=True):
             value.const_value = tensor
+    for info in (*proto.graph.input, *proto.graph.output):
+        if info.name in declared:
+            _declare(info, declared[info.name])
     return proto
+
+
+def _declare(info: onnx.ValueInfoProto, declared: onnx.ValueInfoProto) -> None:
+    """Say of a value what is declared of it; a type or a shape that is not is left as it is."""
+    kind = onnx.TypeProto()
+    kind.CopyFrom(info.type)
+    info.CopyFrom(declared)
+    open_shape = kind.HasField("tensor_type") and not declared.type.tensor_type.HasField("shape")
+    if not declared.HasField("type") or open_shape:
+        info.type.MergeFrom(kind)
 
 
 def _attribute_files(model: ir.Model) -> dict[str, str]:

@@ -20,6 +20,7 @@ from zeropoint.engine.graph.values import (
     name_of,
     producer_of,
     rank_of,
+    tell_of,
     value_at,
     values_of,
 )

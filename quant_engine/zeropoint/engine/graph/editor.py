@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.files import WeightFile
 from zeropoint.engine.graph.node_origins import add_origins, origins
-from zeropoint.engine.graph.values import array_of, graph_of, name_of, values_of
+from zeropoint.engine.graph.values import array_of, graph_of, name_of, tell_of, values_of
 from zeropoint.engine.numbers import QParams, quantize
 
 _CONTRIB = "com.microsoft"
@@ -197,6 +197,7 @@ class GraphEditor:
         graph.insert_before(node, [each for each in new if each.graph is None])
         for old, output in zip(node.outputs, new[-1].outputs, strict=True):
             output.type, output.shape = old.type, old.shape
+            tell_of(output, old)
             output.name = output.name if old.name else ""
             self.take_output(old, output)
             old.replace_all_uses_with(output)
@@ -217,6 +218,7 @@ class GraphEditor:
                 name = name_of(value)
                 value.name = self.unique(f"{name}_float")
                 replacement.name = name
+                tell_of(replacement, value)
                 graph.outputs[index] = replacement
 
     def remove_unused_constants(self) -> None:

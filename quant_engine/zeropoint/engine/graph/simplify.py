@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph.values import constant, input_at
+from zeropoint.engine.graph.values import constant, input_at, tell_of
 
 
 def drop_no_ops(graph: ir.Graph) -> None:
@@ -37,10 +37,19 @@ def merge_output(
         take_name = True
     if take_name:
         output.name, kept.name = None, output.name
+        tell_of(kept, output)
+        kept.type = output.type or kept.type
+        if output.shape is not None and _known(output.shape) >= _known(kept.shape):
+            kept.shape = output.shape
     output.replace_all_uses_with(kept)
     kept.type = kept.type or output.type
     kept.shape = kept.shape or output.shape
     graph.remove(node, safe=True)
+
+
+def _known(shape: ir.Shape | None) -> int:
+    """Return how many sizes are known."""
+    return sum(isinstance(size, int) for size in shape) if shape is not None else 0
 
 
 def remove_unused(graph: ir.Graph) -> None:

@@ -41,6 +41,12 @@ def producer_of(value: ir.Value | None) -> ir.Node | None:
     return value.producer() if value is not None else None
 
 
+def tell_of(value: ir.Value, other: ir.Value) -> None:
+    """Let `value` carry what the user wrote of `other`: its description and metadata."""
+    value.doc_string = other.doc_string or value.doc_string
+    value.metadata_props.update(other.metadata_props)
+
+
 def rank_of(value: ir.Value | None) -> int | None:
     """Return the number of axes; None where `value` is absent or that is not known."""
     return len(value.shape) if value is not None and value.shape is not None else None

@@ -113,7 +113,12 @@ def make_candidate(
             planned.loaded.sha256, planned.options, planned.plan, decided.parameters
         )
         model.metadata_props[_DIGEST_KEY] = digest.hex()
-        files = save_model(model, path, inline_limit=0 if external_data else ONE_FILE_BYTES)
+        files = save_model(
+            model,
+            path,
+            declared=planned.loaded.declared,
+            inline_limit=0 if external_data else ONE_FILE_BYTES,
+        )
     kept = {name: names[name] for name in planned.plan.floats}
     return Candidate(
         decided=decided,

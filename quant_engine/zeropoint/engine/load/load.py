@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from zeropoint.engine import report
 from zeropoint.engine.errors import ModelError, OptionError
 from zeropoint.engine.files import WeightFile, make_dense, split_weights, use_stored_tensors
 from zeropoint.engine.graph import NodeName, add_origins, spoken_name
+from zeropoint.engine.load.declared_shapes import drop_stale_shapes
 from zeropoint.engine.load.functions import check_functions
 from zeropoint.engine.load.signature import input_ranges, read_signature
 from zeropoint.engine.reasons import WarningCode
@@ -46,6 +47,7 @@ class LoadedModel:
         opset: Version of the default operator set.
         signature: Inputs that must be fed, and outputs.
         input_ranges: What those inputs may be, where some have to be made up.
+        declared: What the file says of its inputs and outputs, by name: the result says the same.
         nodes: The user's nodes in their order, those of subgraphs after the node that holds them.
         tensors: Names of the inputs and of what the nodes of the main graph compute, and of what
             those of bodies do where no other tensor has the same.
@@ -63,6 +65,7 @@ class LoadedModel:
     opset: int
     signature: Signature
     input_ranges: tuple[InputRange, ...]
+    declared: Mapping[str, onnx.ValueInfoProto]
     nodes: tuple[NodeName, ...]
     tensors: frozenset[str]
     constants: frozenset[str]
@@ -111,6 +114,7 @@ def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> Load
                 sha256 = hashing.result()  # its error tells of a file that cannot be read
     assert sha256 is not None
     proto = _parse(runnable)
+    declared = _declarations(proto.graph)
     model = _graph_of(proto, weights)
     check_functions(model)
     return LoadedModel(
@@ -124,6 +128,7 @@ def load_model(path: Path, workspace: Path, sha256: bytes | None = None) -> Load
         opset=model.opset_imports[""],
         signature=read_signature(model.graph),
         input_ranges=input_ranges(model.graph),
+        declared=declared,
         nodes=_settle_names(model),
         tensors=_activations(model),
         constants=frozenset(name for graph in model.graphs() for name in graph.initializers),
@@ -155,7 +160,15 @@ def _parse(runnable: Path) -> onnx.ModelProto:
         raise shortage_of(error) or invalid from error
     if not proto.HasField("graph") or not proto.graph.output:
         raise _invalid("The file is no ONNX model: it has no graph with outputs.")
+    drop_stale_shapes(proto, runnable.with_name("shapes.onnx"))
     return proto
+
+
+def _declarations(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
+    found: dict[str, onnx.ValueInfoProto] = {}
+    for value in (*graph.input, *graph.output):
+        found.setdefault(value.name, onnx.ValueInfoProto()).CopyFrom(value)
+    return found
 
 
 def _activations(model: ir.Model) -> frozenset[str]:

@@ -4,6 +4,13 @@ from collections.abc import Iterator
 
 import onnx
 
+_FAILURES = (
+    ValueError,
+    RuntimeError,
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+)
+
 
 def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Return the nodes of a graph and of the graphs inside its nodes."""
@@ -25,7 +32,7 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model with types and shapes inferred; as it is where that fails."""
     try:
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (ValueError, RuntimeError, onnx.shape_inference.InferenceError):
+    except _FAILURES:
         return model
 
 
