@@ -14,16 +14,20 @@ import onnx_ir as ir
 from zeropoint.engine.graph import constant, input_at, name_of
 from zeropoint.engine.observe.calibration import Calibration, Statistics, read_calibration
 from zeropoint.engine.operators import Role, Trait, has, rule_of
-from zeropoint.engine.plan import Bodies, PlannedModel
+from zeropoint.engine.plan import Bodies, PlannedModel, spare_tensors
 from zeropoint.engine.settings import JobSettings
 
 
 def observed_tensors(planned: PlannedModel, settings: JobSettings) -> tuple[str, ...]:
-    """Return the tensors that a job observes: those of its plan, or all that any plan may need."""
+    """Return the tensors that a job observes: those of its plan, or all that any plan may need.
+
+    A plan that is made anew for what batches show needs some more than the first.
+    """
+    needed = (*planned.plan.observed, *spare_tensors(planned))
     if not settings.keep_calibration:
-        return planned.plan.observed
+        return tuple(dict.fromkeys(needed))
     every = observable_tensors(planned.prepared.model, planned.bodies)
-    return tuple(dict.fromkeys((*planned.plan.observed, *every)))
+    return tuple(dict.fromkeys((*needed, *every)))
 
 
 def gathered(planned: PlannedModel, statistics: Statistics) -> Calibration:

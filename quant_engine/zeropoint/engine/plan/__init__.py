@@ -16,4 +16,4 @@ from zeropoint.engine.plan.quant_plan import (
     TensorQuant,
 )
 from zeropoint.engine.plan.sums import stored_too_long
-from zeropoint.engine.plan.unseen import narrow_plan, unseen_tensor
+from zeropoint.engine.plan.unseen import narrow_plan, spare_tensors, unseen_tensor

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import name_of, paths
-from zeropoint.engine.operators import MASK, Role, rule_of
+from zeropoint.engine.graph import name_of, paths, value_at
+from zeropoint.engine.operators import Role, Trait, has, rule_of
 from zeropoint.engine.options import StaticOptions
+from zeropoint.engine.plan.masks import Masks
 from zeropoint.engine.plan.planned_model import PlannedModel
 from zeropoint.engine.plan.planner import make_plan
 from zeropoint.engine.plan.quant_plan import NodeQuant, QuantPlan
@@ -78,13 +79,15 @@ def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, 
     stands for it, all data would have one code.
     """
     refused: dict[str, Kept] = {}
+    masks = Masks(planned.graph, sketches)
     for node in planned.graph.all_nodes():
         quant, rule = planned.plan.nodes.get(name_of(node)), rule_of(node)
         if quant is None or rule is None or rule.role not in (Role.JOIN, Role.FLOAT):
             continue
-        for name in quant.tensors:
+        for name, index in zip(quant.tensors, quant.inputs, strict=True):
             sketch = sketches.get(planned.plan.root(planned.plan.tensors[name]).name)
-            if sketch is not None and _is_mask(sketch, scores=node.op_type == "Softmax"):
+            scores = node.op_type == "Softmax"
+            if sketch is not None and masks.masks(value_at(node, index), sketch, scores=scores):
                 refused[quant.node] = Kept(
                     Reason.MASKED,
                     f"{name} masks: it holds infinities or numbers that stand for them",
@@ -92,12 +95,22 @@ def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, 
     return refused
 
 
-def _is_mask(sketch: Sketch, *, scores: bool) -> bool:
-    """Whether a tensor is a mask; with `scores`, whether it is data to which one was added."""
-    if sketch.negative_infinity or sketch.positive_infinity:
-        return True
-    low, high = sketch.minimum, sketch.maximum
-    return low is not None and high is not None and low <= -MASK and (scores or high <= 0)
+def spare_tensors(planned: PlannedModel) -> tuple[str, ...]:
+    """Return the tensors whose ranges a plan that leaves out more nodes may need.
+
+    They have the parameters of what a join gives; where that turns out to read a mask, or an empty
+    tensor, they need their own.
+    """
+    plan, masks = planned.plan, Masks(planned.graph, {})
+    doubtful = {
+        name_of(output)
+        for node in planned.graph.all_nodes()
+        if (rule := rule_of(node)) is not None and rule.role in (Role.JOIN, Role.CLAMP)
+        if has(node, Trait.JOINS) or any(masks.may_mask(value) for value in node.inputs if value)
+        for output in node.outputs
+    }
+    inherited = (t for t in plan.tensors.values() if t.source is ParameterSource.INHERITED)
+    return tuple(tensor.name for tensor in inherited if plan.root(tensor).name in doubtful)
 
 
 def unseen_tensor(quant: NodeQuant, plan: QuantPlan, seen: Set[str]) -> str | None:
