@@ -165,12 +165,23 @@ def test_inputs_with_defaults_are_left_alone(tmp_path: Path) -> None:
     assert list(batch) == ["x"]
 
 
-def test_text_is_not_made_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("listed", [["red", "green"], []])
+def test_text_is_among_what_it_is_looked_up_among(listed: list[str], tmp_path: Path) -> None:
     b = GraphBuilder()
-    b.input("text", ["N"], TensorProto.STRING)
-    b.output(b.node("Identity", ["text"], "y"), dtype=TensorProto.STRING)
-    with pytest.raises(CannotGenerate, match="'text' takes text"):
-        _generate(b, tmp_path)
+    b.input("text", ["N", "T"], TensorProto.STRING)
+    b.node("Identity", ["text"], "same")
+    if listed:
+        keys = {"keys_strings": listed, "values_int64s": [0, 1]}
+        b.node("LabelEncoder", ["same"], "y", domain="ai.onnx.ml", **keys)
+    b.output("y" if listed else "same", dtype=TensorProto.INT64 if listed else TensorProto.STRING)
+    model = b.model()
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 2))
+    onnx.save(model, tmp_path / "model.onnx")
+    ranges = input_ranges(ir.load(tmp_path / "model.onnx").graph)
+    (batch,) = generate_batches(ranges, Session(tmp_path / "model.onnx").run, 1)
+    assert batch["text"].shape == (1, 32)
+    words = set(batch["text"].reshape(-1).tolist())
+    assert words == set(listed) if listed else len(words) > 1
 
 
 def test_a_model_that_never_runs_is_given_up_with_the_reason(tmp_path: Path) -> None:

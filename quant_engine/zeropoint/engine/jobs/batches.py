@@ -9,7 +9,7 @@ from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.in_order import InOrder
 from zeropoint.engine.progress import Convergence, Phase, Progress
 from zeropoint.engine.report import RejectedBatches, Signature
-from zeropoint.engine.samples import RetainedBatches, check_batch
+from zeropoint.engine.samples import RetainedBatches, check_batch, plain_batch
 from zeropoint.engine.settings import Batch, Settled
 
 Start = Callable[[Batch, int], "Future[None]"]
@@ -66,7 +66,11 @@ class Intake:
         """
         self._open()
         number = sequence or self._offered
-        future = self._begin(batch, number)
+        try:
+            batch = plain_batch(batch)
+            future = self._begin(batch, number)
+        except BatchError as error:
+            future = _refused(error)
         self._order.add(future, lambda done: self._settle(batch, number, done, settled))
 
     def reject(self, error: BatchError, sequence: int | None, settled: Settled) -> None:
@@ -84,10 +88,7 @@ class Intake:
         self._order.drain()
 
     def _begin(self, batch: Batch, sequence: int) -> "Future[None]":
-        try:
-            check_batch(self._signature, batch)
-        except BatchError as error:
-            return _refused(error)
+        check_batch(self._signature, batch)
         return self._start(batch, sequence)
 
     def _open(self) -> None:

@@ -18,7 +18,7 @@ from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.progress import Phase
 from zeropoint.engine.report import Inspection, PlanReport, Report, Signature
 from zeropoint.engine.runtime import collector_paused
-from zeropoint.engine.samples import RetainedBatches
+from zeropoint.engine.samples import RetainedBatches, bytes_of_batch
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.engine.verify import ReferenceRequest, Verified, Verifier, explain
 
@@ -261,7 +261,7 @@ class Job:
     def _reference(self) -> ReferenceRequest:
         """Return what is to be run of the original; which samples are kept is settled now."""
         workspace, loaded = self._settings.workspace, self._planned.loaded
-        sample = max((_nbytes(batch) for batch in self._retained.batches), default=0)
+        sample = max((bytes_of_batch(batch) for batch in self._retained.batches), default=0)
         return ReferenceRequest(
             original=loaded.runnable,
             scratch=workspace,
@@ -286,7 +286,3 @@ def _computing(planned: PlannedModel) -> Mapping[str, str]:
     }
     nodes = (node for node in planned.graph.all_nodes() if name_of(node) in planned.plan.nodes)
     return {name_of(n): planned.user_name(n) for n in nodes if name_of(n) not in stored}
-
-
-def _nbytes(batch: Batch) -> int:
-    return sum(array.nbytes for array in batch.values())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.operators import Trait, has, layout_of
 from zeropoint.engine.report import Signature, TensorSpec
-from zeropoint.engine.samples import InputRange
+from zeropoint.engine.samples import TEXT_KINDS, InputRange, as_text
 
 # Inputs that index a table, with the input that is the table; all along `axis`, by default 0.
 _INDEXED = {
@@ -64,15 +64,18 @@ def input_ranges(graph: ir.Graph) -> tuple[InputRange, ...]:
 def _input_range(value: ir.Value) -> InputRange:
     rows = []
     choices: set[int] = set()
+    words: set[str] = set()
     for use in _followed(value, _keeps_values):
         size = _table_rows(use)
         if size is not None:
             rows.append(size)
         choices.update(_compared(use))
+        words.update(_words(use))
     return InputRange(
         spec=_with_fixed_sizes(value, _tensor_spec(value)),
         below=min(rows, default=None),
         choices=tuple(sorted(choices)),
+        words=tuple(sorted(words)),
     )
 
 
@@ -154,6 +157,17 @@ def _compared(use: _Use) -> Iterator[int]:
         array = use.constant(1 - use.slot)
         if array is not None and array.dtype.kind in "iu":
             yield from array.reshape(-1).tolist()
+
+
+def _words(use: _Use) -> Iterator[str]:
+    """Return the words that text is looked up among: whatever its reader is given of text."""
+    for attribute in use.node.attributes.values():
+        if attribute.type is ir.AttributeType.STRINGS:
+            yield from attribute.as_strings()
+    for index in range(len(use.node.inputs)):
+        array = use.constant(index)
+        if array is not None and array.dtype.kind in TEXT_KINDS:
+            yield from as_text(array).reshape(-1).tolist()
 
 
 def _fixed_sizes(use: _Use) -> Iterator[tuple[int, int]]:

@@ -23,6 +23,7 @@ _IMAGE_RANK = 4
 _MOST_ATTEMPTS = 96
 _MOST_ELEMENTS = 1 << 24
 
+_WORDS = ("a", "text", "of", "words")
 _FULL_RANGE = frozenset({np.dtype(np.uint8), np.dtype(np.int8)})
 
 
@@ -34,11 +35,13 @@ class InputRange:
         spec: Its name, element type and shape, with the sizes that weights fix.
         below: Exclusive upper end of its integers; None where nothing limits them.
         choices: Constants that its integers are compared with, ascending.
+        words: Text that its text is looked up among, in the order of their characters.
     """
 
     spec: TensorSpec
     below: int | None = None
     choices: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 class CannotGenerate(Exception):  # noqa: N818 - an outcome
@@ -57,8 +60,8 @@ def generate_batches(
     Sizes of unknown axes are tried until the model runs, with 1 for the batch axis: first one
     size for all others, then 1 for some of them, then mixtures. Integers stay below the rows of
     the tables that they index or are among the constants that they are compared with; others are
-    1, as in a mask. Floats are normal (0, 1). All batches have the same shapes; the same seed gives
-    the same batches.
+    1, as in a mask. Text is what it is looked up among. Floats are normal (0, 1). All batches have
+    the same shapes; the same seed gives the same batches.
 
     Raises:
         CannotGenerate: with the reason.
@@ -89,8 +92,6 @@ class _Input:
         name, element_type, shape = known.spec.name, known.spec.element_type, known.spec.shape
         if element_type == TensorProto.UNDEFINED or shape is None:
             raise CannotGenerate(f"input {name!r} is no tensor, or its rank is not known")
-        if element_type == TensorProto.STRING:
-            raise CannotGenerate(f"input {name!r} takes text, which cannot be made up")
         sizes = tuple(_size(name, axis, size) for axis, size in enumerate(shape))
         return cls(name, dtype_of(element_type), sizes, known)
 
@@ -144,6 +145,9 @@ def _values(
     slot: _Input, shape: tuple[int, ...], random: np.random.Generator
 ) -> NDArray[np.generic]:
     dtype, known = slot.dtype, slot.known
+    if dtype.kind == "O":
+        words = np.array(known.words or _WORDS, np.object_)
+        return words[np.asarray(random.integers(0, len(words), shape))].reshape(shape)
     if dtype.kind not in "iub":
         return np.asarray(random.standard_normal(shape)).astype(dtype)
     if dtype.kind == "b":

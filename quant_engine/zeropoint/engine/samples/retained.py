@@ -21,8 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.engine.samples.text import TEXT_KINDS, as_text, decode_text, encode_text
 from zeropoint.engine.settings import Batch
 
+_TEXT = np.dtype(np.object_).str
 _digest_of = attrgetter("digest")
 
 
@@ -35,7 +37,7 @@ class StoredArray:
 
     Attributes:
         path: The file.
-        dtype: Its type, as `numpy.dtype.str` has it.
+        dtype: Its type, as `numpy.dtype.str` has it; "|O" for text.
         shape: Its shape.
         offset: Where in the file it begins.
     """
@@ -49,6 +51,8 @@ class StoredArray:
         """Read the array."""
         with self.path.open("rb") as file:
             file.seek(self.offset)
+            if self.dtype == _TEXT:
+                return decode_text(memoryview(file.read()), self.shape)[0]
             flat = np.fromfile(file, np.dtype(self.dtype), count=math.prod(self.shape))
         return flat.reshape(self.shape)
 
@@ -57,11 +61,11 @@ def store_arrays(arrays: Iterable[NDArray[np.generic]], path: Path) -> tuple[Sto
     """Write arrays to one file."""
     stored = []
     with path.open("wb") as file:
-        for array in map(storable, arrays):
+        for array in arrays:
             entry = StoredArray(
                 path=path, dtype=array.dtype.str, shape=array.shape, offset=file.tell()
             )
-            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            file.write(_bytes_of(array))
             stored.append(entry)
     return tuple(stored)
 
@@ -95,9 +99,16 @@ def store_batch(batch: Batch, path: Path, number: int = 0) -> StoredBatch:
     return StoredBatch(arrays=dict(zip(batch, stored, strict=True)), number=number)
 
 
-def storable(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return an array that is nothing but its bytes: text gets a fixed width."""
-    return array.astype(np.str_) if array.dtype.kind == "O" else array
+def _bytes_of(array: NDArray[np.generic]) -> bytes | memoryview:
+    if array.dtype.kind == "O":
+        return encode_text(array.astype(np.object_, copy=False))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def bytes_of_batch(batch: Batch) -> int:
+    """Return how many bytes the values of a batch take."""
+    arrays = batch.values()
+    return sum(len(_bytes_of(a)) if a.dtype.kind == "O" else a.nbytes for a in arrays)
 
 
 class DigestedBatch(dict[str, NDArray[np.generic]]):
@@ -122,11 +133,12 @@ def content_digest(batch: Batch) -> bytes:
         return batch.digest
     sha256 = hashlib.sha256()
     for name in sorted(batch):
-        array = storable(np.asarray(batch[name]))
+        array = np.asarray(batch[name])
+        if array.dtype.kind in TEXT_KINDS:
+            array = as_text(array)
         header = json.dumps([name, array.dtype.name, array.shape]).encode()
         sha256.update(len(header).to_bytes(8, "little") + header)
-        values = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        sha256.update(values.reshape(-1).view(np.uint8).data)
+        sha256.update(_bytes_of(array.astype(array.dtype.newbyteorder("<"), copy=False)))
     return sha256.digest()
 
 
@@ -162,7 +174,7 @@ class RetainedBatches:
         if self._count < 1:
             return
         digest = content_digest(batch)
-        nbytes = sum(array.nbytes for array in batch.values())
+        nbytes = bytes_of_batch(batch)
         if nbytes > self._max_bytes:
             self._offer_oversized(_Kept(digest, nbytes, number, dict(batch)))
         elif not self._is_behind_barrier(digest) and not self._has(digest):

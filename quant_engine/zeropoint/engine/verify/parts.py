@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.engine.samples import storable
-
 
 def parts_of(output: Any) -> Iterator[NDArray[np.generic]]:
     """Return the arrays of an output in order.
@@ -16,14 +14,14 @@ def parts_of(output: Any) -> Iterator[NDArray[np.generic]]:
     keys, as classifiers give one for each sample, is one array of a row each.
     """
     if isinstance(output, dict):
-        yield storable(_values(output))
+        yield _values(output)
     elif isinstance(output, list) and _are_rows(output):
-        yield storable(np.stack([_values(item) for item in output]))
+        yield np.stack([_values(item) for item in output])
     elif isinstance(output, list):
         for item in output:
             yield from parts_of(item)
     elif output is not None:
-        yield storable(np.asarray(output))
+        yield np.asarray(output)
 
 
 def _are_rows(items: list[Any]) -> bool:
