@@ -1,6 +1,7 @@
 """Calibration batches: from whatever the user's reader gives to bytes and their digest."""
 
 import hashlib
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -36,6 +37,9 @@ ELEMENT_TYPES: Mapping[str, int] = {
 }
 """Numbers of onnx.TensorProto.DataType, by the name of the numpy type."""
 
+_TEXT = 8  # of onnx.TensorProto.DataType
+_TEXT_KINDS = "USO"  # numpy's kinds that may hold text
+
 Batch = Mapping[str, ArrayLike] | NDArray[Any]
 """Arrays by input name; an array alone stands for the only input of a model."""
 
@@ -60,7 +64,8 @@ class EncodedTensor:
         name: Model input that it feeds.
         element_type: Number of onnx.TensorProto.DataType.
         shape: Sizes, outermost first.
-        data: The array's own memory, row-major and little-endian.
+        data: The array's own memory, row-major and little-endian; of text, each element's length
+            in bytes as a uint32 and its UTF-8.
     """
 
     name: str
@@ -178,11 +183,21 @@ def _encode_tensor(name: object, value: Any, number: int) -> EncodedTensor:
     except (TypeError, ValueError, RuntimeError) as error:
         message = f"Batch {number}: {name!r} cannot be made an array: {error}"
         raise DataError("DATA_INVALID", message, metadata) from error
+    if array.dtype.kind in _TEXT_KINDS:
+        try:
+            data = _text(array)
+        except ValueError as error:
+            message = (
+                f"Batch {number}: {name!r} has elements of type {array.dtype} that are no text: "
+                f"{error}. Convert it to the type of the model's input."
+            )
+            raise DataError("DATA_INVALID", message, metadata) from error
+        return EncodedTensor(name=name, element_type=_TEXT, shape=array.shape, data=data)
     element_type = ELEMENT_TYPES.get(array.dtype.name)
     if element_type is None:
         message = (
             f"Batch {number}: {name!r} has elements of type {array.dtype}, which has no place in "
-            "an ONNX tensor of numbers. Convert it to the type of the model's input."
+            "an ONNX tensor. Convert it to the type of the model's input."
         )
         raise DataError("DATA_INVALID", message, metadata)
     return EncodedTensor(
@@ -194,3 +209,21 @@ def _little_endian(array: NDArray[Any]) -> memoryview:
     """Return the bytes of an array, row-major and little-endian, copied only if they are not."""
     ordered = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     return ordered.reshape(-1).view(np.uint8).data
+
+
+def _text(array: NDArray[Any]) -> memoryview:
+    """Return the bytes of text of any of numpy's types: `str_`, `bytes_`, or objects of both.
+
+    Raises:
+        ValueError: with the reason, an element is none, or has no form in UTF-8.
+    """
+    parts = bytearray()
+    for index, item in enumerate(array.reshape(-1).tolist()):
+        if not isinstance(item, str | bytes):
+            raise ValueError(f"element {index} is of type {type(item).__name__}")
+        try:
+            data = (item.decode() if isinstance(item, bytes) else item).encode()
+        except (UnicodeEncodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"element {index} has no form in UTF-8: {error.reason}") from error
+        parts += struct.pack("<I", len(data)) + data
+    return memoryview(bytes(parts))

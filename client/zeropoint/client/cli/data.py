@@ -120,8 +120,14 @@ def _load(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        message = f"{path} cannot be read as numpy data: {error}"
+        message = f"{path} cannot be read as numpy data: {error}{_advice(error)}"
         raise DataError("DATA_INVALID", message, {"data": str(path)}) from error
+
+
+def _advice(error: Exception) -> str:
+    """Tell what to do about arrays of objects, which are pickled: loading them could run code."""
+    objects = isinstance(error, ValueError) and "allow_pickle" in str(error)
+    return ". Save text as numpy.str_: array.astype(str)." if objects else ""
 
 
 def _user_reader(spec: str) -> BatchSource:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zeropoint import v1
 from zeropoint.engine.errors import BatchError
-from zeropoint.engine.samples import DigestedBatch
+from zeropoint.engine.samples import DigestedBatch, decode_text
 
 _DTYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),
@@ -25,7 +25,10 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     12: np.dtype("<u4"),
     13: np.dtype("<u8"),
 }
-"""Element types that can be fed, by the number of onnx.TensorProto.DataType."""
+"""Element types that can be fed, by the number of onnx.TensorProto.DataType; text besides."""
+
+_TEXT = 8
+_TEXT_BYTES = 4  # of an element at least: its length
 
 _MOST_AXES = 64
 """More than any array of numpy's has."""
@@ -51,8 +54,12 @@ def arrays(header: v1.BatchHeader, payload: memoryview) -> DigestedBatch:
             raise BatchError(
                 "BATCH_INPUT_UNKNOWN", f"Input {tensor.name!r} comes twice.", input=tensor.name
             )
-        size = _size(tensor, len(payload) - offset)
-        batch[tensor.name] = _array(tensor, payload[offset : offset + size])
+        left = payload[offset:]
+        size = _size(tensor, len(left))
+        if tensor.element_type == _TEXT:
+            batch[tensor.name], size = _text(tensor, left)
+        else:
+            batch[tensor.name] = _array(tensor, left[:size])
         offset += size
     if offset != len(payload):
         raise BatchError(
@@ -71,20 +78,13 @@ def _digest(header: v1.BatchHeader) -> bytes:
 
 
 def _size(tensor: v1.TensorHeader, left: int) -> int:
-    """Return the bytes of a tensor, of which `left` may remain."""
-    if tensor.element_type not in _DTYPES:
-        raise BatchError(
-            "BATCH_ELEMENT_TYPE",
-            f"Input {tensor.name!r} has element type {tensor.element_type}, which cannot be sent.",
-            input=tensor.name,
-            elementType=tensor.element_type,
-        )
+    """Return the bytes of a tensor, or the least of one of text; `left` may remain."""
+    itemsize = _itemsize(tensor)
     rank = len(tensor.shape)
     if rank > _MOST_AXES:  # before they are multiplied: there may be a million
         raise _shape_error(tensor, f"has {rank} axes; {_MOST_AXES} are the most that can be fed")
     if any(axis < 0 for axis in tensor.shape):
         raise _shape_error(tensor, f"has shape {list(tensor.shape)}, with a negative size")
-    itemsize = _DTYPES[tensor.element_type].itemsize
     # An empty tensor needs no bytes, but its other axes must be such that it could have any.
     extent = prod(axis or 1 for axis in tensor.shape) * itemsize
     size = extent if all(tensor.shape) else 0
@@ -96,8 +96,31 @@ def _size(tensor: v1.TensorHeader, left: int) -> int:
     return size
 
 
+def _itemsize(tensor: v1.TensorHeader) -> int:
+    if tensor.element_type == _TEXT:
+        return _TEXT_BYTES
+    if tensor.element_type not in _DTYPES:
+        raise BatchError(
+            "BATCH_ELEMENT_TYPE",
+            f"Input {tensor.name!r} has element type {tensor.element_type}, which cannot be sent.",
+            input=tensor.name,
+            elementType=tensor.element_type,
+        )
+    return _DTYPES[tensor.element_type].itemsize
+
+
 def _shape_error(tensor: v1.TensorHeader, problem: str) -> BatchError:
     return BatchError("BATCH_SHAPE", f"Input {tensor.name!r} {problem}.", input=tensor.name)
+
+
+def _text(tensor: v1.TensorHeader, data: memoryview) -> tuple[NDArray[np.generic], int]:
+    """Return the text at the front of `data`, and how many bytes it takes."""
+    try:
+        return decode_text(data, tuple(tensor.shape))
+    except ValueError as error:
+        raise BatchError(
+            "BATCH_SHAPE", f"Input {tensor.name!r} takes text: {error}.", input=tensor.name
+        ) from error
 
 
 def _array(tensor: v1.TensorHeader, data: memoryview) -> NDArray[np.generic]:
