@@ -26,6 +26,7 @@ from typing import Any, Self
 import numpy as np
 
 from zeropoint.engine.errors import BatchError, EngineError
+from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.options import Options
 from zeropoint.engine.progress import Convergence, Phase, Progress
 from zeropoint.engine.report import (
@@ -179,7 +180,7 @@ class ScriptedJob:
             warnings=(),
             source_bytes=self.path.stat().st_size,
             result_bytes=0,
-            phases=(),
+            phases=Clock(None, self.settings.before).times,
         )
 
     def tell(self, phase: Phase, done: int) -> None:

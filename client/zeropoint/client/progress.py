@@ -11,6 +11,7 @@ class Phase(StrEnum):
     CONNECT = "connect"
     UPLOAD = "upload"
     QUEUED = "queued"
+    START = "start"
     PREPARE = "prepare"
     CALIBRATE = "calibrate"
     QUANTIZE = "quantize"

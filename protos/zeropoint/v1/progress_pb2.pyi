@@ -11,6 +11,7 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PHASE_UNSPECIFIED: _ClassVar[Phase]
     PHASE_QUEUED: _ClassVar[Phase]
     PHASE_UPLOAD: _ClassVar[Phase]
+    PHASE_START: _ClassVar[Phase]
     PHASE_PREPARE: _ClassVar[Phase]
     PHASE_CALIBRATE: _ClassVar[Phase]
     PHASE_QUANTIZE: _ClassVar[Phase]
@@ -18,6 +19,7 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 PHASE_UNSPECIFIED: Phase
 PHASE_QUEUED: Phase
 PHASE_UPLOAD: Phase
+PHASE_START: Phase
 PHASE_PREPARE: Phase
 PHASE_CALIBRATE: Phase
 PHASE_QUANTIZE: Phase

@@ -6,8 +6,11 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """Where a job is."""
+    """Where a job is; in the first three before the engine knows of it."""
 
+    QUEUED = "queued"
+    UPLOAD = "upload"
+    START = "start"
     PREPARE = "prepare"
     CALIBRATE = "calibrate"
     QUANTIZE = "quantize"

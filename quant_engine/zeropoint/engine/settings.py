@@ -1,13 +1,13 @@
 """What a job is given and what it gives back."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.engine.progress import ProgressCallback
+from zeropoint.engine.progress import Phase, ProgressCallback
 from zeropoint.engine.report import Report
 
 Batch = Mapping[str, NDArray[np.generic]]
@@ -39,6 +39,7 @@ class JobSettings:
         external_data: Put weights into a data file, whatever the size of the result; over 2 GB
             they always go there. It is called `result_name` with ".data" appended.
         source_sha256: SHA-256 of the ONNX file, where the caller has computed it already.
+        before: Seconds that were spent before the job was opened; the report has them with its own.
         progress: Told how far the job is.
         saved: Told the files of the result as soon as they are written: a caller that needs their
             digests can compute them while the result is verified. They must not be moved yet.
@@ -54,6 +55,7 @@ class JobSettings:
     result_name: str = "model.onnx"
     external_data: bool = False
     source_sha256: bytes | None = None
+    before: Mapping[Phase, float] = field(default_factory=dict)
     progress: ProgressCallback | None = None
     saved: Callable[[tuple[Path, ...]], None] | None = None
 

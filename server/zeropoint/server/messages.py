@@ -7,6 +7,7 @@ between a client and a worker; `convert` makes and reads it.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from zeropoint.engine.progress import Phase
 from zeropoint.server.failure import Failure
 from zeropoint.server.manifest import Manifest
 
@@ -21,14 +22,6 @@ class Mode(StrEnum):
     DYNAMIC = "dynamic"
     QAT = "qat"
     INSPECT = "inspect"
-
-
-class Phase(StrEnum):
-    """Where a job is that its worker does not know of yet."""
-
-    QUEUED = "queued"
-    UPLOAD = "upload"
-    PREPARE = "prepare"
 
 
 # From clients

@@ -166,6 +166,15 @@ class Scratch:
         finally:
             self._left += needed
 
+    @contextlib.contextmanager
+    def held(self, size: int) -> Iterator[None]:
+        """Take account of `size` bytes of disk that are in use already."""
+        self._left -= size
+        try:
+            yield
+        finally:
+            self._left += size
+
     def remove(self) -> None:
         """Remove this server's folder with everything in it."""
         shutil.rmtree(self._folder, ignore_errors=True)

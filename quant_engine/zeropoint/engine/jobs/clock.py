@@ -1,7 +1,7 @@
 """How long each phase of a job takes, and telling of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from zeropoint.engine.progress import Phase, Progress, ProgressCallback
@@ -11,10 +11,10 @@ from zeropoint.engine.report import PhaseTime
 class Clock:
     """Times the phases of one job, and tells of them."""
 
-    def __init__(self, progress: ProgressCallback | None) -> None:
-        """Start with nothing; `progress` is told, where there is one."""
+    def __init__(self, progress: ProgressCallback | None, before: Mapping[Phase, float]) -> None:
+        """Start with what was spent `before`; `progress` is told, where there is one."""
         self._progress = progress
-        self._seconds: dict[Phase, float] = {}
+        self._seconds = dict(before)
 
     @property
     def times(self) -> tuple[PhaseTime, ...]:

@@ -64,7 +64,7 @@ def open_job(
             "Only static quantization takes a calibration; leave the file out.",
             option="calibration",
         )
-    clock = Clock(settings.progress)
+    clock = Clock(settings.progress, settings.before)
     with clock.phase(Phase.PREPARE, "loading and planning"):
         planned, source = _planned(path, options, settings, calibration)
     return Job(planned, source, options, settings, clock, verifier)

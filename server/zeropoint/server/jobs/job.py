@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from zeropoint.engine.progress import Phase
 from zeropoint.server.alongside import alongside
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.batches import BatchReceiver
@@ -24,7 +26,6 @@ from zeropoint.server.messages import (
     Mode,
     ModelChunk,
     ModelOpened,
-    Phase,
     Progress,
     Result,
     Start,
@@ -37,9 +38,11 @@ from zeropoint.server.worker.pool import WorkerPool
 from zeropoint.server.worker.process import Worker
 from zeropoint.server.worker.protocol import Kind
 
+_STARTING = "starting the process that runs the model"
 _PREPARING = "loading and planning the model"
 _FINISHING = "quantizing and verifying"
 _READ_BYTES = 4 * CHUNK_BYTES
+_TOLD_SECONDS = 0.001
 _RESULT_FILES = 16
 _RESULT_BYTES = 1 << 40
 
@@ -60,18 +63,22 @@ async def serve(link: Link, workshop: Workshop) -> None:
     Raises:
         JobError: the job has failed.
     """
-    async with _begun(link, workshop) as job:
-        if job.inspects:
-            await alongside(job.started(None), job.dialogue.listen())
-        else:
-            done = await alongside(job.quantized(), job.dialogue.listen())
-            with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        done: JobDone | None = None
+        files: list[tuple[ModelFile, FileIO]] = []
+        async with _begun(link, workshop) as job:
+            if job.inspects:
+                await alongside(job.started(None), job.dialogue.listen())
+            else:
+                done = await alongside(job.quantized(), job.dialogue.listen())
+                stack.enter_context(workshop.pool.delivering(done.manifest.size))
                 files = [
                     (file, stack.enter_context(_opened(path)))
                     for file, path in _result_files(done, job.worker.folder)
                 ]
-                job.worker.end()  # its memory and its files go while the client reads
-                await _send_result(link, done, files)
+        # The next job has its turn while this client reads.
+        if done is not None:
+            await _send_result(link, done, files)
     await link.send(Done())
 
 
@@ -91,18 +98,24 @@ async def _begun(link: Link, workshop: Workshop) -> AsyncIterator["_Job"]:
         )
         await link.send(Progress(phase=Phase.QUEUED, message=message))
 
+    now = asyncio.get_running_loop().time
+    since = now()
     async with workshop.pool.worker(announce, start.manifest.size) as worker:
+        waited = now() - since
         link.job = worker.folder.name
         structlog.contextvars.bind_contextvars(job=link.job)
         _log.info("job_started", mode=start.mode, model_bytes=start.manifest.size)
-        yield _Job(start, link, worker, settings)
+        yield _Job(start, link, worker, settings, waited)
 
 
 class _Job:
     """One job, from its first message to the worker's last."""
 
-    def __init__(self, start: Start, link: Link, worker: Worker, settings: Settings) -> None:
+    def __init__(
+        self, start: Start, link: Link, worker: Worker, settings: Settings, waited: float
+    ) -> None:
         self.worker = worker
+        self._spent = {Phase.QUEUED: waited}
         self.inspects = start.mode is Mode.INSPECT
         last = ModelOpened if self.inspects else JobDone
         self.dialogue = Dialogue(worker, link, last, settings.silence_seconds)
@@ -115,13 +128,26 @@ class _Job:
         kind = Kind.INSPECT if self.inspects else Kind.QUANTIZE
         # The worker checks the options while the model is on its way.
         await self.dialogue.tell(kind, self._start.payload)
-        await take_model(self._link, self._start.manifest, self.worker.folder)
-        await self._link.send(Progress(phase=Phase.PREPARE))
+        with self._timed(Phase.UPLOAD):
+            await take_model(self._link, self._start.manifest, self.worker.folder)
         seconds = self._settings.prepare_seconds
+        with self._timed(Phase.START):
+            if not self.worker.is_ready:
+                await self._link.send(Progress(phase=Phase.START, message=_STARTING))
+                self.dialogue.watchdog.expect(_STARTING, seconds)
+                await self.worker.ready()
+        await self._link.send(Progress(phase=Phase.PREPARE))
+        spent = json.dumps({phase: s for phase, s in self._spent.items() if s >= _TOLD_SECONDS})
         opened = await self.dialogue.ask(
-            Kind.OPEN, b"", ModelOpened, phase=_PREPARING, seconds=seconds
+            Kind.OPEN, spent.encode(), ModelOpened, phase=_PREPARING, seconds=seconds
         )
         await self._link.send(Started(credit=credit, payload=opened.payload))
+
+    @contextlib.contextmanager
+    def _timed(self, phase: Phase) -> Iterator[None]:
+        begin = asyncio.get_running_loop().time()
+        yield
+        self._spent[phase] = asyncio.get_running_loop().time() - begin
 
     async def quantized(self) -> JobDone:
         """Do everything until the result lies in the worker's folder."""

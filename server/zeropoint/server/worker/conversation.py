@@ -1,5 +1,6 @@
 """The worker's side of a job: take frames, run the engine, answer."""
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -92,6 +93,7 @@ class Conversation:
         self._folder = folder
         self._threads = threads
         self._told = told
+        self._spent: dict[Phase, float] = {}
         self._last_progress: tuple[Phase | None, float] = (None, 0.0)
         self._described: dict[Path, Future[v1.ModelFile]] = {}
 
@@ -125,6 +127,7 @@ class Conversation:
             threads=self._threads,
             keep_calibration=start.return_calibration,
             source_sha256=start.manifest.files[0].sha256,  # the server has checked it
+            before=self._spent,
             progress=self._tell,
             saved=self._describe,
         )
@@ -141,9 +144,10 @@ class Conversation:
 
     def _model(self, manifest: v1.ModelManifest) -> Path:
         """Wait until the model is here; return its ONNX file."""
-        kind, _, _ = self._channel.receive()
+        kind, spent, _ = self._channel.receive()
         if kind is not Kind.OPEN:
             raise FrameError(f"{kind.name} came instead of OPEN")
+        self._spent = {Phase(name): seconds for name, seconds in json.loads(spent).items()}
         return self._folder.model / manifest.files[0].path
 
     def _take_batches(self, job: EngineJob) -> None:

@@ -82,6 +82,10 @@ class WorkerPool:
             self._retiring.add(retiring)
             retiring.add_done_callback(self._retiring.discard)
 
+    def delivering(self, size: int) -> contextlib.AbstractContextManager[None]:
+        """Hold the disk of a result of `size` bytes, which outlives its job's folder."""
+        return self._scratch.held(size)
+
     async def tidied(self) -> None:
         """Wait until the workers of jobs that have ended by now are gone, with all they held."""
         if self._retiring:

@@ -83,6 +83,11 @@ class Worker:
         """Whether the process runs."""
         return self._process.returncode is None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the engine is loaded, or its process has failed."""
+        return self._ready.done()
+
     async def ready(self) -> WorkerReady:
         """Wait until the engine is loaded and return what it says about itself.
 
@@ -119,16 +124,11 @@ class Worker:
         self._closing = True
         self._process.kill()
 
-    def end(self) -> None:
-        """Begin to close, without waiting."""
+    async def close(self) -> None:
+        """End the process, wait until it is gone, and remove its folder."""
         if self._ending is None:
             self.kill()
             self._ending = asyncio.create_task(self._end())
-
-    async def close(self) -> None:
-        """End the process, wait until it is gone, and remove its folder."""
-        self.end()
-        assert self._ending is not None
         await asyncio.shield(self._ending)
 
     async def _end(self) -> None:

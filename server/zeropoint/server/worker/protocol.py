@@ -9,7 +9,7 @@ settled. Neither side trusts the other's lengths.
                                            <-     READY       GetServerInfoResponse, without limits
     QUANTIZE  Start                        ->
     or INSPECT  Start                      ->
-    OPEN      (empty: the model is here)   ->
+    OPEN      seconds by phase, as JSON    ->     (the model is here)
                                            <-     PROGRESS    Progress, at any time
                                            <-     PLAN        Plan, in pieces
                                            <-     STARTED     Started; the last of an INSPECT
