@@ -176,6 +176,7 @@ TESTS_OF_THEIR_OWN = {
     "SERVER_BUSY",
     "SERVER_EXHAUSTED",  # test_faults_descriptors.py
     "CLIENT_STALLED",
+    "CLIENT_NO_PROGRESS",  # test_progress_limit.py
     "UNAUTHENTICATED",
     "SERVER_SHUTTING_DOWN",  # test_lifecycle.py
 }

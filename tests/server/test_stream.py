@@ -9,6 +9,7 @@ import pytest
 from support.virtual_time import in_virtual_time
 
 from zeropoint import v1
+from zeropoint.engine.progress import Phase
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.dialogue import Dialogue
 from zeropoint.server.jobs.link import Link
@@ -20,11 +21,11 @@ from zeropoint.server.messages import (
     JobDone,
     Mode,
     Passed,
-    Phase,
     Progress,
     Response,
     WorkerMessage,
 )
+from zeropoint.server.patience import Patience
 from zeropoint.server.settings import Settings
 from zeropoint.server.stream import GrpcLink
 from zeropoint.server.worker.process import Worker
@@ -186,6 +187,9 @@ class SlowReader:
     """A client that takes its time."""
 
     job = "job-1"
+
+    def __init__(self) -> None:
+        self.patience = Patience(10, 10)
 
     async def receive(self) -> None:
         """Say nothing."""

@@ -18,20 +18,15 @@ from grpc_reflection.v1alpha import reflection
 from zeropoint.server.auth import TokenInterceptor
 from zeropoint.server.jobs.job import Workshop
 from zeropoint.server.lifecycle import Lifecycle
+from zeropoint.server.malformed import LARGEST_MESSAGE, MalformedInterceptor
 from zeropoint.server.rpc import SERVICE, handlers
 from zeropoint.server.servicer import QuantizationServicer
 from zeropoint.server.settings import Settings
 from zeropoint.server.storage import Scratch
 from zeropoint.server.worker.pool import WorkerPool
 
-_OPTIONS = (
-    ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a share
-    ("grpc.max_concurrent_streams", 64),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
-)
+_LEAST_PING_INTERVAL_MS = 10_000
+"""Clients may ping as often; gRPC's own limit of five minutes would cut off those that do."""
 
 _log = structlog.get_logger()
 
@@ -45,7 +40,9 @@ class Server:
         self._pool = WorkerPool(settings, scratch)
         self._lifecycle = Lifecycle()
         self._health = health.aio.HealthServicer()
-        self._grpc = grpc.aio.server(options=_OPTIONS, interceptors=_interceptors(settings))
+        self._grpc = grpc.aio.server(
+            options=_options(settings), interceptors=_interceptors(settings)
+        )
         self._ending = asyncio.Event()
         self._at_once = False
 
@@ -140,6 +137,26 @@ class Server:
 
 
 def _interceptors(settings: Settings) -> Sequence[grpc.aio.ServerInterceptor]:
+    malformed = MalformedInterceptor(SERVICE)
     if settings.token is None:
-        return ()
-    return (TokenInterceptor(settings.token.get_secret_value()),)
+        return (malformed,)
+    return (TokenInterceptor(settings.token.get_secret_value()), malformed)
+
+
+def _options(settings: Settings) -> Sequence[tuple[str, int]]:
+    """Return what gRPC is told.
+
+    A peer that is gone is found out by pings. One that is slow answers them late: behind all that
+    it has given to its system to send, which may be megabytes.
+    """
+    patience = round(settings.keepalive_timeout_seconds * 1000)
+    return (
+        ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a share
+        ("grpc.max_concurrent_streams", 64),
+        ("grpc.max_receive_message_length", 2 * LARGEST_MESSAGE),
+        ("grpc.keepalive_time_ms", round(settings.keepalive_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", patience),
+        ("grpc.http2.ping_timeout_ms", patience),
+        ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_MS),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_MS),
+    )

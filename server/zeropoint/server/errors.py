@@ -80,6 +80,7 @@ CATALOG: Mapping[str, Entry] = {
     "SCRATCH_FULL": Entry(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=30),
     "SERVER_EXHAUSTED": Entry(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=30),
     "CLIENT_IDLE": _TOO_SLOW,
+    "CLIENT_NO_PROGRESS": _TOO_SLOW,
     "CLIENT_STALLED": _TOO_SLOW,
     # The worker
     "WORKER_CRASHED": _PRECONDITION,  # the same job would end so again

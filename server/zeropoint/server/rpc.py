@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 
 from zeropoint import v1
+from zeropoint.server.malformed import tolerant
 from zeropoint.server.servicer import QuantizationServicer
 from zeropoint.v1.chunks import ChunkCodec
 
@@ -19,14 +20,14 @@ def handlers(servicer: QuantizationServicer) -> grpc.GenericRpcHandler:
     by_name: dict[str, Any] = {
         name: grpc.stream_stream_rpc_method_handler(
             getattr(servicer, name),
-            request_deserializer=ChunkCodec(v1.JobRequest).decode,
+            request_deserializer=tolerant(ChunkCodec(v1.JobRequest).decode),
             response_serializer=ChunkCodec(v1.JobResponse).encode,
         )
         for name in _JOBS
     }
     by_name["GetServerInfo"] = grpc.unary_unary_rpc_method_handler(
         servicer.GetServerInfo,
-        request_deserializer=v1.GetServerInfoRequest.FromString,
+        request_deserializer=tolerant(v1.GetServerInfoRequest.FromString),
         response_serializer=v1.GetServerInfoResponse.SerializeToString,
     )
     return grpc.method_handlers_generic_handler(SERVICE, by_name)

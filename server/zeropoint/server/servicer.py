@@ -15,6 +15,7 @@ from zeropoint.server.convert import wire
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.job import Workshop, serve
 from zeropoint.server.lifecycle import Lifecycle
+from zeropoint.server.malformed import Malformed
 from zeropoint.server.messages import Mode
 from zeropoint.server.stream import GrpcLink
 
@@ -63,9 +64,11 @@ class QuantizationServicer(v1.QuantizationServiceServicer):
         await self._serve(request_iterator, context, Mode.INSPECT)
 
     async def GetServerInfo(  # noqa: N802 - name of the RPC
-        self, request: v1.GetServerInfoRequest, context: "_Context"
+        self, request: v1.GetServerInfoRequest | Malformed, context: "_Context"
     ) -> v1.GetServerInfoResponse:
         """Tell versions, limits and capabilities."""
+        if isinstance(request, Malformed):
+            await context.abort_with_status(errors.status_of(errors.failure_of(request.error())))
         try:
             async with asyncio.timeout(_ENGINE_SECONDS):
                 about = await self._workshop.pool.about()
@@ -87,10 +90,12 @@ class QuantizationServicer(v1.QuantizationServiceServicer):
                         serve(link, self._workshop), self._lifecycle.cut_off(), link.keep_alive()
                     )
                     outcome = "OK"
-                except Exception as error:  # noqa: BLE001 - all of them become statuses
+                except Exception as error:
+                    if await link.gone():
+                        raise asyncio.CancelledError from error
                     failure = errors.failure_of(error)
                     outcome = failure.reason
-                    if outcome == "INTERNAL" and not context.done():
+                    if outcome == "INTERNAL":
                         _log.exception("bug")
                     await link.fail(failure)
         finally:

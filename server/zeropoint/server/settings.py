@@ -82,9 +82,18 @@ class Settings(BaseSettings):
     scratch_bytes: ByteSize = Field(
         ByteSize(64 * _GIB), description="disk that all jobs may use together"
     )
-    idle_seconds: Seconds = Field(60, description="longest silence of a client")
-    stall_seconds: Seconds = Field(60, description="longest time a client may leave unread")
+    idle_seconds: Seconds = Field(
+        300, description="longest time between two messages of a client, heartbeats among them"
+    )
+    progress_seconds: Seconds = Field(
+        600, description="longest time without a byte of a model or a batch that is waited for"
+    )
+    stall_seconds: Seconds = Field(300, description="longest time a client may leave unread")
     heartbeat_seconds: Seconds = Field(15, description="silence before a heartbeat")
+    keepalive_seconds: Seconds = Field(60, description="silence before a connection is pinged")
+    keepalive_timeout_seconds: Seconds = Field(
+        600, description="longest time before a ping is answered, or other data come"
+    )
     drain_seconds: float = Field(30, ge=0, description="time for running jobs after SIGTERM")
     refusal_seconds: Seconds = Field(
         10, description="how long a failed call is still read, so that its failure arrives"

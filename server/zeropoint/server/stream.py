@@ -12,14 +12,17 @@ from zeropoint import v1
 from zeropoint.server import errors
 from zeropoint.server.convert import wire
 from zeropoint.server.failure import Failure, JobError
-from zeropoint.server.messages import Heartbeat, Mode, Request, Response
+from zeropoint.server.malformed import Malformed
+from zeropoint.server.messages import BatchChunk, Heartbeat, Mode, ModelChunk, Request, Response
+from zeropoint.server.patience import Patience
 from zeropoint.server.settings import Settings
 from zeropoint.v1.chunks import Chunk
 
 _DRAINED_BYTES = 64 << 20
 _END_SECONDS = 5.0
+_GONE_SECONDS = 0.5
 
-_Request = v1.JobRequest | Chunk
+_Request = v1.JobRequest | Chunk | Malformed
 
 
 class GrpcLink:
@@ -27,6 +30,7 @@ class GrpcLink:
 
     Attributes:
         job: Name of its job: that of the folder, once it has one.
+        patience: How long it may be waited for.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class GrpcLink:
         self._mode = mode
         self.job = f"job-{secrets.token_hex(4)}"
         self._settings = settings
+        self.patience = Patience(settings.idle_seconds, settings.progress_seconds)
         self._next: asyncio.Task[_Request | None] | None = None
         self._ended = False
         self._stalled = False
@@ -51,8 +56,10 @@ class GrpcLink:
 
     async def receive(self) -> Request | None:
         """Return what the client says next, heartbeats left out; None when it is done."""
-        while (request := await self._read(self._settings.idle_seconds)) is not None:
+        while (request := await self._read()) is not None:
             message = wire.request(request, self._mode)
+            if isinstance(message, ModelChunk | BatchChunk):
+                self.patience.took(len(message.data))
             if not isinstance(message, Heartbeat):
                 return message
         return None
@@ -89,6 +96,15 @@ class GrpcLink:
         # an AbortError other than its own would be one.
         raise asyncio.CancelledError
 
+    async def gone(self) -> bool:
+        """Return whether the client is gone, as soon as it is known; it has ceased to write.
+
+        gRPC tells the end of a stream that broke like one that was meant, and then cancels.
+        """
+        if self._ended:
+            await asyncio.sleep(_GONE_SECONDS)
+        return self._context.done()
+
     async def close(self) -> None:
         """Stop reading and writing."""
         tasks = [task for task in (self._next, self._write) if task is not None]
@@ -118,19 +134,20 @@ class GrpcLink:
             raise
         self._write = None
 
-    async def _read(self, seconds: float) -> _Request | None:
+    async def _read(self) -> _Request | None:
+        """Return the next message; None at the end.
+
+        Raises:
+            JobError: CLIENT_IDLE or CLIENT_NO_PROGRESS.
+        """
         if self._ended:
             return None
         if self._next is None:
             self._next = asyncio.create_task(self._read_one())
+        since = asyncio.get_running_loop().time()
         # As with writes, a read goes on behind the wait.
-        done, _ = await asyncio.wait({self._next}, timeout=seconds)
-        if not done:
-            raise JobError(
-                "CLIENT_IDLE",
-                f"Nothing came from the client for {seconds:g} s, not even a heartbeat.",
-                seconds=f"{seconds:g}",
-            )
+        while not (await asyncio.wait({self._next}, timeout=self.patience.left(since)))[0]:
+            self.patience.check(since)
         request = self._next.result()
         self._ended = request is None
         self._next = None if self._ended else asyncio.create_task(self._read_one())
@@ -146,8 +163,5 @@ class GrpcLink:
         taken = 0
         with contextlib.suppress(TimeoutError, JobError):
             async with asyncio.timeout(self._settings.refusal_seconds):
-                while taken < _DRAINED_BYTES:
-                    request = await self._read(self._settings.refusal_seconds)
-                    if request is None:
-                        return
-                    taken += len(request.data) if isinstance(request, Chunk) else request.ByteSize()
+                while taken < _DRAINED_BYTES and (request := await self._read()) is not None:
+                    taken += wire.size_of(request)

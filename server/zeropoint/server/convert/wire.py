@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from zeropoint import v1
 from zeropoint.server import messages
 from zeropoint.server.failure import Failure, JobError
+from zeropoint.server.malformed import Malformed
 from zeropoint.server.manifest import Manifest, ModelFile
 from zeropoint.server.messages import CHUNK_BYTES
 from zeropoint.server.settings import Settings
@@ -27,13 +28,22 @@ def manifest(message: v1.Start | v1.Result) -> Manifest:
     return Manifest(tuple(map(_file, message.manifest.files)), calibration)
 
 
-def request(message: v1.JobRequest | Chunk, mode: messages.Mode) -> messages.Request:
+def size_of(message: v1.JobRequest | Chunk | Malformed) -> int:
+    """Return the bytes of a message, about."""
+    if isinstance(message, Malformed):
+        return message.size
+    return len(message.data) if isinstance(message, Chunk) else message.ByteSize()
+
+
+def request(message: v1.JobRequest | Chunk | Malformed, mode: messages.Mode) -> messages.Request:
     """Return what a client says.
 
     Raises:
-        JobError: PROTOCOL_VIOLATION for a message that says nothing, or a chunk that is too large;
+        JobError: PROTOCOL_VIOLATION for what is no message or says nothing, or a chunk too large;
             OPTION_CONFLICT for options of another kind of job than `mode`.
     """
+    if isinstance(message, Malformed):
+        raise message.error()
     if isinstance(message, Chunk):
         data = _within_limit(message.data)
         if message.field == "batch_chunk":

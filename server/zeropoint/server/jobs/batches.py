@@ -119,6 +119,7 @@ class BatchReceiver:
             JobError: whatever ends the job.
         """
         self._dialogue.on_settled(self._settled)
+        self._link.patience.begin(busy=lambda: bool(self._under_way))
         try:
             await alongside(self._report(), self._take(), self._pass_on())
         finally:
@@ -155,6 +156,7 @@ class BatchReceiver:
                     where = "inside a batch" if batch else "between batches"
                     raise JobError("PROTOCOL_VIOLATION", f"{type(message).__name__} came {where}.")
             if batch.complete:
+                self._link.patience.moved()
                 await self._arrived.put((batch, await self._digested(batch)))
                 batch = None
 
@@ -226,6 +228,7 @@ class BatchReceiver:
             self._dialogue.watchdog.expect("a batch", self._batch_seconds)
         else:
             self._dialogue.watchdog.relax()
+        self._link.patience.moved()
         self._settle(batch, message.rejection)
         self._room.release()
         self._news.set()

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from zeropoint.server.messages import Request, Response
+from zeropoint.server.patience import Patience
 
 
 class Link(Protocol):
@@ -10,15 +11,18 @@ class Link(Protocol):
 
     Attributes:
         job: Name of its job, which it is told.
+        patience: How long it may be waited for.
     """
 
     job: str
+    patience: Patience
 
     async def receive(self) -> Request | None:
         """Return what the client says next, heartbeats left out; None when it is done.
 
         Raises:
-            JobError: CLIENT_IDLE, or PROTOCOL_VIOLATION for what cannot be understood.
+            JobError: CLIENT_IDLE, CLIENT_NO_PROGRESS, or PROTOCOL_VIOLATION for what cannot be
+                understood.
         """
 
     async def send(self, message: Response) -> None:

@@ -1,11 +1,12 @@
 """Taking a model from a client."""
 
+from zeropoint.engine.progress import Phase
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.lane import Lane
 from zeropoint.server.jobs.link import Link
 from zeropoint.server.jobs.pace import Pace
 from zeropoint.server.manifest import Manifest
-from zeropoint.server.messages import ModelChunk, ModelStatus, Phase, Progress
+from zeropoint.server.messages import ModelChunk, ModelStatus, Progress
 from zeropoint.server.storage import JobFolder, Upload
 
 
@@ -17,6 +18,7 @@ async def take_model(link: Link, manifest: Manifest, folder: JobFolder) -> None:
             link raises.
     """
     upload = Upload(manifest, folder)
+    link.patience.begin()
     await link.send(ModelStatus(committed=upload.committed))
     lane = Lane()
     try:
