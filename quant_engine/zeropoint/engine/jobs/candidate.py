@@ -12,6 +12,7 @@ from zeropoint.engine.graph import name_of
 from zeropoint.engine.jobs.digest import result_digest
 from zeropoint.engine.jobs.output_steps import output_steps
 from zeropoint.engine.jobs.source import Decided, Manner
+from zeropoint.engine.plan import fold_weights
 from zeropoint.engine.prepare import narrow_weights
 from zeropoint.engine.qat import forget_types
 from zeropoint.engine.reasons import WarningCode
@@ -105,6 +106,12 @@ def make_candidate(
     with collector_paused():
         model = planned.prepared.model.clone()
         manner.rewrite(model, decided)
+        fold_weights(
+            model,
+            planned.prepared.stored,
+            planned.loaded.weights,
+            contrib_qdq=planned.prepared.contrib_qdq,
+        )
         left = lower(model, manner.form, planned.loaded.weights)
         if not manner.typed:
             forget_types(model.graph)

@@ -68,13 +68,13 @@ def _may_serve(node: ir.Node, rule: OpRule, value: ir.Value, read: list[ir.Value
 
 
 def _is_dequantized(value: ir.Value | None) -> bool:
-    producer = _behind_movers(value)
+    producer = behind_movers(value)
     return producer is not None and producer.op_type == "DequantizeLinear"
 
 
 def _is_stored(value: ir.Value | None) -> bool:
     """Whether a weight is computed from integers that the model holds."""
-    node = _behind_movers(value)
+    node = behind_movers(value)
     if node is None:
         return False
     if node.op_type in ("Add", "Mul", "Sub"):  # (integers - zero point) * scale, written out
@@ -87,7 +87,7 @@ def _is_stored(value: ir.Value | None) -> bool:
     return narrow and node.op_type in ("Cast", "DequantizeLinear")
 
 
-def _behind_movers(value: ir.Value | None) -> ir.Node | None:
+def behind_movers(value: ir.Value | None) -> ir.Node | None:
     """Return what gives a value, before it is moved or cut.
 
     What a Split or Gather takes from a stored tensor is data, and gets a pair of its own.

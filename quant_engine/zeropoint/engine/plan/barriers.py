@@ -13,11 +13,21 @@ import numpy as np
 import onnx_ir as ir
 
 from zeropoint.engine.graph import NodeName, constant, input_at, name_of
-from zeropoint.engine.operators import OpRule, Role, Trait, has, rule_of, weight_only
+from zeropoint.engine.numbers import QParams
+from zeropoint.engine.operators import (
+    OpRule,
+    Role,
+    Trait,
+    has,
+    is_layer,
+    rule_of,
+    weight_only,
+)
 from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.plan.already_quantized import already_quantized
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.choice import Choice
+from zeropoint.engine.plan.stored_weights import stored_unfit
 from zeropoint.engine.plan.sums import too_long
 from zeropoint.engine.plan.wide_ranges import wide_ranges
 from zeropoint.engine.prepare import NEWEST_QDQ, PreparedModel
@@ -67,7 +77,10 @@ def _before_rule(node: ir.Node, rule: OpRule | None, view: _View) -> Kept | None
     why = view.choice.refuses(node)
     if why is None and node.graph is not view.graph and not view.choice.bodies:
         why = Kept(Reason.NOT_SELECTED, "in a body, which EnableSubgraph=False leaves float")
-    return why or already_quantized(node, rule, dynamic=view.dynamic)
+    if why is not None or (found := already_quantized(node, rule, dynamic=view.dynamic)) is None:
+        return why
+    unfit = stored_unfit(node) if is_layer(node) else None
+    return found if unfit is None else Kept(found.reason, f"{found.message}, {unfit}")
 
 
 def _no_integer_form(node: ir.Node) -> Kept:
@@ -240,6 +253,7 @@ class Candidates:
         kept: Why the others stay float, by node name.
         weight_only: Why those of `rules` compute in float whose weight alone is stored as
             integers, by node name.
+        stored: Parameters of weights that are integers already, by name.
     """
 
     rules: Mapping[ir.Node, OpRule]
@@ -247,6 +261,7 @@ class Candidates:
     float_outputs: frozenset[str]
     kept: Mapping[str, Kept]
     weight_only: Mapping[str, Kept]
+    stored: Mapping[str, QParams]
 
 
 def select(
@@ -273,12 +288,14 @@ def select(
         barrier = _barrier_before(node, rule, view)
         if barrier is not None:
             why, weight_may_be_stored = barrier
-            rule = _weight_only(node, why, view) if weight_may_be_stored else None
+            kept_so = any(name_of(value) in prepared.stored for value in node.inputs)
+            may_be = weight_may_be_stored and not kept_so  # what is stored already stays so
+            rule = _weight_only(node, why, view) if may_be else None
             (kept if rule is None else stored)[name_of(node)] = why
         if rule is not None:
             rules[node] = rule
     forced = frozenset(node for node, rule in rules.items() if choice.forces(node, rule))
-    return Candidates(rules, forced, choice.float_outputs, kept, stored)
+    return Candidates(rules, forced, choice.float_outputs, kept, stored, prepared.stored)
 
 
 def _weight_only(node: ir.Node, why: Kept, view: _View) -> OpRule | None:

@@ -125,7 +125,7 @@ def _constant_tensor(
 ) -> TensorPlan:
     bias = where.role is ConstantRole.BIAS
     source = ParameterSource.BIAS if bias else ParameterSource.WEIGHT
-    if isinstance(options, QatOptions):
+    if isinstance(options, QatOptions) or where.kept is not None:
         source, symmetric = ParameterSource.LEARNED, _is_symmetric(qparams)
         integers = INT32.element_type if bias else 0
     else:

@@ -145,7 +145,8 @@ def derive_constants(
 def _constants(graph: ir.Graph, plan: QuantPlan, options: WeightOptions) -> dict[InputKey, QParams]:
     nodes = {node.name: node for node in graph.all_nodes()}
     return {
-        where.key: weight_qparams(
+        where.key: where.kept
+        or weight_qparams(
             read_constant(nodes, where),
             options.of(where.override),
             where.axis,

@@ -19,6 +19,7 @@ from zeropoint.engine.plan.describe import describe_plan
 from zeropoint.engine.plan.parameters import Parameters
 from zeropoint.engine.plan.planner import make_dynamic_plan, make_plan
 from zeropoint.engine.plan.quant_plan import QuantPlan
+from zeropoint.engine.plan.stored_weights import unfold_weights
 from zeropoint.engine.prepare import PreparedModel, normalize_gemms, prepare_model
 from zeropoint.engine.reasons import Reason, WarningCode
 from zeropoint.engine.report import Inspection, PlanReport, Warning
@@ -206,6 +207,9 @@ def plan_model(
         loaded = load_model(path, workspace, sha256)
         refuse_foreign(loaded.model)
         prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
+        data = options.activation_type.number if isinstance(options, StaticOptions) else None
+        stored = unfold_weights(prepared.model, loaded.weights, data)
+        prepared = replace(prepared, stored=stored)
         if isinstance(options, StaticOptions):
             normalize_gemms(prepared.model)
             bodies = Bodies(prepared.model, prepared.opset, observe_bytes)
@@ -240,6 +244,8 @@ def twice_stored(
         for where in quant.constants
     }
     taken |= {(nodes[quant.node], index) for quant in plan.nodes.values() for index in quant.inputs}
+    stored = {where.key for quant in plan.nodes.values() for where in quant.constants if where.kept}
+    taken -= {(nodes[node], index) for node, index in stored}
     found: dict[ir.Value, tuple[ir.Node, ...]] = {}
     for node, index in taken:
         value = node.inputs[index]

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from zeropoint.engine.graph import NodeName, constant, input_at, name_of
+from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import OpRule, Role
 from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.already_quantized import existing_parameters
@@ -66,7 +67,9 @@ def make_dynamic_plan(
     overrides, per_channel = _overrides(options), options.weight.per_channel
     for node, rule in candidates.rules.items():
         name = name_of(node)
-        constants = tuple(_constants(node, rule, overrides, per_channel=per_channel))
+        constants = tuple(
+            _constants(node, rule, overrides, prepared.stored, per_channel=per_channel)
+        )
         computed = node.op_type == "MatMul" and not constants
         inputs = ((0, 1) if computed else (0,)) if rule.dynamic_data else ()
         read = tuple(name_of(node.inputs[index]) for index in inputs)
@@ -91,9 +94,17 @@ def _overrides(options: PostTrainingOptions) -> Overrides:
 
 
 def _constants(
-    node: ir.Node, rule: OpRule, overrides: Overrides, *, per_channel: bool
+    node: ir.Node,
+    rule: OpRule,
+    overrides: Overrides,
+    stored: Mapping[str, QParams],
+    *,
+    per_channel: bool,
 ) -> Iterator[ConstantInput]:
-    """Yield the weight of a node, where it has a constant one, and what is stored of it."""
+    """Yield the weight of a node, where it has a constant one, and what is stored of it.
+
+    `stored` has the parameters of those that are integers already.
+    """
     for index in (rule.weight, *rule.stored):
         value = node.inputs[index] if index is not None else None
         array = constant(value)
@@ -102,6 +113,9 @@ def _constants(
         override = overrides.get(name_of(value))
         wanted = per_channel if override is None else override.axis is not None
         axes = rule.scale_axes(node, array.shape, per_channel=wanted)
+        kept = stored.get(name_of(value))
+        if kept is not None:
+            axes = () if kept.axis is None else (kept.axis,)
         yield ConstantInput(
             role=ConstantRole.STORED if index in rule.stored else ConstantRole.WEIGHT,
             node=name_of(node),
@@ -109,6 +123,7 @@ def _constants(
             axis=axes[0] if axes else None,
             rows=len(axes) > 1,
             override=override,
+            kept=kept,
         )
 
 
@@ -157,7 +172,11 @@ class _Planner:
     def _add(self, node: ir.Node, rule: OpRule) -> None:
         name = name_of(node)
         per_channel = self._options.weight.per_channel
-        constants = tuple(_constants(node, rule, self._overrides, per_channel=per_channel))
+        constants = tuple(
+            _constants(
+                node, rule, self._overrides, self._candidates.stored, per_channel=per_channel
+            )
+        )
         weights = [where for where in constants if where.role is ConstantRole.WEIGHT]
         taken = {where.index for where in weights}
         inputs = tuple(i for i in rule.activation_inputs(node) if i not in taken)

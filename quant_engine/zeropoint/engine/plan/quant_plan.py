@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from zeropoint.engine.numbers import QParams
 from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.tensor_override import TensorQuantOverride
@@ -48,6 +49,7 @@ class ConstantInput:
         rows: Whether the constant is taken as a matrix, all axes but the last as one: a scale for
             each gate of each direction.
         override: What the user wants of it, where that is something of its own.
+        kept: Parameters with which the user's model stores it already.
         stays_float: Whether it is a bias that is left to runtimes to quantize; the weight's scale
             is then still large enough for it.
     """
@@ -58,6 +60,7 @@ class ConstantInput:
     axis: int | None = None
     rows: bool = False
     override: TensorQuantOverride | None = None
+    kept: QParams | None = None
     stays_float: bool = False
 
     @property

@@ -1,7 +1,7 @@
 """Bringing a model into the form that quantization works on; it computes the same as before."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ from zeropoint.engine import report
 from zeropoint.engine.errors import ModelError
 from zeropoint.engine.graph import drop_no_ops, origins, remove_unused, settle_names
 from zeropoint.engine.load import LoadedModel, inline_functions, reload_graph
+from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.prepare.affine_fusion import fuse_affine
 from zeropoint.engine.prepare.constants import fold_constants, lift_constants
@@ -55,6 +56,8 @@ class PreparedModel:
             kernels, so that quantization needs the operators of com.microsoft.
         path: The model as a file that ONNX Runtime has loaded once.
         warnings: What the user should know.
+        stored: Parameters of weights that the user's model stores as integers, by the name of the
+            constant that stands for them.
     """
 
     model: ir.Model
@@ -62,6 +65,7 @@ class PreparedModel:
     contrib_qdq: bool
     path: Path
     warnings: tuple[report.Warning, ...]
+    stored: Mapping[str, QParams] = field(default_factory=dict)
 
     def origins(self, node: ir.Node) -> tuple[str, ...]:
         """Return the names of the user's nodes that a node of `model` stands for."""

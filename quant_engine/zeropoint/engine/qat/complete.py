@@ -16,9 +16,11 @@ from zeropoint.engine.graph import constant, input_at, name_of
 from zeropoint.engine.number_types import QuantType
 from zeropoint.engine.operators import (
     FakeQuant,
+    Role,
     fake_quants,
     is_clamp,
     is_layer,
+    is_quantized,
     is_stored,
     is_unscaled,
     rule_of,
@@ -33,6 +35,8 @@ from zeropoint.engine.plan import (
     QuantPlan,
     TensorQuant,
     make_plan,
+    only_consumer,
+    unfold_weights,
     unseen_tensor,
 )
 from zeropoint.engine.qat.convert import misread
@@ -71,6 +75,9 @@ def plan_completion(
     graph = planned.graph
     lost = misread(graph)
     _share_pairs(graph, lost)
+    prepared = planned.prepared
+    stored = unfold_weights(prepared.model, planned.loaded.weights, options.activation_type.number)
+    planned = replace(planned, prepared=replace(prepared, stored=stored))
     bodies = Bodies(planned.prepared.model, planned.prepared.opset, observe_bytes)
     plan = make_plan(planned.prepared, options, planned.loaded.nodes, bodies)
     channels = options.weight.per_channel and planned.prepared.opset >= _CHANNELS_SINCE
@@ -96,6 +103,14 @@ def plan_completion(
                 role=ConstantRole.WEIGHT, node=name, index=1, axis=axis if channels else None
             )
             nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), constants=(weight,))
+    for node, value, clamp in _open_outputs(graph):
+        name, tensor = name_of(node), name_of(value)
+        if name in nodes or name in lost or bodies.hides(value) is not None:
+            continue
+        tensors[tensor] = TensorQuant(
+            name=tensor, source=ParameterSource.CALIBRATED, everywhere=True
+        )
+        nodes[name] = NodeQuant(node=name, inputs=(), tensors=(), output=tensor, clamp=clamp)
     return replace(planned, plan=replace(plan, nodes=nodes, tensors=tensors), bodies=bodies)
 
 
@@ -113,7 +128,11 @@ def without_unseen(plan: QuantPlan, seen: frozenset[str]) -> QuantPlan:
 
 def merged(learned: QuantPlan, completed: QuantPlan) -> QuantPlan:
     """Return both plans in one, for the report."""
-    nodes = {**learned.nodes, **completed.nodes}
+    nodes = dict(learned.nodes)
+    for name, quant in completed.nodes.items():
+        given = bool(quant.inputs or quant.constants)  # else only its output is completed
+        known = learned.nodes.get(name, quant)
+        nodes[name] = quant if given else replace(known, output=quant.output, clamp=quant.clamp)
     kept = {name: why for name, why in learned.kept.items() if name not in completed.nodes}
     return QuantPlan(
         nodes=nodes,
@@ -174,6 +193,25 @@ def _open_inputs(graph: ir.Graph, learned: QuantPlan) -> Iterator[tuple[ir.Node,
         ]
         if len(left) == 1 and left[0][1].dtype is ir.DataType.FLOAT:
             yield node, *left[0]
+
+
+def _open_outputs(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Value, str | None]]:
+    """Yield layers that were trained whole but for their results, where no kernel gives floats.
+
+    Each with the tensor to quantize, and the Relu or Clip before that.
+    """
+    results = {pair.result for pair in fake_quants(graph)}
+    for node in graph.all_nodes():
+        rule, data = rule_of(node), input_at(node, 0)
+        if rule is None or rule.role is not Role.COMPUTE or not rule.integer_output:
+            continue
+        if data not in results or not _is_ready(node, results) or is_quantized(node.outputs[0]):
+            continue
+        follower = only_consumer(node.outputs[0])
+        if follower is not None and is_clamp(follower):
+            yield node, follower.outputs[0], name_of(follower)
+        else:
+            yield node, node.outputs[0], None
 
 
 def _open_weights(graph: ir.Graph) -> Iterator[tuple[ir.Node, int | None]]:
