@@ -42,6 +42,12 @@ def check(b: GraphBuilder, options: Options, folder: Path, least: float = 30) ->
     return result
 
 
+def weights_only(result: Quantized) -> list[str]:
+    """Warnings about nodes that compute in float."""
+    codes = [warning.code for warning in result.report.warnings]
+    return [code for code in codes if code.startswith("WEIGHT_ONLY") or "KERNELS" in code]
+
+
 @pytest.mark.parametrize("op_type", ["MatMul", "Gemm", "Conv"])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("form", list(QuantFormat))
@@ -84,7 +90,7 @@ def test_sums_that_leave_no_seven_bits_are_of_floats(
     tmp_path: Path, op_type: str, options: Options
 ) -> None:
     result = check(mean_by(op_type, 307_200), options, tmp_path)
-    assert [w.code for w in result.report.warnings] == ["WEIGHT_ONLY_SUM_TOO_LONG"]
+    assert weights_only(result) == ["WEIGHT_ONLY_SUM_TOO_LONG"]
     assert result.report.result_bytes < result.report.source_bytes / 2
     assert kernels(result.path, tmp_path)["Conv" if op_type == "Conv" else op_type]
 
@@ -103,7 +109,7 @@ def test_sums_of_two_computed_tensors(tmp_path: Path) -> None:
 def test_a_node_is_not_forced_into_wrong_sums(tmp_path: Path) -> None:
     selection = NodeSelection(nodes_to_quantize=("mean",), op_types_to_quantize=("MatMul",))
     result = check(mean_by("MatMul", 307_200), StaticOptions(selection=selection), tmp_path)
-    assert [w.code for w in result.report.warnings] == ["WEIGHT_ONLY_SUM_TOO_LONG"]
+    assert weights_only(result) == ["WEIGHT_ONLY_SUM_TOO_LONG"]
 
 
 def test_a_bias_that_fills_int32(tmp_path: Path) -> None:

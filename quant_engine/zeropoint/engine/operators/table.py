@@ -111,10 +111,10 @@ def _stores(node: ir.Node, index: int) -> bool:
 
 _CONV = OpRule(
     role=Role.COMPUTE,
+    activations=(0, 1),
     weight=1,
     layout=weights.conv,
     bias=2,
-    computed_weight=False,
     computed_weight_dynamic=False,
     dynamic=True,
 )

@@ -89,6 +89,7 @@ def derive_parameters(
         )
     constants = _constants(graph, plan, options.weight)
     _check_products(plan, tensors, constants)
+    _grow_computed(graph, plan, tensors)
     grown = tuple(_add_biases(graph, plan, tensors, constants))
     told = Warning(
         code=WarningCode.WEIGHT_SCALE_GROWN,
@@ -201,6 +202,20 @@ def _check_products(
             )
 
 
+def _grow_computed(graph: ir.Graph, plan: QuantPlan, tensors: dict[str, QParams]) -> None:
+    """Grow the scales of computed weights for the biases beside them, as those of constants."""
+    nodes = {node.name: node for node in graph.all_nodes()}
+    for quant in plan.nodes.values():
+        if quant.weight is not None or quant.bias is None:
+            continue
+        data, weight = (tensors[tensor] for tensor in quant.tensors[:2])
+        bias = read_constant(nodes, quant.bias).reshape(-1)
+        if (grown := grow_weight_for_bias(data, weight, bias)) is not weight:
+            root = plan.root(plan.tensors[quant.tensors[1]])
+            same = (t.name for t in plan.tensors.values() if plan.root(t) is root)
+            tensors.update(dict.fromkeys(same, grown))
+
+
 def _add_biases(
     graph: ir.Graph,
     plan: QuantPlan,
@@ -216,6 +231,9 @@ def _add_biases(
     nodes = {node.name: node for node in graph.all_nodes()}
     for name, quant in plan.nodes.items():
         if (where := quant.weight) is None:
+            if quant.bias is not None and not quant.bias.stays_float:
+                data, computed = (tensors[tensor] for tensor in quant.tensors[:2])
+                constants[quant.bias.key] = bias_qparams(data, computed)
             continue
         activation = tensors[quant.tensors[0]] if quant.tensors else None
         fitted = weight = constants[where.key]

@@ -11,8 +11,9 @@ from zeropoint.engine.errors import NothingToQuantize
 from zeropoint.engine.files import INLINE_BYTES
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
-from zeropoint.engine.operators import Trait, has
+from zeropoint.engine.operators import Trait, has, is_layer
 from zeropoint.engine.options import DynamicOptions, Options, PostTrainingOptions, StaticOptions
+from zeropoint.engine.plan.advice import advice
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.check_overrides import check_overrides
 from zeropoint.engine.plan.describe import describe_plan
@@ -104,9 +105,12 @@ class PlannedModel:
                 "quantize_qat keeps what was learned, to the last bit, stores its weights as "
                 "integers and brings it into the form that gets integer kernels."
             )
-        return self._fused() or (
-            "Widen op_types_to_quantize and nodes_to_quantize, if they were given."
-        )
+        if fused := self._fused():
+            return fused
+        kept = self.plan.kept
+        layers = [name_of(node) for node in self.graph.all_nodes() if is_layer(node)]
+        named = [kept[name] for name in layers if name in kept] or kept.values()
+        return advice(named, dynamic=isinstance(self.options, DynamicOptions))
 
     def _fused(self) -> str:
         """Say that a model was optimized already; empty where it was not."""

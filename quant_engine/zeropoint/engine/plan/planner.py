@@ -1,6 +1,7 @@
 """Model and options -> what will be done with each node and tensor."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import onnx_ir as ir
@@ -127,6 +128,8 @@ def _constants(
         )
 
 
+_CHOSEN = (ParameterSource.CALIBRATED, ParameterSource.INHERITED)  # here, and not given
+
 _NO_NEIGHBOUR = Kept(
     Reason.NO_INTEGER_NEIGHBOUR,
     "between float neighbours, where quantization would only add conversions",
@@ -183,9 +186,14 @@ class _Planner:
         tensors = tuple(name_of(node.inputs[index]) for index in inputs)
         for index, tensor in zip(inputs, tensors, strict=True):
             if tensor not in self._tensors:
-                self._tensors[tensor] = self._tensor(tensor, node.inputs[index])
+                value, computed = node.inputs[index], index == rule.weight
+                self._tensors[tensor] = self._tensor(tensor, value, is_weight=computed)
         output, clamp = self._output(node, rule)
-        biases = (bias for where in weights for bias in self._bias(node, rule, where))
+        computed = rule.weight in inputs and self._tensors[tensors[-1]].source in _CHOSEN
+        layers: list[ConstantInput | None] = [*weights]
+        if computed and not weights and rule.bias is not None:
+            layers.append(None)
+        biases = (bias for where in layers for bias in self._bias(node, rule, where))
         self._nodes[name] = NodeQuant(
             node=name,
             inputs=inputs,
@@ -195,13 +203,15 @@ class _Planner:
             clamp=clamp,
         )
 
-    def _bias(self, node: ir.Node, rule: OpRule, weight: ConstantInput) -> Iterator[ConstantInput]:
+    def _bias(
+        self, node: ir.Node, rule: OpRule, weight: ConstantInput | None
+    ) -> Iterator[ConstantInput]:
         if (found := self._bias_input(node, rule)) is not None:
             yield ConstantInput(
                 role=ConstantRole.BIAS,
                 node=name_of(found[0]),
                 index=found[1],
-                axis=None if weight.axis is None else 0,
+                axis=None if weight is None or weight.axis is None else 0,
                 stays_float=not self._options.pairs.quantize_bias,
             )
 
@@ -217,13 +227,20 @@ class _Planner:
             self._absorbed[name_of(found[0])] = name_of(node)
         return found
 
-    def _tensor(self, name: str, value: ir.Value | None) -> TensorQuant:
+    def _tensor(self, name: str, value: ir.Value | None, *, is_weight: bool) -> TensorQuant:
         if (existing := existing_parameters(value)) is not None:
             return TensorQuant(name=name, source=ParameterSource.FIXED, fixed=existing.range)
         if constant(value) is not None:
             override = self._overrides.get(name)
             return TensorQuant(name=name, source=ParameterSource.WEIGHT, override=override)
-        return self._own_parameters(name)
+        own = self._own_parameters(name)
+        if own.override is None and is_weight and value is not None and len(value.uses()) == 1:
+            weight = self._options.weight  # computed, and nothing else as well
+            like_others = TensorQuantOverride(
+                tensor_name=name, quant_type=weight.quant_type, symmetric=weight.is_symmetric
+            )
+            return replace(own, override=like_others)
+        return own
 
     def _own_parameters(self, name: str, *, everywhere: bool = False) -> TensorQuant:
         """Return a tensor with parameters that no other has."""
