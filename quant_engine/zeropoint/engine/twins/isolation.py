@@ -8,9 +8,6 @@ from zeropoint.engine.plan import NodeQuant, Parameters, QuantPlan
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.twins.twin_model import InputKey, NodeTwin
 
-# A sequence of many numbers takes time that grows with its square.
-_MOST_TURNS = 1024
-
 # A twin costs ONNX Runtime as much to load as ten nodes.
 _MOST_TWINS = 4096
 
@@ -19,8 +16,7 @@ def node_twins(model: ir.Model, plan: QuantPlan, parameters: Parameters) -> tupl
     """Return one twin for each quantized node, in graph order.
 
     Without those in bodies that no figure comes out of: those of Scan, and of a Loop that takes
-    very many turns or an unknown number of them. Of very many, as many as can be had at even
-    distances.
+    an unknown number of turns. Of very many, as many as can be had at even distances.
 
     Args:
         model: The prepared float model.
@@ -38,9 +34,7 @@ def node_twins(model: ir.Model, plan: QuantPlan, parameters: Parameters) -> tupl
 
 
 def _is_open(path: Path, opset: int) -> bool:
-    times = iterations(path)
-    known = times is not None and times <= _MOST_TURNS
-    return known and observable_from(path) <= opset
+    return iterations(path) is not None and observable_from(path) <= opset
 
 
 def _twin(node: ir.Node, quant: NodeQuant, plan: QuantPlan, parameters: Parameters) -> NodeTwin:

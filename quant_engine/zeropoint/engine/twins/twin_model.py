@@ -74,6 +74,7 @@ def build_twins(
         result = branch.clone(chain, originals, twin)
         outputs += branch.compare(chain[-1].outputs[_first(chain[-1])], result)
         branches.append((originals[twin.chain[0]][1], branch.nodes))
+        branches.append((proto.graph, branch.constants))
         built.append(TwinNode(name=name_of(chain[0]), op_type=chain[0].op_type))
     # ONNX Runtime visits the ends of a graph from the last one in the file to the first, and runs
     # what each needs: written the other way round, each twin runs as soon as it can, and no more
@@ -81,7 +82,7 @@ def build_twins(
     for graph, branch_nodes in reversed(branches):
         graph.node.extend(branch_nodes)
     proto.graph.initializer.extend(add.initializers)
-    surface(proto, outputs)
+    surface(proto, outputs, scalars=True)
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     drop_unneeded(proto.graph)
     path.write_bytes(proto.SerializeToString())
@@ -139,10 +140,17 @@ class _Additions:
 
 @dataclass(slots=True)
 class _Branch:
-    """The nodes of one twin and of its comparison."""
+    """The nodes of one twin and of its comparison.
+
+    Attributes:
+        nodes: Those of the graph that the twin is in.
+        constants: Those that round its constants: once, in the main graph, and not in every
+            iteration of a Loop.
+    """
 
     add: _Additions
     nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.NodeProto] = field(default_factory=list)
 
     def clone(
         self,
@@ -197,11 +205,19 @@ class _Branch:
         if computed_here or (tensor is not None and tensor.nbytes < INLINE_BYTES):
             assert tensor is not None, name
             return self._rounded(tensor.numpy(), qparams)
-        if tensor is not None and _is_matrix(tensor.shape.numpy(), qparams):
-            shape = tensor.shape.numpy()
+        if tensor is None:
+            return self._through_codes(name, qparams)
+        return self._constant_through_codes(name, tensor.shape.numpy(), qparams)
+
+    def _constant_through_codes(self, name: str, shape: Sequence[int], qparams: QParams) -> str:
+        here, self.nodes = self.nodes, self.constants
+        if _is_matrix(shape, qparams):
             matrix = self._reshape(name, (-1, shape[-1]))
-            return self._reshape(self._through_codes(matrix, qparams), shape)
-        return self._through_codes(name, qparams)
+            name = self._reshape(self._through_codes(matrix, qparams), shape)
+        else:
+            name = self._through_codes(name, qparams)
+        self.nodes = here
+        return name
 
     def _through_codes(self, name: str, qparams: QParams) -> str:
         parameters = self.add.parameters(qparams)

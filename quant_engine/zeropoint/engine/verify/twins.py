@@ -29,7 +29,7 @@ class TwinModel:
 
     It gives five float32 scalars for each twin: sum of squares of the float result, of the twin's
     and of their difference, and the greatest and the least difference. For a node of a body they
-    are empty tensors where it did not run, and sequences where it ran in a loop.
+    are NaN where it did not run, and tensors of those of all iterations where it ran in a loop.
 
     Attributes:
         path: The ONNX file.
