@@ -10,6 +10,8 @@ import onnx
 import onnx_ir as ir
 
 from zeropoint.engine.graph import repeats
+from zeropoint.engine.load import input_ranges
+from zeropoint.engine.observe.measured_sizes import measured_bytes
 from zeropoint.engine.protobuf import body_infos, has_bodies, inferred, surface
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -37,6 +39,7 @@ class ExposedModel:
         self._lock = threading.Lock()
         self._written: dict[tuple[int, int], Path] = {}
         self._repeats = repeats(model)
+        self._inputs = input_ranges(model.graph) if self._repeats else ()
         graph = self._proto.graph
         self._own = [output.SerializeToString() for output in graph.output]
         self.outputs = tuple(output.name for output in graph.output)
@@ -100,14 +103,24 @@ class ExposedModel:
         """Return the bytes of each hidden activation for given shapes of the inputs.
 
         It is inferred, at a few milliseconds for hundreds of nodes. What cannot be inferred is
-        taken to be as large as the largest that can.
+        measured where there are Loops, and else taken to be as large as the largest that can.
         """
+        known = _inferred_bytes(self._copy(), shapes)
+        largest = max(known.values(), default=0)
+        sizes = {
+            name: known.get(name, largest) * self._repeats.get(name, 1) for name in self.hidden
+        }
+        unknown = [name for name in self.hidden if name not in known]
+        if self._repeats and unknown:
+            path = self._folder / f"sizes-{threading.get_ident()}.onnx"
+            sizes.update(measured_bytes(self._copy(), unknown, self._inputs, shapes, path))
+        return sizes
+
+    def _copy(self) -> onnx.ModelProto:
         proto = onnx.ModelProto()
         with self._lock:
             proto.CopyFrom(self._proto)
-        known = _inferred_bytes(proto, shapes)
-        largest = max(known.values(), default=0)
-        return {name: known.get(name, largest) * self._repeats.get(name, 1) for name in self.hidden}
+        return proto
 
 
 def _inferred_bytes(proto: onnx.ModelProto, shapes: Shapes) -> dict[str, int]:
