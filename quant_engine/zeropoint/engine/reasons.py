@@ -52,6 +52,7 @@ class Reason(_Word):
     LOOP_LENGTH_UNKNOWN = "LOOP_LENGTH_UNKNOWN", "its Loop has no constant trip count"
     LOOP_SIZE_UNKNOWN = "LOOP_SIZE_UNKNOWN", "the size of a tensor in its Loop is not known"
     LOOP_TOO_LARGE = "LOOP_TOO_LARGE", "its Loop has more tensors than can be observed"
+    LOOP_FEEDBACK = "LOOP_FEEDBACK", "its long Loop goes on from choices, which rounding changes"
     NOT_TRAINED = "NOT_TRAINED", "its operator was not trained with quantization"
     WEIGHT_NOT_TRAINED = "WEIGHT_NOT_TRAINED", "its weight has no trained parameters"
     INPUT_NOT_TRAINED = "INPUT_NOT_TRAINED", "a tensor that it reads has no trained parameters"

@@ -207,7 +207,7 @@ _ONNX: Mapping[str, Operator] = {
     # ONNX Runtime has no integer kernels of these; other runtimes have.
     "Abs Cos Div Elu Erf Exp Gelu HardSwish Log Max Mean Min Mish Neg PRelu Reciprocal Selu Sin "
     "Softplus Sqrt Sub Sum": Operator(Trait.ELEMENTWISE, _FLOAT),
-    "ArgMax ArgMin": Operator(Trait.ALONG_AXIS, _FLOAT, axis=0),
+    "ArgMax ArgMin": Operator(Trait.CHOOSES | Trait.ALONG_AXIS, _FLOAT, axis=0),
     "BatchNormalization": Operator(Trait.SPATIAL | Trait.WEIGHTED, _FLOAT_FIRST),
     "ConvTranspose": Operator(
         Trait.SPATIAL | Trait.CONVOLVES | Trait.WEIGHTED | Trait.TRAINED, _CONV_TRANSPOSE
@@ -217,12 +217,13 @@ _ONNX: Mapping[str, Operator] = {
     "HardSigmoid": Operator(Trait.ELEMENTWISE, _FLOAT, bounds=(0.0, 1.0)),
     "InstanceNormalization": Operator(Trait.SPATIAL | Trait.WEIGHTED, _NORMALIZATION),
     "LayerNormalization": Operator(Trait.ALONG_AXIS | Trait.WEIGHTED, _NORMALIZATION, axis=-1),
-    "LogSoftmax TopK": Operator(Trait.ALONG_AXIS, _FLOAT, axis=-1),
+    "LogSoftmax": Operator(Trait.ALONG_AXIS, _FLOAT, axis=-1),
     "Pad": Operator(Trait.SIZED, _FLOAT_FIRST),
     "Pow": Operator(Trait.ELEMENTWISE, _FLOAT_FIRST),
     "ReduceL2 ReduceSum": Operator(Trait.ALONG_AXES, _FLOAT),
     "ReduceMean": Operator(Trait.MEANS | Trait.ALONG_AXES, _FLOAT),
     "SpaceToDepth": Operator(Trait.PERMUTES | Trait.CODES | Trait.SPATIAL, _FLOAT),
+    "TopK": Operator(Trait.CHOOSES | Trait.ALONG_AXIS, _FLOAT, axis=-1),
     "Tanh": Operator(Trait.ELEMENTWISE, _FLOAT, bounds=(-_ONE, _ONE)),
     # They are not quantized.
     "Acos Acosh And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Cosh Dropout Equal "
@@ -235,7 +236,7 @@ _ONNX: Mapping[str, Operator] = {
     "DynamicQuantizeLinear": Operator(Trait.CONVERTS),
     "GlobalLpPool LRN LpPool": Operator(Trait.SPATIAL),
     "GroupNormalization": Operator(Trait.SPATIAL | Trait.WEIGHTED),
-    "Hardmax": Operator(Trait.ALONG_AXIS, axis=-1),
+    "Hardmax": Operator(Trait.CHOOSES | Trait.ALONG_AXIS, axis=-1),
     "RMSNormalization": Operator(Trait.ALONG_AXIS | Trait.WEIGHTED, axis=-1),
     "ReduceL1 ReduceLogSum ReduceLogSumExp ReduceProd ReduceSumSquare": Operator(Trait.ALONG_AXES),
     "Upsample": Operator(Trait.SIZED),

@@ -21,6 +21,9 @@ class Trait(Flag):
     SELECTS = auto()
     """Gives values of its first input, chosen by how large they are."""
 
+    CHOOSES = auto()
+    """Gives the places of some values of its first input, chosen by how large they are."""
+
     JOINS = auto()
     """Gives all values of all its inputs."""
 

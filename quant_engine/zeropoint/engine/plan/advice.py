@@ -45,6 +45,7 @@ _ADVICE: Mapping[Reason, str] = {
     Reason.LOOP_LENGTH_UNKNOWN: _UNSEEN,
     Reason.LOOP_SIZE_UNKNOWN: _UNSEEN,
     Reason.LOOP_TOO_LARGE: _UNSEEN,
+    Reason.LOOP_FEEDBACK: "op_types_to_quantize or exact names in nodes_to_quantize overrule this.",
     Reason.NOT_TRAINED: _QAT,
     Reason.WEIGHT_NOT_TRAINED: _QAT,
     Reason.INPUT_NOT_TRAINED: _QAT,

@@ -217,6 +217,12 @@ def _body(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     return view.bodies.refuses(node, rule)
 
 
+def _feedback(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
+    named = node.op_type in view.choice.op_types or view.choice.names_exactly(node)
+    stored = rule.role is Role.STORED  # computes with floats anyway
+    return None if view.dynamic or named or stored else view.bodies.feeds_back(node)
+
+
 class _Row(NamedTuple):
     barrier: _Barrier
     weight_may_be_stored: bool = False
@@ -238,6 +244,7 @@ _BARRIERS = (
     _Row(_sums, weight_may_be_stored=True),
     _Row(_constant),
     _Row(_body, weight_may_be_stored=True),
+    _Row(_feedback, weight_may_be_stored=True),
 )
 
 

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from zeropoint.engine.graph import (
     Path,
+    bodies_of,
     constant,
     graph_of,
     iterations,
@@ -18,11 +19,12 @@ from zeropoint.engine.graph import (
     origins,
     paths,
 )
-from zeropoint.engine.operators import OpRule, Role
+from zeropoint.engine.operators import OpRule, Role, Trait, has
 from zeropoint.engine.reasons import Kept, Reason
 
 _BODIES = frozenset({"If", "Loop", "Scan"})
 _FLOAT_BYTES = 4
+_MANY_TURNS = 32
 
 
 class Bodies:
@@ -63,6 +65,22 @@ class Bodies:
         assert times is not None, value.name
         return None if times == 1 else _too_large(value, times, self._budget)
 
+    def feeds_back(self, node: ir.Node) -> Kept | None:
+        """Return why a node of a long Loop stays float, unless the user names it.
+
+        Its Loop goes on from what it chose (the word that it read, say): one choice that rounding
+        turns changes everything that follows. Its products are small, and gain no time.
+        """
+        for loop, body in self._paths[graph_of(node)]:
+            times = iterations(((loop, body),)) if loop.op_type == "Loop" else None
+            if times is not None and times > _MANY_TURNS and _state_is_chosen(body):
+                return Kept(
+                    Reason.LOOP_FEEDBACK,
+                    f"inside of {_told(loop)}: each of its {times} turns goes on from what the one "
+                    "before has chosen, and rounding changes choices",
+                )
+        return None
+
     def _refuses(self, path: Path, opset: int) -> Kept | None:
         if (why := _foreign(path)) is not None or self._budget is None:
             return why
@@ -86,6 +104,23 @@ class Bodies:
                     "tensors there are to observe",
                 )
         return None
+
+
+def _state_is_chosen(body: ir.Graph) -> bool:
+    """Whether what a Loop carries from turn to turn comes from choices among values."""
+    states = body.outputs[1 : len(body.inputs) - 1]  # behind the condition; scanned ones follow
+    pending = [value.producer() for value in states]
+    seen: set[ir.Node] = set()
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen or graph_of(node) not in (body, *body.subgraphs()):
+            continue
+        seen.add(node)
+        if has(node, Trait.CHOOSES):
+            return True
+        inner = (each for graph in bodies_of(node) for each in graph.all_nodes())
+        pending += (*inner, *(value.producer() for value in node.inputs if value is not None))
+    return False
 
 
 def _foreign(path: Path) -> Kept | None:
