@@ -218,6 +218,10 @@ def test_rejected_batches_are_left_out(model: Path, output: Path) -> None:
     assert result.report.calibration is not None
     assert result.report.calibration.batches == len(BATCHES)
     assert result.report.calibration.rejected == len(wrong)
+    lines = [line for line in str(result.report).splitlines() if line.startswith("rejected")]
+    assert len(lines) == len(wrong)
+    assert "1 batch: number 3: Input 'x' takes shape [N, 3, 16, 16], got [1, 3, 16]" in lines[0]
+    assert lines[0].endswith("[BATCH_SHAPE]")
 
 
 def test_no_usable_batch_says_why(model: Path, output: Path) -> None:

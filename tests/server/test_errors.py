@@ -58,6 +58,12 @@ def test_a_status_that_others_retry_is_retryable_and_no_other(reason: str) -> No
     assert (entry.status in retried) == (entry.retry_seconds is not None)
 
 
+def test_metadata_is_cut_like_messages() -> None:
+    metadata = failure_of(JobError("TENSOR_UNKNOWN", "text", tensor="x" * (8 << 20))).metadata
+    assert metadata["tensor"].endswith("x...")
+    assert len(metadata["tensor"]) <= 4 << 10
+
+
 def test_a_delay_that_is_known_better_is_told() -> None:
     failure = failure_of(JobError("SERVER_BUSY", "text").after(77.5))
     assert failure.retry_seconds == 77.5

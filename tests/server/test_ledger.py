@@ -137,3 +137,15 @@ def test_a_number_beyond_memory_is_taken_for_a_resend() -> None:
 def test_a_malformed_header_is_a_violation(malformed: BatchHeader) -> None:
     with pytest.raises(JobError, match="PROTOCOL_VIOLATION"):
         BatchLedger(window=1, largest=1).open(malformed)
+
+
+def test_many_rejections_are_told_in_messages_that_fit() -> None:
+    ledger = BatchLedger(window=1000, largest=1000)
+    for number in range(1, 1001):
+        ledger.open(header(number, 0))
+        ledger.settle(number, Rejection(sequence=number, reason="BATCH_SHAPE", message="x" * 1000))
+    acks = [told for told in ledger.report() if isinstance(told, Ack)]
+    assert [one.sequence for ack in acks for one in ack.rejected] == list(range(1, 1001))
+    assert max(len(ack.rejected) for ack in acks) <= 256
+    assert {(ack.applied, ack.rejected_total) for ack in acks} == {(1000, 1000)}
+    assert ledger.report() == ()

@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 from support.raw_client import Call, batch, header, in_loop, payload, script
-from support.servers import ServerProcess, server
+from support.servers import server
 from support.virtual_time import in_virtual_time
 from support.waiting import later
 
@@ -177,15 +177,3 @@ async def test_the_next_job_has_its_turn_while_a_result_is_read(tmp_path: Path) 
             assert received == 64 << 20
             assert await reads.call.code() is grpc.StatusCode.OK
         assert await later(lambda: len(running.job_folders()) == 1)
-
-
-@in_loop
-async def test_the_wait_for_a_process_is_a_phase_of_its_own(patient: ServerProcess) -> None:
-    async with grpc.aio.insecure_channel(patient.address) as channel:
-        call = Call(channel)
-        await call.begin(script())
-        await call.finish(0)
-        await call.result()
-    phases = {phase.phase for report in call.all_heard("report") for phase in report.phases}
-    assert v1.PHASE_UPLOAD in phases
-    assert v1.PHASE_PREPARE not in phases  # the scripted engine's own: it has none

@@ -37,6 +37,7 @@ def of_report(report: Report) -> str:
             *_verification(report.verification),
             *_plan(report.plan),
             *_calibration(report),
+            *_rejected(report),
             *_warnings(report.warnings),
             "time        " + ", ".join(f"{p.phase} {p.seconds:.1f} s" for p in report.phases),
             f"made by     Zeropoint {report.versions.zeropoint},"
@@ -157,6 +158,17 @@ def _calibration(report: Report) -> Iterator[str]:
 def _method(tensor: TensorPlan) -> str:
     """Return what chose the range of a tensor: "MinMax", "Percentile 99.99"."""
     return f"{tensor.method}{'' if tensor.percentile is None else f' {tensor.percentile:g}'}"
+
+
+def _rejected(report: Report) -> Iterator[str]:
+    """Return a line for each reason why batches were left out."""
+    for left_out in report.rejected:
+        count = f"{left_out.batches} batches" if left_out.batches > 1 else "1 batch"
+        which = "the first, " if left_out.batches > 1 else ""
+        yield (
+            f"rejected    {count}: {which}number {left_out.sequence}: {left_out.message}"
+            f" [{left_out.reason}]"
+        )
 
 
 def _warnings(warnings: Iterable[ReportWarning]) -> Iterator[str]:

@@ -17,6 +17,7 @@ DOMAIN = "zeropoint.dev"
 
 _INTERNAL_TEXT = "The server failed in a way that it does not know; its log has the details."
 _LONGEST_MESSAGE = 64 << 10  # in the stream
+_LONGEST_VALUE = 4 << 10  # of metadata in the stream
 _LONGEST_STATUS = 512  # as the status's own text, which is sent percent-encoded
 _LARGEST_DETAILS = 2 << 10  # sent in base64; both together stay under 4 KiB
 
@@ -105,7 +106,10 @@ def failure_of(error: Exception) -> Failure:
         return Failure(
             reason=error.reason,
             message=_shortened(error.message, _LONGEST_MESSAGE),
-            metadata=error.metadata,
+            metadata={
+                _shortened(key, _LONGEST_STATUS): _shortened(value, _LONGEST_VALUE)
+                for key, value in error.metadata.items()
+            },
             retry_seconds=error.retry_seconds or CATALOG[error.reason].retry_seconds,
         )
     return Failure(reason="INTERNAL", message=_INTERNAL_TEXT)

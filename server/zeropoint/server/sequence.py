@@ -4,12 +4,16 @@ A pure state machine: no clock, no input or output, no bytes of batches.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from zeropoint.server.failure import JobError
 from zeropoint.server.messages import Ack, BatchHeader, Credit, Rejection
 
 REMEMBERED = 1024
 """Batches whose digests are kept, to tell a resend from another batch of the same number."""
+
+_MOST_REJECTED = 256
+"""Rejections in one Ack: each may have some kilobytes of text."""
 
 
 class BatchLedger:
@@ -83,16 +87,19 @@ class BatchLedger:
             self.credit += self.returned
             self.returned = 0
         if self._to_acknowledge:
-            told.append(
-                Ack(
-                    applied=self.applied,
-                    rejected=tuple(self._rejected),
-                    rejected_total=self._rejected_total,
-                )
-            )
+            told += self._acknowledged()
             self._rejected.clear()
             self._to_acknowledge = False
         return tuple(told)
+
+    def _acknowledged(self) -> Iterator[Ack]:
+        """Yield what was settled, in messages that are small enough."""
+        for begin in range(0, len(self._rejected) or 1, _MOST_REJECTED):
+            yield Ack(
+                applied=self.applied,
+                rejected=tuple(self._rejected[begin : begin + _MOST_REJECTED]),
+                rejected_total=self._rejected_total,
+            )
 
     def _check_number(self, header: BatchHeader) -> None:
         if header.sequence == 0 or len(header.sha256) != 32:

@@ -320,6 +320,4 @@ def _print_result(result: QuantizationResult, json_output: bool) -> None:
         "rejected": to_json_values(result.rejected),
         "report": result.report.to_dict(),
     }
-    rejections = (f"rejected    batch {r.batch}: {r.message} [{r.reason}]" for r in result.rejected)
-    text = "\n".join([f"written     {result.model}", str(result.report), *rejections])
-    print_answer(text, values, json_output)
+    print_answer(f"written     {result.model}\n{result.report}", values, json_output)
