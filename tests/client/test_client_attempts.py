@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from support.fake_service import RESULT, FakeServer, Script
+from support.fake_service import JOB, RESULT, FakeServer, Script
 
 from zeropoint import v1
 from zeropoint.client import (
+    DeadlineError,
     LimitError,
+    OptionError,
     Phase,
     Progress,
     QuantizationClient,
@@ -169,3 +171,24 @@ def test_a_server_that_comes_late_is_found(
     finally:
         for server in servers:
             server.stop()
+
+
+def test_a_deadline_says_how_far_the_job_was(
+    server: str, script: Script, model: Path, output: Path
+) -> None:
+
+    def stall(number: int) -> None:
+        if number == 2:
+            script.cancelled.wait()
+
+    script.on_batch = stall
+    with pytest.raises(DeadlineError, match=r"in the phase 'calibrate' \(1 of 3\)") as caught:
+        quantize_static(model, output, BATCHES, server=server, timeout=2.0)
+    assert caught.value.metadata["phase"] == "calibrate"
+    assert caught.value.job == JOB
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
+def test_times_that_are_none_are_refused(model: Path, output: Path, timeout: float) -> None:
+    with pytest.raises(OptionError, match="timeout="):
+        quantize_static(model, output, BATCHES, server="127.0.0.1:1", timeout=timeout)

@@ -20,7 +20,6 @@ from zeropoint.client import (
     AuthenticationError,
     CancelledError,
     DataError,
-    DeadlineError,
     LimitError,
     ModelError,
     OptionError,
@@ -72,8 +71,7 @@ def output(tmp_path: Path, model: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody looks for a server that does not answer."""
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:  # an absent server is not sought
     monkeypatch.setattr(retry, "_UNREACHABLE_SECONDS", 0.0)
 
 
@@ -337,26 +335,6 @@ def test_jobs_end_in_time(serve: Serve, model: Path, output: Path) -> None:
     assert isinstance(caught.value, TimeoutError)
     assert "not done within timeout=0.3 s" in caught.value.message
     assert caught.value.metadata["timeout"] == "0.3"
-
-
-def test_a_deadline_says_how_far_the_job_was(serve: Serve, model: Path, output: Path) -> None:
-    script = Script()
-
-    def stall(number: int) -> None:
-        if number == 2:
-            script.cancelled.wait()
-
-    script.on_batch = stall
-    with pytest.raises(DeadlineError, match=r"in the phase 'calibrate' \(1 of 3\)") as caught:
-        quantize_static(model, output, BATCHES, server=serve(script), timeout=2.0)
-    assert caught.value.metadata["phase"] == "calibrate"
-    assert caught.value.job == JOB
-
-
-@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
-def test_times_that_are_none_are_refused(model: Path, output: Path, timeout: float) -> None:
-    with pytest.raises(OptionError, match="timeout="):
-        quantize_static(model, output, BATCHES, server="127.0.0.1:1", timeout=timeout)
 
 
 def test_heartbeats_go_out_while_the_reader_is_slow(

@@ -352,3 +352,13 @@ def test_configurations_have_the_attributes_that_users_change() -> None:
         assert set(vars(ours)) == set(vars(theirs))
     assert StaticQuantConfig([BATCH]).extra_options is not StaticQuantConfig([BATCH]).extra_options
     assert DynamicQuantConfig().op_types_to_quantize == []
+
+
+def test_a_data_file_is_asked_for_by_name(server: str, script: Script, tmp_path: Path) -> None:
+    quantize_static(b"", tmp_path / "small.onnx", [BATCH], use_external_data_format=True)
+    start = script.seen[0].start
+    assert (start.result_name, start.external_data) == ("small.onnx", True)
+    script.seen.clear()
+    quantize_dynamic(b"", tmp_path / "other.onnx")
+    start = script.seen[0].start
+    assert (start.result_name, start.external_data) == ("other.onnx", False)

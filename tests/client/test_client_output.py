@@ -184,3 +184,11 @@ def test_full_disks_are_told(tmp_path: Path, sources: Sources) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert names(tmp_path) == {"model.onnx"}
+
+
+def test_the_name_of_the_result_is_told_where_the_contract_takes_it(
+    tmp_path: Path, sources: Sources
+) -> None:
+    assert ResultFiles(tmp_path / "größer.onnx", sources).name == "größer.onnx"
+    for odd in ("a\\b.onnx", "a\nb.onnx", "x" * 241, os.fsdecode(b"\xff.onnx")):
+        assert ResultFiles(tmp_path / odd, sources).name == ""

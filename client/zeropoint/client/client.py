@@ -26,6 +26,7 @@ from zeropoint.client.job import Job, Request, Response
 from zeropoint.client.keywords import (
     Mode,
     dynamic_options,
+    external_data,
     options_for,
     qat_options,
     static_options,
@@ -148,6 +149,7 @@ class QuantizationClient:
             calibrating(calibration_data_reader, calibration_cache_path),
             static_options(**options),
             Watch(progress, timeout, cancel),
+            data_file=external_data(options),
         )
 
     def quantize_dynamic(
@@ -168,6 +170,7 @@ class QuantizationClient:
             Calibrating(source=verification_data),
             dynamic_options(**options),
             Watch(progress, timeout, cancel),
+            data_file=external_data(options),
         )
 
     def quantize_qat(
@@ -189,6 +192,7 @@ class QuantizationClient:
             one_source(calibration_data_reader, verification_data),
             qat_options(calibrate=calibration_data_reader is not None, **options),
             Watch(progress, timeout, cancel),
+            data_file=external_data(options),
         )
 
     def inspect(
@@ -243,12 +247,14 @@ class QuantizationClient:
         source: Calibrating,
         options: Options,
         watch: Watch,
+        *,
+        data_file: bool,
     ) -> QuantizationResult:
         replay = Replay(source.source)
         source = dataclasses.replace(source, source=replay)
         with (
             open_model(model_input) as files,
-            _output(model_output, files, source) as output,
+            _output(model_output, files, source, data_file=data_file) as output,
         ):
 
             def begin(progress: ProgressCallback) -> Quantization:
@@ -330,11 +336,15 @@ def _named(job: Job) -> Iterator[None]:
 
 
 def _output(
-    model_output: str | os.PathLike[str], files: Sequence[SourceFile], source: Calibrating
+    model_output: str | os.PathLike[str],
+    files: Sequence[SourceFile],
+    source: Calibrating,
+    *,
+    data_file: bool,
 ) -> ResultFiles:
     check_apart(source, files, model_output)
     users = (*files, source.known) if source.known else files
-    return ResultFiles(model_output, users, source.kept)
+    return ResultFiles(model_output, users, source.kept, external_data=data_file)
 
 
 def _receive(job: Job, link: Link[Request, Response], response: Response) -> None:

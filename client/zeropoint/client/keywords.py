@@ -151,7 +151,7 @@ def _common(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
 
 def _shared(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
     """Return the fields that all kinds of options have."""
-    _no_external_data_switch(keywords.get("use_external_data_format"))
+    external_data(keywords)
     floor = keywords.get("min_sqnr_db")
     lists = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")
     selection = {name: names(keywords.get(name), name) for name in lists} | extras.selection
@@ -176,11 +176,11 @@ def _warn_of_providers(providers: Sequence[Any] | None) -> None:
         )
 
 
-def _no_external_data_switch(value: object) -> None:
-    if value is not None and flag(value, "use_external_data_format"):
-        raise OptionError(
-            "OPTION_INVALID",
-            "use_external_data_format=True is not needed: a result over 2 GB gets a data file by "
-            "itself, a smaller one is one file. Drop it.",
-            {"option": "use_external_data_format"},
-        )
+def external_data(keywords: Mapping[str, Any]) -> bool:
+    """Return whether the keyword arguments of a function ask for a data file.
+
+    Raises:
+        OptionError: `use_external_data_format` is neither True nor False.
+    """
+    given = keywords.get("use_external_data_format")
+    return given is not None and flag(given, "use_external_data_format")

@@ -12,6 +12,8 @@ from zeropoint.client.model_files import SourceFile
 from zeropoint.client.part_file import PartFile
 from zeropoint.v1.chunks import Chunk
 
+_LONGEST_NAME = 240  # of the contract, in bytes
+
 
 class ResultFiles:
     """Takes the files of a result as chunks and puts them in place when all are whole.
@@ -24,6 +26,8 @@ class ResultFiles:
         model_output: str | os.PathLike[str],
         sources: Sequence[SourceFile],
         calibration: Path | None = None,
+        *,
+        external_data: bool = False,
     ) -> None:
         """Check that the result can be written.
 
@@ -31,12 +35,14 @@ class ResultFiles:
             model_output: Path of the quantized model; an existing file is replaced.
             sources: The user's files, which are never touched.
             calibration: Where the calibration goes, where one is to be kept.
+            external_data: Ask for a data file, whatever the size of the result.
 
         Raises:
             OptionError: `model_output` is one of the user's files, or the calibration's place.
             OutputError: a folder is missing or cannot be written to.
         """
         self._destination = Path(model_output)
+        self.external_data = external_data
         self._calibration = calibration
         self._sources = sources
         self._parts: list[PartFile] = []
@@ -75,6 +81,13 @@ class ResultFiles:
     def _all(self) -> list[PartFile]:
         """The files as they are sent: the calibration is the last."""
         return self._parts if self._kept is None else [*self._parts, self._kept]
+
+    @property
+    def name(self) -> str:
+        """Name of the quantized model's file; empty where the contract takes none such."""
+        name = self._destination.name
+        odd = "\\" in name or not name.isprintable()
+        return "" if odd or len(os.fsencode(name)) > _LONGEST_NAME else name
 
     @property
     def whole(self) -> bool:

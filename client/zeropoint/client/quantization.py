@@ -91,6 +91,8 @@ class Quantization(Job):
             self._start.calibration.CopyFrom(file_message(calibrating.known))
             self._files = (*files, calibrating.known)
         self._start.return_calibration = calibrating.kept is not None
+        self._start.result_name = output.name
+        self._start.external_data = output.external_data
         self._batches = batches.iterate(calibrating.source)
         self._batch_count = batches.count(calibrating.source)
         self._output = output

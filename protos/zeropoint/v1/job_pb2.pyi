@@ -12,20 +12,24 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Start(_message.Message):
-    __slots__ = ("manifest", "static_options", "dynamic_options", "qat_options", "calibration", "return_calibration")
+    __slots__ = ("manifest", "static_options", "dynamic_options", "qat_options", "calibration", "return_calibration", "result_name", "external_data")
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     STATIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     DYNAMIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     QAT_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     RETURN_CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_NAME_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_DATA_FIELD_NUMBER: _ClassVar[int]
     manifest: _model_pb2.ModelManifest
     static_options: _options_pb2.StaticOptions
     dynamic_options: _options_pb2.DynamicOptions
     qat_options: _options_pb2.QatOptions
     calibration: _model_pb2.ModelFile
     return_calibration: bool
-    def __init__(self, manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., calibration: _Optional[_Union[_model_pb2.ModelFile, _Mapping]] = ..., return_calibration: bool = ...) -> None: ...
+    result_name: str
+    external_data: bool
+    def __init__(self, manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., calibration: _Optional[_Union[_model_pb2.ModelFile, _Mapping]] = ..., return_calibration: bool = ..., result_name: _Optional[str] = ..., external_data: bool = ...) -> None: ...
 
 class JobRequest(_message.Message):
     __slots__ = ("start", "model_chunk", "batch_header", "batch_chunk", "finish", "heartbeat")

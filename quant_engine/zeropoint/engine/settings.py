@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.engine.errors import OptionError
 from zeropoint.engine.progress import Phase, ProgressCallback
 from zeropoint.engine.report import Report
 
@@ -17,6 +18,8 @@ Settled = Callable[[BaseException | None], None]
 
 For a BatchError the job goes on without the batch; any other one ends the job.
 """
+
+_LONGEST_NAME = 240  # of 255, with room for ".data"
 
 OBSERVE_BYTES = 512 << 20
 """Budget for the activations held at once while observing, where no other is given."""
@@ -58,6 +61,22 @@ class JobSettings:
     before: Mapping[Phase, float] = field(default_factory=dict)
     progress: ProgressCallback | None = None
     saved: Callable[[tuple[Path, ...]], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is none.
+
+        Raises:
+            OptionError: `result_name` is a path, or too long.
+        """
+        name = self.result_name
+        plain = name not in ("", ".", "..") and not set(name) & {"/", "\\", "\0"}
+        if not plain or len(name.encode(errors="replace")) > _LONGEST_NAME:
+            raise OptionError(
+                "OPTION_INVALID",
+                f"result_name={name!r} must be the name of a file, of at most {_LONGEST_NAME} "
+                "bytes, without a folder.",
+                option="result_name",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from support.engine import dynamic, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches, residual
 
 from zeropoint.engine import DynamicOptions, JobSettings, NodeSelection, StaticOptions, open_job
+from zeropoint.engine.errors import OptionError
 from zeropoint.engine.jobs import decide_static
 from zeropoint.engine.verify import ContainedVerifier, InProcessVerifier
 
@@ -100,3 +101,9 @@ def test_where_all_weights_are_small_one_file_is_enough(folder: Path, workspace:
         files = job.finish().files
     assert [file.name for file in files] == ["model.onnx"]
     assert [file.name for file in files[0].parent.iterdir()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a\\b", "a\0", "x" * 241])
+def test_a_result_has_the_name_of_a_file(workspace: Path, name: str) -> None:
+    with pytest.raises(OptionError, match="result_name"):
+        JobSettings(workspace=workspace, result_name=name)

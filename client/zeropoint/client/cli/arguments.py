@@ -156,6 +156,12 @@ ExtraOptions = Annotated[
         help="One of the extra_options of the Python API, the value as JSON; repeatable.",
     ),
 ]
+ExternalData = Annotated[
+    bool,
+    typer.Option(
+        "--external-data", help="Put weights into a data file beside the model, whatever its size."
+    ),
+]
 MinSqnr = Annotated[
     float | None, typer.Option("--min-sqnr-db", help="Warn below this SQNR in dB; default 10.")
 ]

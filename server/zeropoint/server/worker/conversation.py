@@ -126,6 +126,8 @@ class Conversation:
             workspace=self._folder.workspace,
             threads=self._threads,
             keep_calibration=start.return_calibration,
+            result_name=start.result_name or "model.onnx",
+            external_data=start.external_data,
             source_sha256=start.manifest.files[0].sha256,  # the server has checked it
             before=self._spent,
             progress=self._tell,
