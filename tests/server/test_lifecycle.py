@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from pydantic_settings import CliApp
 from support.raw_client import Call, batch, in_loop, script, status_of
 from support.servers import ServerProcess, server
@@ -31,7 +33,7 @@ async def health(channel: grpc.aio.Channel, name: str = "") -> int:
 
 
 @in_loop
-async def test_health_and_reflection(patient: ServerProcess) -> None:
+async def test_health(patient: ServerProcess) -> None:
     async with grpc.aio.insecure_channel(patient.address) as channel:
         await v1.QuantizationServiceStub(channel).GetServerInfo(v1.GetServerInfoRequest())
         for name in ("", SERVICE):
@@ -42,15 +44,43 @@ async def test_health_and_reflection(patient: ServerProcess) -> None:
                 pass
             assert await health(channel, name) == SERVING
             watch.cancel()
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        call = stub.ServerReflectionInfo()
-        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
-        listed = (await call.read()).list_services_response.service
-        assert SERVICE in {one.name for one in listed}
-        await call.done_writing()
+        listed = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
+        assert {name: one.status for name, one in listed.statuses.items()} == {
+            "": SERVING,
+            SERVICE: SERVING,
+        }
     probe = [sys.executable, "-m", "zeropoint.server.probe"]
     assert (await asyncio.to_thread(subprocess.run, [*probe, patient.address])).returncode == 0
     assert (await asyncio.to_thread(subprocess.run, [*probe, "127.0.0.1:1"])).returncode == 1
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+@in_loop
+async def test_the_server_describes_itself(patient: ServerProcess, version: str) -> None:
+    itself = f"grpc.reflection.{version}.ServerReflection"
+    symbols = {itself, SERVICE, "grpc.health.v1.Health"}
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        ask: Any = channel.stream_stream(
+            f"/{itself}/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )()
+        await ask.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        listed = {one.name for one in (await ask.read()).list_services_response.service}
+        assert symbols <= listed
+        files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+        for symbol in listed:
+            await ask.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol))
+            for data in (await ask.read()).file_descriptor_response.file_descriptor_proto:
+                file = descriptor_pb2.FileDescriptorProto.FromString(data)
+                files[file.name] = file
+        await ask.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol="no.Such"))
+        assert (await ask.read()).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+        await ask.done_writing()
+    services = {f"{file.package}.{one.name}" for file in files.values() for one in file.service}
+    assert services == listed
+    needed = {name for file in files.values() for name in file.dependency}
+    assert needed <= set(files)
 
 
 @in_loop

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,10 +20,11 @@ from support.raw_client import (
     payload,
     script,
 )
-from support.servers import ServerProcess
+from support.servers import ServerProcess, server
 from support.waiting import eventually
 
 from zeropoint import v1
+from zeropoint.v1 import contract
 
 
 @in_loop
@@ -334,6 +336,33 @@ async def test_server_info(patient: ServerProcess) -> None:
     assert (info.limits.jobs, info.limits.chunk_bytes) == (4, 1 << 20)
     assert list(info.capabilities.static_op_types) == ["Conv", "MatMul"]
     assert set(info.capabilities.quant_types) == {v1.QUANT_TYPE_QINT8, v1.QUANT_TYPE_QUINT8}
+    assert v1.ELEMENT_TYPE_BOOL in info.capabilities.element_types
+    assert v1.ELEMENT_TYPE_COMPLEX64 not in info.capabilities.element_types
+    assert (info.revision, list(info.features)) == (contract.REVISION, list(contract.FEATURES))
+    assert info.limits.message_bytes == 4 << 20
+    assert info.timing.heartbeat_seconds > 0
+    assert not info.needs_token
+    for message in (info.limits, info.timing):
+        assert {field.name for field, _ in message.ListFields()} == {
+            field.name for field in message.DESCRIPTOR.fields
+        }
+
+
+@in_loop
+async def test_server_info_tells_how_busy_it_is(tmp_path: Path) -> None:
+    with server(tmp_path, jobs=1, token="secret") as running:
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            runs, waits = Call(channel, token="secret"), Call(channel, token="secret")
+            await runs.begin(script())
+            await waits.start(script())
+            assert (await waits.hear("progress")).phase == v1.PHASE_QUEUED
+            info = await v1.QuantizationServiceStub(channel).GetServerInfo(
+                v1.GetServerInfoRequest(), metadata=(("authorization", "Bearer secret"),)
+            )
+            assert info.load == v1.Load(running_jobs=1, queued_jobs=1)
+            assert info.needs_token
+            runs.call.cancel()
+            waits.call.cancel()
 
 
 @in_loop

@@ -331,18 +331,57 @@ class Limits:
         model_files: Files of a model.
         batch_bytes: Bytes of one batch.
         chunk_bytes: Bytes of data in one chunk.
+        message_bytes: Bytes of one message.
         jobs: Jobs that run at once.
         queued_jobs: Jobs that may wait for one to end.
-        idle_seconds: Seconds of silence from the client after which a job ends.
+        queue_seconds: Seconds that a job may wait.
+        prepare_seconds: Seconds to load, convert and plan a model.
+        batch_seconds: Seconds to run one batch.
+        finish_seconds: Seconds to choose parameters, to rewrite and to verify.
     """
 
     model_bytes: int
     model_files: int
     batch_bytes: int
     chunk_bytes: int
+    message_bytes: int
     jobs: int
     queued_jobs: int
-    idle_seconds: int
+    queue_seconds: float
+    prepare_seconds: float
+    batch_seconds: float
+    finish_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Who may be silent for how long, in seconds.
+
+    Attributes:
+        heartbeat_seconds: Silence after which a heartbeat is sent.
+        idle_seconds: Silence of the client after which a job ends.
+        stall_seconds: How long a client may leave unread what the server sends.
+        refusal_seconds: How long the server reads on after a failure.
+        keepalive_seconds: Silence of a connection after which the server pings it.
+        keepalive_timeout_seconds: How long it waits for the answer.
+        least_ping_seconds: How often a client may ping.
+    """
+
+    heartbeat_seconds: float
+    idle_seconds: float
+    stall_seconds: float
+    refusal_seconds: float
+    keepalive_seconds: float
+    keepalive_timeout_seconds: float
+    least_ping_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How many jobs run, and how many wait for one to end."""
+
+    running_jobs: int
+    queued_jobs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,15 +393,32 @@ class Capabilities:
     calibration_methods: tuple[CalibrationMethod, ...]
     static_op_types: tuple[str, ...]
     dynamic_op_types: tuple[str, ...]
+    element_types: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInfo:
-    """About a server: versions that it runs, its limits, what it can do."""
+    """About a server.
+
+    Attributes:
+        versions: Versions that it runs.
+        revision: Revision of the contract that it speaks.
+        features: What it offers beyond the first, in words.
+        limits: Its limits.
+        timing: Who may be silent for how long.
+        capabilities: What it can do.
+        needs_token: Whether calls need a token.
+        load: How busy it is now.
+    """
 
     versions: Versions
+    revision: int
+    features: tuple[str, ...]
     limits: Limits
+    timing: Timing
     capabilities: Capabilities
+    needs_token: bool
+    load: Load
 
     def to_dict(self) -> dict[str, Any]:
         """Return the information as JSON values."""

@@ -72,6 +72,8 @@ from zeropoint.v1.quantization_service_pb2 import (
     GetServerInfoRequest,
     GetServerInfoResponse,
     Limits,
+    Load,
+    Timing,
 )
 from zeropoint.v1.quantization_service_pb2_grpc import (
     QuantizationServiceServicer,
@@ -241,6 +243,7 @@ __all__ = [
     "JobResponse",
     "KernelCount",
     "Limits",
+    "Load",
     "ModelChunk",
     "ModelFile",
     "ModelManifest",
@@ -307,6 +310,7 @@ __all__ = [
     "TensorQuantOverride",
     "TensorShape",
     "TensorSpec",
+    "Timing",
     "VERDICT_ACCURATE",
     "VERDICT_CHECK",
     "VERDICT_DEGRADED",

@@ -25,23 +25,28 @@ _sym_db = _symbol_database.Default()
 from zeropoint.v1 import job_pb2 as zeropoint_dot_v1_dot_job__pb2
 from zeropoint.v1 import options_pb2 as zeropoint_dot_v1_dot_options__pb2
 from zeropoint.v1 import report_pb2 as zeropoint_dot_v1_dot_report__pb2
+from zeropoint.v1 import tensor_pb2 as zeropoint_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'zeropoint/v1/quantization_service.proto\x12\x0czeropoint.v1\x1a\x16zeropoint/v1/job.proto\x1a\x1azeropoint/v1/options.proto\x1a\x19zeropoint/v1/report.proto\"\x16\n\x14GetServerInfoRequest\"\x95\x01\n\x06Limits\x12\x13\n\x0bmodel_bytes\x18\x01 \x01(\x04\x12\x13\n\x0bmodel_files\x18\x02 \x01(\r\x12\x13\n\x0b\x62\x61tch_bytes\x18\x03 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x04 \x01(\r\x12\x0c\n\x04jobs\x18\x05 \x01(\r\x12\x13\n\x0bqueued_jobs\x18\x06 \x01(\r\x12\x14\n\x0cidle_seconds\x18\x07 \x01(\r\"\xdf\x01\n\x0c\x43\x61pabilities\x12,\n\x0bquant_types\x18\x01 \x03(\x0e\x32\x17.zeropoint.v1.QuantType\x12\x30\n\rquant_formats\x18\x02 \x03(\x0e\x32\x19.zeropoint.v1.QuantFormat\x12<\n\x13\x63\x61libration_methods\x18\x03 \x03(\x0e\x32\x1f.zeropoint.v1.CalibrationMethod\x12\x17\n\x0fstatic_op_types\x18\x04 \x03(\t\x12\x18\n\x10\x64ynamic_op_types\x18\x05 \x03(\t\"\x99\x01\n\x15GetServerInfoResponse\x12(\n\x08versions\x18\x01 \x01(\x0b\x32\x16.zeropoint.v1.Versions\x12$\n\x06limits\x18\x02 \x01(\x0b\x32\x14.zeropoint.v1.Limits\x12\x30\n\x0c\x63\x61pabilities\x18\x03 \x01(\x0b\x32\x1a.zeropoint.v1.Capabilities2\x92\x03\n\x13QuantizationService\x12I\n\x0eQuantizeStatic\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12J\n\x0fQuantizeDynamic\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12\x46\n\x0bQuantizeQat\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12\x42\n\x07Inspect\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12X\n\rGetServerInfo\x12\".zeropoint.v1.GetServerInfoRequest\x1a#.zeropoint.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'zeropoint/v1/quantization_service.proto\x12\x0czeropoint.v1\x1a\x16zeropoint/v1/job.proto\x1a\x1azeropoint/v1/options.proto\x1a\x19zeropoint/v1/report.proto\x1a\x19zeropoint/v1/tensor.proto\"\x16\n\x14GetServerInfoRequest\"\xf5\x01\n\x06Limits\x12\x13\n\x0bmodel_bytes\x18\x01 \x01(\x04\x12\x13\n\x0bmodel_files\x18\x02 \x01(\r\x12\x13\n\x0b\x62\x61tch_bytes\x18\x03 \x01(\x04\x12\x13\n\x0b\x63hunk_bytes\x18\x04 \x01(\r\x12\x15\n\rmessage_bytes\x18\x05 \x01(\r\x12\x0c\n\x04jobs\x18\x06 \x01(\r\x12\x13\n\x0bqueued_jobs\x18\x07 \x01(\r\x12\x15\n\rqueue_seconds\x18\x08 \x01(\x01\x12\x17\n\x0fprepare_seconds\x18\t \x01(\x01\x12\x15\n\rbatch_seconds\x18\n \x01(\x01\x12\x16\n\x0e\x66inish_seconds\x18\x0b \x01(\x01\"\xc3\x01\n\x06Timing\x12\x19\n\x11heartbeat_seconds\x18\x01 \x01(\x01\x12\x14\n\x0cidle_seconds\x18\x02 \x01(\x01\x12\x15\n\rstall_seconds\x18\x03 \x01(\x01\x12\x17\n\x0frefusal_seconds\x18\x04 \x01(\x01\x12\x19\n\x11keepalive_seconds\x18\x05 \x01(\x01\x12!\n\x19keepalive_timeout_seconds\x18\x06 \x01(\x01\x12\x1a\n\x12least_ping_seconds\x18\x07 \x01(\x01\"1\n\x04Load\x12\x14\n\x0crunning_jobs\x18\x01 \x01(\r\x12\x13\n\x0bqueued_jobs\x18\x02 \x01(\r\"\x91\x02\n\x0c\x43\x61pabilities\x12,\n\x0bquant_types\x18\x01 \x03(\x0e\x32\x17.zeropoint.v1.QuantType\x12\x30\n\rquant_formats\x18\x02 \x03(\x0e\x32\x19.zeropoint.v1.QuantFormat\x12<\n\x13\x63\x61libration_methods\x18\x03 \x03(\x0e\x32\x1f.zeropoint.v1.CalibrationMethod\x12\x17\n\x0fstatic_op_types\x18\x04 \x03(\t\x12\x18\n\x10\x64ynamic_op_types\x18\x05 \x03(\t\x12\x30\n\relement_types\x18\x06 \x03(\x0e\x32\x19.zeropoint.v1.ElementType\"\x9a\x02\n\x15GetServerInfoResponse\x12(\n\x08versions\x18\x01 \x01(\x0b\x32\x16.zeropoint.v1.Versions\x12$\n\x06limits\x18\x02 \x01(\x0b\x32\x14.zeropoint.v1.Limits\x12\x30\n\x0c\x63\x61pabilities\x18\x03 \x01(\x0b\x32\x1a.zeropoint.v1.Capabilities\x12\x10\n\x08revision\x18\x04 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x05 \x03(\t\x12$\n\x06timing\x18\x06 \x01(\x0b\x32\x14.zeropoint.v1.Timing\x12\x13\n\x0bneeds_token\x18\x07 \x01(\x08\x12 \n\x04load\x18\x08 \x01(\x0b\x32\x12.zeropoint.v1.Load2\x92\x03\n\x13QuantizationService\x12I\n\x0eQuantizeStatic\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12J\n\x0fQuantizeDynamic\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12\x46\n\x0bQuantizeQat\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12\x42\n\x07Inspect\x12\x18.zeropoint.v1.JobRequest\x1a\x19.zeropoint.v1.JobResponse(\x01\x30\x01\x12X\n\rGetServerInfo\x12\".zeropoint.v1.GetServerInfoRequest\x1a#.zeropoint.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeropoint.v1.quantization_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=136
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=158
-  _globals['_LIMITS']._serialized_start=161
-  _globals['_LIMITS']._serialized_end=310
-  _globals['_CAPABILITIES']._serialized_start=313
-  _globals['_CAPABILITIES']._serialized_end=536
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=539
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=692
-  _globals['_QUANTIZATIONSERVICE']._serialized_start=695
-  _globals['_QUANTIZATIONSERVICE']._serialized_end=1097
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=163
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=185
+  _globals['_LIMITS']._serialized_start=188
+  _globals['_LIMITS']._serialized_end=433
+  _globals['_TIMING']._serialized_start=436
+  _globals['_TIMING']._serialized_end=631
+  _globals['_LOAD']._serialized_start=633
+  _globals['_LOAD']._serialized_end=682
+  _globals['_CAPABILITIES']._serialized_start=685
+  _globals['_CAPABILITIES']._serialized_end=958
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=961
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=1243
+  _globals['_QUANTIZATIONSERVICE']._serialized_start=1246
+  _globals['_QUANTIZATIONSERVICE']._serialized_end=1648
 # @@protoc_insertion_point(module_scope)

@@ -12,21 +12,19 @@ from pathlib import Path
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2_grpc
 
 from zeropoint.server.auth import TokenInterceptor
+from zeropoint.server.health import HealthServicer
 from zeropoint.server.jobs.job import Workshop
 from zeropoint.server.lifecycle import Lifecycle
 from zeropoint.server.malformed import LARGEST_MESSAGE, MalformedInterceptor
+from zeropoint.server.reflection import serve_reflection
 from zeropoint.server.rpc import SERVICE, handlers
 from zeropoint.server.servicer import QuantizationServicer
-from zeropoint.server.settings import Settings
+from zeropoint.server.settings import LEAST_PING_SECONDS, Settings
 from zeropoint.server.storage import Scratch
 from zeropoint.server.worker.pool import WorkerPool
-
-_LEAST_PING_INTERVAL_MS = 10_000
-"""Clients may ping as often; gRPC's own limit of five minutes would cut off those that do."""
 
 _log = structlog.get_logger()
 
@@ -39,7 +37,7 @@ class Server:
         self._scratch = scratch
         self._pool = WorkerPool(settings, scratch)
         self._lifecycle = Lifecycle()
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer((SERVICE,))
         self._grpc = grpc.aio.server(
             options=_options(settings), interceptors=_interceptors(settings)
         )
@@ -54,7 +52,7 @@ class Server:
         """
         self._add_services()
         address = self._bind()
-        await self._set_health(serving=False)
+        await self._health.tell(serving=False)
         await self._grpc.start()
         self._watch_for_the_end()
         self._pool.warm()
@@ -71,8 +69,7 @@ class Server:
         servicer = QuantizationServicer(workshop, self._lifecycle)
         self._grpc.add_generic_rpc_handlers((handlers(servicer),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._grpc)
+        serve_reflection((SERVICE, health.SERVICE_NAME), self._grpc)
 
     def _bind(self) -> str:
         listen = self._settings.listen
@@ -104,13 +101,8 @@ class Server:
 
     async def _announce_readiness(self) -> None:
         await self._pool.about()
-        await self._set_health(serving=True)
+        await self._health.tell(serving=True)
         _log.info("server_ready")
-
-    async def _set_health(self, *, serving: bool) -> None:
-        status = health_pb2.HealthCheckResponse.ServingStatus
-        for name in ("", SERVICE):
-            await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
     async def _end(self) -> None:
         grace = 0.0 if self._at_once else self._settings.drain_seconds
@@ -149,6 +141,7 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
     A peer that is gone is found out by pings. One that is slow answers them late: behind all that
     it has given to its system to send, which may be megabytes.
     """
+    least = round(LEAST_PING_SECONDS * 1000)
     patience = round(settings.keepalive_timeout_seconds * 1000)
     return (
         ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a share
@@ -157,6 +150,6 @@ def _options(settings: Settings) -> Sequence[tuple[str, int]]:
         ("grpc.keepalive_time_ms", round(settings.keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", patience),
         ("grpc.http2.ping_timeout_ms", patience),
-        ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_MS),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", least),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", least),
     )

@@ -24,7 +24,7 @@ _LARGEST_DETAILS = 2 << 10  # sent in base64; both together stay under 4 KiB
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a reason means to gRPC: its status, and when to try again (None: never).
+    """What a reason means: its status in gRPC, a sentence, and when to try again (None: never).
 
     Clients and proxies that know nothing of Zeropoint retry by the status alone. Those that
     `google.rpc.Code` calls worth a retry (UNAVAILABLE, ABORTED, and RESOURCE_EXHAUSTED where a
@@ -32,67 +32,119 @@ class Entry:
     """
 
     status: grpc.StatusCode
+    meaning: str
     retry_seconds: float | None = None
 
 
-_INVALID = Entry(grpc.StatusCode.INVALID_ARGUMENT)
-_PRECONDITION = Entry(grpc.StatusCode.FAILED_PRECONDITION)
-_TOO_SLOW = Entry(grpc.StatusCode.DEADLINE_EXCEEDED)
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
+_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+_TOO_SLOW = grpc.StatusCode.DEADLINE_EXCEEDED
 
 CATALOG: Mapping[str, Entry] = {
     # Options
-    "OPTION_INVALID": _INVALID,
-    "OPTION_CONFLICT": _INVALID,
-    "OPTION_UNKNOWN": _INVALID,
-    "NODE_UNKNOWN": _INVALID,
-    "OP_TYPE_UNKNOWN": _INVALID,
-    "TENSOR_UNKNOWN": _INVALID,
+    "OPTION_INVALID": Entry(_INVALID, "an option has a value that it cannot have"),
+    "OPTION_CONFLICT": Entry(
+        _INVALID,
+        "two options contradict each other, or an option contradicts the model or the kind of job",
+    ),
+    "OPTION_UNKNOWN": Entry(_INVALID, "an option has a number that this server does not know"),
+    "NODE_UNKNOWN": Entry(_INVALID, "an option names a node that the model does not have"),
+    "OP_TYPE_UNKNOWN": Entry(
+        _INVALID, "an option names an operator type that the model, or quantization, does not have"
+    ),
+    "TENSOR_UNKNOWN": Entry(_INVALID, "an option names a tensor that the model does not have"),
     # The model
-    "MODEL_INVALID": _INVALID,
-    "MODEL_UNSUPPORTED": _INVALID,
-    "MODEL_NOT_RUNNABLE": _INVALID,
-    "FAKE_QUANT_UNSUPPORTED": _INVALID,
-    "NOT_FAKE_QUANTIZED": _PRECONDITION,
-    "MANIFEST_INVALID": _INVALID,
-    "UPLOAD_INCOMPLETE": _INVALID,
-    "UPLOAD_CORRUPT": _INVALID,
+    "MODEL_INVALID": Entry(_INVALID, "the files are no valid ONNX model"),
+    "MODEL_UNSUPPORTED": Entry(_INVALID, "the model has something that is not supported"),
+    "MODEL_NOT_RUNNABLE": Entry(_INVALID, "ONNX Runtime does not load or run the model"),
+    "FAKE_QUANT_UNSUPPORTED": Entry(
+        _INVALID, "the model has fake quantization of a form that is not known"
+    ),
+    "NOT_FAKE_QUANTIZED": Entry(
+        _PRECONDITION, "QuantizeQat was given a model without fake quantization"
+    ),
+    "MANIFEST_INVALID": Entry(
+        _INVALID, "the manifest names no file, a path that is not allowed, or one twice"
+    ),
+    "UPLOAD_INCOMPLETE": Entry(_INVALID, "the client closed its side before the model was here"),
+    "UPLOAD_CORRUPT": Entry(
+        _INVALID, "a file does not have the SHA-256 of its manifest: send it again"
+    ),
     # A calibration
-    "CALIBRATION_INVALID": _INVALID,
-    "CALIBRATION_MISMATCH": _PRECONDITION,
-    "CALIBRATION_INCOMPLETE": _PRECONDITION,
+    "CALIBRATION_INVALID": Entry(_INVALID, "the file is no calibration, or is damaged"),
+    "CALIBRATION_MISMATCH": Entry(_PRECONDITION, "the calibration is of another model"),
+    "CALIBRATION_INCOMPLETE": Entry(
+        _PRECONDITION, "the calibration lacks a tensor that these options need"
+    ),
     # The outcome
-    "NOTHING_TO_QUANTIZE": _PRECONDITION,
-    "NO_BATCHES": _PRECONDITION,
-    "NO_FINITE_VALUES": _PRECONDITION,
-    "SQNR_TOO_LOW": _PRECONDITION,
-    "NOT_VERIFIED": _PRECONDITION,
-    "RESULT_NOT_RUNNABLE": _PRECONDITION,
+    "NOTHING_TO_QUANTIZE": Entry(_PRECONDITION, "no node can be quantized with these options"),
+    "NO_BATCHES": Entry(_PRECONDITION, "the job needs batches, and none was counted"),
+    "NO_FINITE_VALUES": Entry(_PRECONDITION, "a tensor had NaN and infinities only"),
+    "SQNR_TOO_LOW": Entry(_PRECONDITION, "`strict`: the result is below `min_sqnr_db`"),
+    "NOT_VERIFIED": Entry(
+        _PRECONDITION, "`strict`: the result could not be compared with the original"
+    ),
+    "RESULT_NOT_RUNNABLE": Entry(_PRECONDITION, "ONNX Runtime does not load or run the result"),
     # The wire
-    "PROTOCOL_VIOLATION": _INVALID,
-    "BATCH_SEQUENCE_GAP": Entry(grpc.StatusCode.OUT_OF_RANGE),
-    "BATCH_CONFLICT": Entry(grpc.StatusCode.ALREADY_EXISTS),
-    "CREDIT_EXCEEDED": _INVALID,
-    "FINISH_MISMATCH": _INVALID,
+    "PROTOCOL_VIOLATION": Entry(
+        _INVALID, "a message does not belong where it came, or breaks a rule of the contract"
+    ),
+    "BATCH_SEQUENCE_GAP": Entry(grpc.StatusCode.OUT_OF_RANGE, "a batch's number skips others"),
+    "BATCH_CONFLICT": Entry(
+        grpc.StatusCode.ALREADY_EXISTS, "a batch's number came before with other bytes"
+    ),
+    "CREDIT_EXCEEDED": Entry(_INVALID, "a batch is larger than the credit that is left"),
+    "FINISH_MISMATCH": Entry(
+        _INVALID, "`last_sequence` is not the number of the last batch that came"
+    ),
     # Limits
-    "MODEL_TOO_LARGE": _INVALID,
-    "BATCH_TOO_LARGE": _INVALID,
-    "TOO_MANY_FILES": _INVALID,
-    "SERVER_BUSY": Entry(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=5),
-    "SCRATCH_FULL": Entry(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=30),
-    "SERVER_EXHAUSTED": Entry(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_seconds=30),
-    "CLIENT_IDLE": _TOO_SLOW,
-    "CLIENT_NO_PROGRESS": _TOO_SLOW,
-    "CLIENT_STALLED": _TOO_SLOW,
+    "MODEL_TOO_LARGE": Entry(_INVALID, "the model is larger than this server takes"),
+    "BATCH_TOO_LARGE": Entry(_INVALID, "the batch is larger than this server takes"),
+    "TOO_MANY_FILES": Entry(_INVALID, "the model has more files than this server takes"),
+    "SERVER_BUSY": Entry(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "too many jobs wait, or the turn did not come in time",
+        retry_seconds=5,
+    ),
+    "SCRATCH_FULL": Entry(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, "the server has no room on its disk", retry_seconds=30
+    ),
+    "SERVER_EXHAUSTED": Entry(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "the server's machine has run out of descriptors or processes",
+        retry_seconds=30,
+    ),
+    "CLIENT_IDLE": Entry(_TOO_SLOW, "the client was silent for too long"),
+    "CLIENT_NO_PROGRESS": Entry(
+        _TOO_SLOW, "the client was alive, but sent no byte of what it had to send"
+    ),
+    "CLIENT_STALLED": Entry(_TOO_SLOW, "the client did not read for too long"),
     # The worker
-    "WORKER_CRASHED": _PRECONDITION,  # the same job would end so again
-    "WORKER_OUT_OF_MEMORY": _PRECONDITION,
-    "WORKER_TIMEOUT": _TOO_SLOW,
+    "WORKER_CRASHED": Entry(
+        _PRECONDITION, "the process that ran the model died"
+    ),  # the same job would end so again
+    "WORKER_OUT_OF_MEMORY": Entry(
+        _PRECONDITION, "the process that ran the model needed more memory than it may have"
+    ),
+    "WORKER_TIMEOUT": Entry(_TOO_SLOW, "a phase took longer than it may, or made no progress"),
     # The server
-    "SERVER_SHUTTING_DOWN": Entry(grpc.StatusCode.UNAVAILABLE, retry_seconds=1),
-    "UNAUTHENTICATED": Entry(grpc.StatusCode.UNAUTHENTICATED),
-    "INTERNAL": Entry(grpc.StatusCode.INTERNAL),
+    "SERVER_SHUTTING_DOWN": Entry(grpc.StatusCode.UNAVAILABLE, "the server ends", retry_seconds=1),
+    "UNAUTHENTICATED": Entry(
+        grpc.StatusCode.UNAUTHENTICATED, "the call has no token, or a wrong one"
+    ),
+    "INTERNAL": Entry(grpc.StatusCode.INTERNAL, "a bug; the server's log has the details"),
 }
-"""Every reason that ends a call. Rejected batches have reasons of their own, in `Ack`."""
+"""Every reason that ends a call."""
+
+REJECTIONS: Mapping[str, str] = {
+    "BATCH_INPUT_MISSING": "an input of the model is missing",
+    "BATCH_INPUT_UNKNOWN": "the model has no such input, or it comes twice",
+    "BATCH_ELEMENT_TYPE": "an input has another type, or one that cannot be sent",
+    "BATCH_SHAPE": "a shape does not fit the model, or the bytes that were sent",
+    "BATCH_RUN_FAILED": "the model does not run on it",
+    "BATCH_CORRUPT": "its bytes do not have the SHA-256 of its header",
+}
+"""Every reason for which a batch is rejected, in `Ack`; the job goes on."""
 
 
 def failure_of(error: Exception) -> Failure:

@@ -160,7 +160,15 @@ Notice = (
 )
 Response = Notice | ModelChunk
 
-# From workers
+# From workers and their pool
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many jobs run, and how many wait."""
+
+    running: int
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class QuantizationServicer(v1.QuantizationServiceServicer):
         except TimeoutError:
             failure = JobError("WORKER_TIMEOUT", "The server's engine does not load; see its log.")
             await context.abort_with_status(errors.status_of(errors.failure_of(failure)))
-        return wire.server_info(about, self._settings)
+        return wire.server_info(about, self._settings, self._workshop.pool.load)
 
     async def _serve(self, requests: "_Requests", context: "_Context", mode: Mode) -> None:
         """Run a job to its end, which is told to the client and to the log."""

@@ -13,6 +13,9 @@ from pydantic_settings import BaseSettings, CliSuppress, SettingsConfigDict
 _GIB = 1 << 30
 _MIB = 1 << 20
 
+LEAST_PING_SECONDS = 10.0
+"""How often clients may ping; gRPC's own limit of five minutes would cut off those that do."""
+
 
 def cores() -> int:
     """Return the number of CPU cores that this process may use."""

@@ -17,6 +17,7 @@ from zeropoint.engine.options import (
 )
 from zeropoint.engine.progress import Progress
 from zeropoint.engine.report import Inspection, PlanReport, Report, Versions
+from zeropoint.server.convert import tensors
 from zeropoint.v1 import mirror
 from zeropoint.v1.pieces import pieces
 
@@ -69,6 +70,7 @@ def about(
         ).values(),
         static_op_types=static_op_types,
         dynamic_op_types=dynamic_op_types,
+        element_types=tensors.ELEMENT_TYPES,
     )
     return v1.GetServerInfoResponse(
         versions=mirror.write(v1.Versions, versions), capabilities=capabilities

@@ -11,24 +11,26 @@ from zeropoint import v1
 from zeropoint.engine.errors import BatchError
 from zeropoint.engine.samples import DigestedBatch, decode_text
 
-_DTYPES: dict[int, np.dtype[Any]] = {
-    1: np.dtype("<f4"),
-    2: np.dtype("u1"),
-    3: np.dtype("i1"),
-    4: np.dtype("<u2"),
-    5: np.dtype("<i2"),
-    6: np.dtype("<i4"),
-    7: np.dtype("<i8"),
-    9: np.dtype("?"),
-    10: np.dtype("<f2"),
-    11: np.dtype("<f8"),
-    12: np.dtype("<u4"),
-    13: np.dtype("<u8"),
+_DTYPES: dict[v1.ElementType, np.dtype[Any]] = {
+    v1.ELEMENT_TYPE_FLOAT: np.dtype("<f4"),
+    v1.ELEMENT_TYPE_UINT8: np.dtype("u1"),
+    v1.ELEMENT_TYPE_INT8: np.dtype("i1"),
+    v1.ELEMENT_TYPE_UINT16: np.dtype("<u2"),
+    v1.ELEMENT_TYPE_INT16: np.dtype("<i2"),
+    v1.ELEMENT_TYPE_INT32: np.dtype("<i4"),
+    v1.ELEMENT_TYPE_INT64: np.dtype("<i8"),
+    v1.ELEMENT_TYPE_BOOL: np.dtype("?"),
+    v1.ELEMENT_TYPE_FLOAT16: np.dtype("<f2"),
+    v1.ELEMENT_TYPE_DOUBLE: np.dtype("<f8"),
+    v1.ELEMENT_TYPE_UINT32: np.dtype("<u4"),
+    v1.ELEMENT_TYPE_UINT64: np.dtype("<u8"),
 }
-"""Element types that can be fed, by the number of onnx.TensorProto.DataType; text besides."""
 
-_TEXT = 8
+_TEXT = v1.ELEMENT_TYPE_STRING
 _TEXT_BYTES = 4  # of an element at least: its length
+
+ELEMENT_TYPES = (*_DTYPES, _TEXT)
+"""Types that a batch may have; tensor.proto has their layouts."""
 
 _MOST_AXES = 64
 """More than any array of numpy's has."""

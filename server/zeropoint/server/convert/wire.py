@@ -1,7 +1,7 @@
 """The service's messages to and from the values of `messages`."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -9,11 +9,14 @@ from google.protobuf.message import Message
 from zeropoint import v1
 from zeropoint.server import messages
 from zeropoint.server.failure import Failure, JobError
-from zeropoint.server.malformed import Malformed
+from zeropoint.server.malformed import LARGEST_MESSAGE, Malformed
 from zeropoint.server.manifest import Manifest, ModelFile
 from zeropoint.server.messages import CHUNK_BYTES
-from zeropoint.server.settings import Settings
+from zeropoint.server.settings import LEAST_PING_SECONDS, Settings
+from zeropoint.v1 import contract
 from zeropoint.v1.chunks import Chunk
+
+_MessageT = TypeVar("_MessageT", bound=Message)
 
 _OPTIONS = {
     messages.Mode.STATIC: "static_options",
@@ -98,21 +101,28 @@ def response(message: messages.Response, job: str) -> v1.JobResponse | Chunk:
     return v1.JobResponse(**_part(message, job))
 
 
-def server_info(ready: messages.WorkerReady, settings: Settings) -> v1.GetServerInfoResponse:
+def server_info(
+    ready: messages.WorkerReady, settings: Settings, load: messages.Load
+) -> v1.GetServerInfoResponse:
     """Return what a worker says about itself, with the server's limits."""
     info = v1.GetServerInfoResponse.FromString(ready.payload)
-    info.limits.CopyFrom(
-        v1.Limits(
-            model_bytes=settings.model_bytes,
-            model_files=settings.model_files,
-            batch_bytes=settings.batch_bytes,
-            chunk_bytes=CHUNK_BYTES,
-            jobs=settings.jobs,
-            queued_jobs=settings.queued_jobs,
-            idle_seconds=round(settings.idle_seconds),
-        )
-    )
+    info.limits.CopyFrom(_of_settings(v1.Limits, settings))
+    info.limits.chunk_bytes = CHUNK_BYTES
+    info.limits.message_bytes = LARGEST_MESSAGE
+    info.timing.CopyFrom(_of_settings(v1.Timing, settings))
+    info.timing.least_ping_seconds = LEAST_PING_SECONDS
+    info.revision = contract.REVISION
+    info.features.extend(contract.FEATURES)
+    info.needs_token = settings.token is not None
+    info.load.running_jobs = load.running
+    info.load.queued_jobs = load.waiting
     return info
+
+
+def _of_settings(message: type[_MessageT], settings: Settings) -> _MessageT:
+    """Return a message whose fields have the names of settings."""
+    names = {field.name for field in message.DESCRIPTOR.fields}
+    return message(**{name: getattr(settings, name) for name in names & set(Settings.model_fields)})
 
 
 def _file(message: v1.ModelFile) -> ModelFile:

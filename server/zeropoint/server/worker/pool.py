@@ -8,7 +8,7 @@ import structlog
 
 from zeropoint.server.alongside import alongside
 from zeropoint.server.failure import JobError, shutting_down
-from zeropoint.server.messages import WorkerReady
+from zeropoint.server.messages import Load, WorkerReady
 from zeropoint.server.settings import Settings
 from zeropoint.server.storage import JobFolder, Scratch
 from zeropoint.server.worker.cores import CoreShares
@@ -43,6 +43,11 @@ class WorkerPool:
     async def about(self) -> WorkerReady:
         """Return what the first worker said about itself, as soon as there is one."""
         return await asyncio.shield(self._about)
+
+    @property
+    def load(self) -> Load:
+        """How many jobs run and wait."""
+        return Load(running=self._turns.running, waiting=self._turns.waiting)
 
     def warm(self) -> None:
         """Start the spare, unless there is one."""

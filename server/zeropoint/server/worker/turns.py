@@ -36,6 +36,11 @@ class Turns:
         self._promised = 0.0
 
     @property
+    def running(self) -> int:
+        """How many run."""
+        return len(self._running)
+
+    @property
     def waiting(self) -> int:
         """How many wait."""
         return len(self._waiting)
