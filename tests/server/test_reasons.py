@@ -23,18 +23,9 @@ from support.waiting import eventually, later
 
 import zeropoint.engine
 from zeropoint import v1
-from zeropoint.server.errors import CATALOG
+from zeropoint.server.errors import CATALOG, REJECTIONS
 
 Scenario = Callable[[Call], Awaitable[None]]
-
-BATCH_REASONS = {
-    "BATCH_INPUT_MISSING",
-    "BATCH_INPUT_UNKNOWN",
-    "BATCH_ELEMENT_TYPE",
-    "BATCH_SHAPE",
-    "BATCH_RUN_FAILED",
-    "BATCH_CORRUPT",
-}
 
 
 def raised(reason: str) -> Scenario:
@@ -228,7 +219,7 @@ def test_every_reason_of_the_engine_is_in_the_catalog() -> None:
         and str(node.args[0].value).isupper()
     }
     assert len(raised_ones) > 5
-    assert raised_ones <= CATALOG.keys() | BATCH_REASONS
+    assert raised_ones <= CATALOG.keys() | REJECTIONS.keys()
 
 
 @in_loop

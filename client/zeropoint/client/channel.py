@@ -11,8 +11,6 @@ from zeropoint.client.address import check_address, is_local
 from zeropoint.client.errors import OptionError
 from zeropoint.client.stub import Stub
 
-# A report or a plan is one message, and grows with the number of nodes: about 400 bytes a node.
-_MAX_MESSAGE_BYTES = 256 << 20
 # Until then gRPC answers by itself that a server is absent; by default up to two minutes.
 _FIRST_RECONNECT_MS, _LAST_RECONNECT_MS = 100, 2000
 
@@ -58,7 +56,6 @@ class Connection:
             options: Further channel options of gRPC; they win over the client's own.
         """
         ours: dict[str, Any] = {
-            "grpc.max_receive_message_length": _MAX_MESSAGE_BYTES,
             "grpc.initial_reconnect_backoff_ms": _FIRST_RECONNECT_MS,
             "grpc.max_reconnect_backoff_ms": _LAST_RECONNECT_MS,
         }

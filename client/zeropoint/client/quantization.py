@@ -1,7 +1,7 @@
 """The conversation of a job that gives a result: batches as credit allows, then its files."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 from zeropoint import v1
@@ -29,11 +29,13 @@ class Rejection:
         batch: Position of the batch, from 1.
         reason: Machine-readable, UPPER_SNAKE.
         message: For people: names the tensor and what was expected.
+        metadata: The variable parts of the message, by lowerCamelCase name.
     """
 
     batch: int
     reason: str
     message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class CreditWindow:
@@ -168,7 +170,12 @@ class Quantization(Job):
 
     def _acknowledge(self, ack: v1.Ack) -> None:
         self._rejected += (
-            Rejection(batch=item.sequence, reason=item.reason, message=item.message)
+            Rejection(
+                batch=item.sequence,
+                reason=item.reason,
+                message=item.message,
+                metadata=dict(item.metadata),
+            )
             for item in ack.rejected
         )
         self._tell_calibrating(ack.applied)

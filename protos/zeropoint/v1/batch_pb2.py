@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from zeropoint.v1 import tensor_pb2 as zeropoint_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18zeropoint/v1/batch.proto\x12\x0czeropoint.v1\x1a\x19zeropoint/v1/tensor.proto\"\x85\x01\n\x0b\x42\x61tchHeader\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12+\n\x07tensors\x18\x04 \x03(\x0b\x32\x1a.zeropoint.v1.TensorHeader\x12\x19\n\x11verification_only\x18\x05 \x01(\x08\"*\n\nBatchChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x1f\n\x06\x46inish\x12\x15\n\rlast_sequence\x18\x01 \x01(\x04\"\x17\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\"Y\n\x03\x41\x63k\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x04\x12)\n\x08rejected\x18\x02 \x03(\x0b\x32\x17.zeropoint.v1.Rejection\x12\x16\n\x0erejected_total\x18\x03 \x01(\x04\">\n\tRejection\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x0b\n\tHeartbeatb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18zeropoint/v1/batch.proto\x12\x0czeropoint.v1\x1a\x19zeropoint/v1/tensor.proto\"\x85\x01\n\x0b\x42\x61tchHeader\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12+\n\x07tensors\x18\x04 \x03(\x0b\x32\x1a.zeropoint.v1.TensorHeader\x12\x19\n\x11verification_only\x18\x05 \x01(\x08\"*\n\nBatchChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x1f\n\x06\x46inish\x12\x15\n\rlast_sequence\x18\x01 \x01(\x04\"\x17\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\"Y\n\x03\x41\x63k\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x04\x12)\n\x08rejected\x18\x02 \x03(\x0b\x32\x17.zeropoint.v1.Rejection\x12\x16\n\x0erejected_total\x18\x03 \x01(\x04\"\xa8\x01\n\tRejection\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x37\n\x08metadata\x18\x04 \x03(\x0b\x32%.zeropoint.v1.Rejection.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x0b\n\tHeartbeatb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeropoint.v1.batch_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REJECTION_METADATAENTRY']._loaded_options = None
+  _globals['_REJECTION_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_BATCHHEADER']._serialized_start=70
   _globals['_BATCHHEADER']._serialized_end=203
   _globals['_BATCHCHUNK']._serialized_start=205
@@ -42,8 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDIT']._serialized_end=305
   _globals['_ACK']._serialized_start=307
   _globals['_ACK']._serialized_end=396
-  _globals['_REJECTION']._serialized_start=398
-  _globals['_REJECTION']._serialized_end=460
-  _globals['_HEARTBEAT']._serialized_start=462
-  _globals['_HEARTBEAT']._serialized_end=473
+  _globals['_REJECTION']._serialized_start=399
+  _globals['_REJECTION']._serialized_end=567
+  _globals['_REJECTION_METADATAENTRY']._serialized_start=520
+  _globals['_REJECTION_METADATAENTRY']._serialized_end=567
+  _globals['_HEARTBEAT']._serialized_start=569
+  _globals['_HEARTBEAT']._serialized_end=580
 # @@protoc_insertion_point(module_scope)

@@ -4,7 +4,8 @@ A `payload` is a message of `zeropoint.v1` in serialized form that this process 
 between a client and a worker; `convert` makes and reads it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from zeropoint.engine.progress import Phase
@@ -113,6 +114,7 @@ class Rejection:
     sequence: int
     reason: str
     message: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,9 @@ def _settled(ack: v1.Ack) -> messages.BatchSettled:
     if ack.rejected:
         first = ack.rejected[0]
         rejection = messages.Rejection(
-            sequence=ack.applied, reason=first.reason, message=first.message
+            sequence=ack.applied,
+            reason=first.reason,
+            message=first.message,
+            metadata=dict(first.metadata),
         )
     return messages.BatchSettled(sequence=ack.applied, rejection=rejection)

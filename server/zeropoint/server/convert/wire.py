@@ -177,7 +177,12 @@ def _part(message: messages.Notice, job: str) -> dict[str, Any]:
 
 def _ack(message: messages.Ack) -> v1.Ack:
     rejected = [
-        v1.Rejection(sequence=one.sequence, reason=one.reason, message=one.message)
+        v1.Rejection(
+            sequence=one.sequence,
+            reason=one.reason,
+            message=one.message,
+            metadata=dict(one.metadata),
+        )
         for one in message.rejected
     ]
     return v1.Ack(applied=message.applied, rejected=rejected, rejected_total=message.rejected_total)

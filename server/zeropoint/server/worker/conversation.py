@@ -191,8 +191,12 @@ class Conversation:
             self._channel.interrupt(error)
             return
         if error is not None:
+            metadata = {key: self._told(value) for key, value in error.metadata.items()}
             settled.rejected.add(
-                sequence=sequence, reason=error.reason, message=self._told(error.message)
+                sequence=sequence,
+                reason=error.reason,
+                message=self._told(error.message),
+                metadata=metadata,
             )
         self._send(Kind.SETTLED, settled)
 
