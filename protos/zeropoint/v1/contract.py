@@ -13,6 +13,7 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "inspect": "Inspect, for every kind of quantization",
         "pieces": "plans and reports in pieces, no message above 4 MiB",
         "resend": "a batch may be sent again, and counts once",
+        "text": "inputs of type STRING in batches",
     }
 )
 """What a server may offer, by the word that says so."""
