@@ -359,7 +359,8 @@ class Timing:
 
     Attributes:
         heartbeat_seconds: Silence after which a heartbeat is sent.
-        idle_seconds: Silence of the client after which a job ends.
+        idle_seconds: Time between two messages of the client after which a job ends.
+        progress_seconds: Time without a byte that the server waits for after which a job ends.
         stall_seconds: How long a client may leave unread what the server sends.
         refusal_seconds: How long the server reads on after a failure.
         keepalive_seconds: Silence of a connection after which the server pings it.
@@ -369,6 +370,7 @@ class Timing:
 
     heartbeat_seconds: float
     idle_seconds: float
+    progress_seconds: float
     stall_seconds: float
     refusal_seconds: float
     keepalive_seconds: float

@@ -41,7 +41,7 @@ class Limits(_message.Message):
     def __init__(self, model_bytes: _Optional[int] = ..., model_files: _Optional[int] = ..., batch_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., jobs: _Optional[int] = ..., queued_jobs: _Optional[int] = ..., queue_seconds: _Optional[float] = ..., prepare_seconds: _Optional[float] = ..., batch_seconds: _Optional[float] = ..., finish_seconds: _Optional[float] = ...) -> None: ...
 
 class Timing(_message.Message):
-    __slots__ = ("heartbeat_seconds", "idle_seconds", "stall_seconds", "refusal_seconds", "keepalive_seconds", "keepalive_timeout_seconds", "least_ping_seconds")
+    __slots__ = ("heartbeat_seconds", "idle_seconds", "stall_seconds", "refusal_seconds", "keepalive_seconds", "keepalive_timeout_seconds", "least_ping_seconds", "progress_seconds")
     HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     IDLE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     STALL_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class Timing(_message.Message):
     KEEPALIVE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     KEEPALIVE_TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     LEAST_PING_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_SECONDS_FIELD_NUMBER: _ClassVar[int]
     heartbeat_seconds: float
     idle_seconds: float
     stall_seconds: float
@@ -56,7 +57,8 @@ class Timing(_message.Message):
     keepalive_seconds: float
     keepalive_timeout_seconds: float
     least_ping_seconds: float
-    def __init__(self, heartbeat_seconds: _Optional[float] = ..., idle_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., refusal_seconds: _Optional[float] = ..., keepalive_seconds: _Optional[float] = ..., keepalive_timeout_seconds: _Optional[float] = ..., least_ping_seconds: _Optional[float] = ...) -> None: ...
+    progress_seconds: float
+    def __init__(self, heartbeat_seconds: _Optional[float] = ..., idle_seconds: _Optional[float] = ..., stall_seconds: _Optional[float] = ..., refusal_seconds: _Optional[float] = ..., keepalive_seconds: _Optional[float] = ..., keepalive_timeout_seconds: _Optional[float] = ..., least_ping_seconds: _Optional[float] = ..., progress_seconds: _Optional[float] = ...) -> None: ...
 
 class Load(_message.Message):
     __slots__ = ("running_jobs", "queued_jobs")
