@@ -150,18 +150,23 @@ def test_verification_data_do_not_calibrate(serve: Serve, model: Path, output: P
 
 
 def test_batches_calibrate_or_only_verify(serve: Serve, model: Path, output: Path) -> None:
-    script = Script()
-    for verifying in (BATCHES, iter(BATCHES)):
-        with pytest.raises(OptionError, match="verification_data") as caught:
-            quantize_qat(
-                model,
-                output,
-                calibration_data_reader=BATCHES,
-                verification_data=verifying,
-                server=serve(script),
-            )
-        assert caught.value.reason == "OPTION_CONFLICT"
-    assert not script.seen
+    for call in (quantize_static, quantize_qat):
+        script = Script()
+        call(
+            model,
+            output,
+            calibration_data_reader=BATCHES,
+            verification_data=iter(BATCHES[:2]),
+            server=serve(script),
+        )
+        headers = [
+            request.batch_header
+            for request in script.seen
+            if request.WhichOneof("message") == "batch_header"
+        ]
+        flags = [header.verification_only for header in headers]
+        assert flags == [False] * len(BATCHES) + [True] * 2
+        assert [header.sequence for header in headers] == list(range(1, len(flags) + 1))
 
 
 def test_a_model_in_memory(serve: Serve, output: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from support.engine import run, sqnr_db
-from support.graphs import normal_batches, residual
+from support.graphs import GraphBuilder, normal_batches, residual
 from support.learned import fake_quantized
 
 from zeropoint.client import (
@@ -412,3 +412,33 @@ def test_the_command(model: Path, output: Path) -> None:
         subprocess.run([*command, *arguments[:4], *data, *cached], cwd=model.parent, check=True)
         results.append(output.read_bytes())
     assert results[0] == results[1]
+
+
+def test_batches_that_only_verify_with_data_and_with_a_cache(
+    model: Path, output: Path, tmp_path: Path
+) -> None:
+    """Loud ones widen no range, whatever the rest comes from."""
+    loud = [{name: array * 50 for name, array in batch.items()} for batch in BATCHES[:2]]
+    cache = tmp_path / "model.zpcal"
+    plain = quantize_static(model, output, BATCHES)
+    expected = plain.model.read_bytes()
+    for data in (BATCHES, None):
+        result = quantize_static(
+            model, output, data, calibration_cache_path=cache, verification_data=loud
+        )
+        assert result.model.read_bytes() == expected
+        verification = result.report.verification
+        assert (verification.held_out, verification.batches) == (True, 2)
+        assert verification.state.value == "compared"
+        assert not result.rejected
+
+
+def test_strict_refuses_what_cannot_be_compared(output: Path, tmp_path: Path) -> None:
+    b = GraphBuilder()
+    b.input("x", ["N", 16])
+    b.node("Add", ["x", b.node("RandomNormalLike", ["x"], "z")], "a")
+    b.output(b.node("MatMul", ["a", b.weight("w", 16, 8)], "y"), ["N", 8])
+    with pytest.raises(QualityError, match="random numbers") as caught:
+        quantize_dynamic(b.save(tmp_path), output, strict=True)
+    assert caught.value.reason == "NOT_VERIFIED"
+    assert not output.exists()

@@ -10,6 +10,7 @@ from zeropoint.engine.reasons import Reason, WarningCode
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reasons.md"
+CLIENT = ROOT / "client" / "zeropoint" / "client" / "reasons.py"
 ENGINE = ROOT / "quant_engine" / "zeropoint" / "engine"
 
 
@@ -40,6 +41,24 @@ def _table(words: type[Reason] | type[WarningCode]) -> Iterator[str]:
     yield from (f"| `{word}` | {word.meaning} |" for word in words)
 
 
+def client_table() -> str:
+    """Return what the client's table has to be."""
+    rows = (f'    "{word}": "{word.meaning}",' for word in Reason)
+    return "\n".join(
+        (
+            '"""Why a node is not quantized, in words. Written by test_catalog_of_reasons.py."""',
+            "",
+            "from collections.abc import Mapping",
+            "",
+            "REASONS: Mapping[str, str] = {",
+            *rows,
+            "}",
+            '"""A sentence for each reason; those of newer servers are not here."""',
+            "",
+        )
+    )
+
+
 def _calls(name: str) -> Iterator[ast.Call]:
     for path in ENGINE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -51,8 +70,9 @@ def _calls(name: str) -> Iterator[ast.Call]:
 
 
 def test_the_page_is_the_catalog() -> None:
-    """Running this file writes the page."""
+    """Running this file writes the page, and the client's table."""
     assert PAGE.read_text() == page()
+    assert CLIENT.read_text() == client_table()
 
 
 @pytest.mark.parametrize("words", [Reason, WarningCode])
@@ -72,3 +92,4 @@ def test_warnings_are_words_of_the_catalog() -> None:
 
 if __name__ == "__main__":
     PAGE.write_text(page())
+    CLIENT.write_text(client_table())

@@ -363,7 +363,7 @@ def test_the_client_reads_what_the_engine_says() -> None:
     assert read.signature.inputs[0].shape == ("N", 3, None)
     assert read.signature.outputs[0].shape is None
     assert read.verification.outputs[0].similarity.sqnr_db == math.inf
-    assert read.verification.outputs[0].argmax_agreement is None
+    assert read.verification.outputs[0].decisions is None
     assert (read.plan.tensors[0].axis, read.plan.tensors[0].scale) == (0, None)
     assert (read.plan.tensors[1].method, read.plan.tensors[1].percentile) == ("Percentile", 99.9)
     assert read.phases[0].phase is client_progress.Phase.PREPARE

@@ -74,7 +74,9 @@ def test_the_report_proves_it_and_counts_kernels(name: str, workspace: Path) -> 
     before = sum(kernel.integer for kernel in exactness.kernels_before)
     after = sum(kernel.integer for kernel in result.report.verification.kernels)
     assert (before, after) == KERNELS[name]
-    assert result.report.verification.outputs[0].argmax_agreement == 1.0
+    decisions = result.report.verification.outputs[0].decisions
+    assert decisions is not None
+    assert decisions.agreement == 1.0
 
 
 @pytest.mark.parametrize("form", [QuantFormat.QOPERATOR, QuantFormat.INTEGER_OPS])
@@ -196,14 +198,18 @@ def test_batches_complete_what_was_not_trained(workspace: Path) -> None:
     kernels = {kernel.op_type: kernel.integer for kernel in result.report.verification.kernels}
     assert kernels == {"Conv": 4, "Gemm": 1}
     assert proof(result).node_steps <= 1
-    assert result.report.verification.outputs[0].argmax_agreement == 1.0
+    decisions = result.report.verification.outputs[0].decisions
+    assert decisions is not None
+    assert decisions.agreement == 1.0
 
 
 def test_layers_without_training_are_quantized_from_batches(workspace: Path) -> None:
     result = job("torch_partial", workspace, QatOptions(calibrate=True))
     kernels = result.report.verification.kernels
     assert sum(kernel.integer for kernel in kernels) == sum(kernel.nodes for kernel in kernels)
-    assert result.report.verification.outputs[0].argmax_agreement == 1.0
+    decisions = result.report.verification.outputs[0].decisions
+    assert decisions is not None
+    assert decisions.agreement == 1.0
 
 
 def test_without_calibrate_batches_only_verify(workspace: Path) -> None:

@@ -44,6 +44,12 @@ class Quantized:
     def model(self) -> onnx.ModelProto:
         return onnx.load(self.path)
 
+    @property
+    def warned(self) -> set[str]:
+        """Codes of the warnings, but for those on how fast a small model is and how few data."""
+        chance = {"RESULT_SLOWER", "RANGES_MOVING"}
+        return {warning.code for warning in self.report.warnings} - chance
+
     def states(self) -> dict[str, str]:
         return {
             node.name: node.reason if node.state is NodeState.FLOAT else node.state.value

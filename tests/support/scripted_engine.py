@@ -123,7 +123,9 @@ class ScriptedJob:
     def inspection(self) -> Inspection:
         return inspection(self.path, self.options)
 
-    def submit(self, batch: Batch, sequence: int, settled: Settled) -> None:
+    def submit(
+        self, batch: Batch, sequence: int, settled: Settled, *, verify_only: bool = False
+    ) -> None:
         try:
             self._observe(batch)
         except BatchError as error:

@@ -37,6 +37,7 @@ def quantize_static(
     *,
     min_sqnr_db: float | None = None,
     strict: bool = False,
+    verification_data: BatchSource = (),
     server: str | None = None,
     token: str | None = None,
     credentials: grpc.ChannelCredentials | None = None,
@@ -76,7 +77,10 @@ def quantize_static(
         calibration_cache_path: Statistics of this model. If the file is there, it is used and no
             data are taken, whatever the other options; else it is written when the job is done.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
-        strict: Refuse a result below that floor.
+        strict: Refuse a result below that floor, or that could not be compared.
+        verification_data: Batches to compare the result with the original on, given as the others,
+            which then all serve for ranges. Without any, one in eight of 32 calibration batches or
+            more is held out for that; of fewer none is.
         server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
             this process's own.
         token: Token to show to the server; None: ZEROPOINT_TOKEN.
@@ -99,6 +103,7 @@ def quantize_static(
             model_output,
             calibration_data_reader,
             calibration_cache_path=calibration_cache_path,
+            verification_data=verification_data,
             calibration_providers=calibration_providers,
             quant_format=quant_format,
             op_types_to_quantize=op_types_to_quantize,
@@ -157,7 +162,7 @@ def quantize_dynamic(
             a result over 2 GB always gets one.
         extra_options: As for `quantize_static`, as far as they have a meaning here.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
-        strict: Refuse a result below that floor.
+        strict: Refuse a result below that floor, or that could not be compared.
         verification_data: Batches to compare the result with the original on, given as those
             of `quantize_static`.
         server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
@@ -246,12 +251,12 @@ def quantize_qat(
         extra_options: QuantizeBias, which stores biases as int32; others are refused.
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
-        strict: Refuse a result below that floor.
+        strict: Refuse a result below that floor, or that could not be compared.
         calibration_data_reader: Batches to choose parameters from for what was not trained with
-            any, given as those of `quantize_static`; the result is verified on them, too. What
+            any, given as those of `quantize_static`, with which the result is then verified. What
             they complete gets the types above, else those that were learned and QInt8 weights with
             a scale for each channel.
-        verification_data: Batches only to verify the result with.
+        verification_data: Batches only to verify the result with, instead of those.
         server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
             this process's own.
         token: Token to show to the server; None: ZEROPOINT_TOKEN.

@@ -1,7 +1,7 @@
 """The calibration cache: a file from which a model is quantized again without data."""
 
 import os
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,21 +16,28 @@ class Calibrating:
 
     Attributes:
         source: Batches; empty where the statistics are known.
+        verification: Batches that only serve to verify the result.
         known: The calibration file to use instead.
         kept: Where to put the calibration; None where it is not to be kept.
     """
 
     source: BatchSource
+    verification: BatchSource = ()
     known: SourceFile | None = None
     kept: Path | None = None
 
 
-def calibrating(source: BatchSource | None, cache: str | os.PathLike[str] | None) -> Calibrating:
+def calibrating(
+    source: BatchSource | None,
+    cache: str | os.PathLike[str] | None,
+    verification: BatchSource = (),
+) -> Calibrating:
     """Choose between data and a calibration cache.
 
     Args:
         source: The user's batches; not needed, and not touched, where the cache is there.
         cache: Path of the cache: used where it is there, else written; None: no cache.
+        verification: Batches that only serve to verify the result.
 
     Raises:
         DataError: the cache is there but cannot be read.
@@ -38,14 +45,14 @@ def calibrating(source: BatchSource | None, cache: str | os.PathLike[str] | None
     """
     path = None if cache is None else Path(cache)
     if path is not None and path.exists():
-        return Calibrating(source=(), known=_known(path))
+        return Calibrating(source=(), verification=verification, known=_known(path))
     if source is None:
         where = "no calibration_cache_path" if path is None else f"{path} is not there yet"
         message = (
             f"There is no calibration data, and {where}. Give a calibration_data_reader (--data)."
         )
         raise OptionError("OPTION_INVALID", message, {"option": "calibration_data_reader"})
-    return Calibrating(source=source, kept=path)
+    return Calibrating(source=source, verification=verification, kept=path)
 
 
 def check_apart(
@@ -75,27 +82,6 @@ def check_apart(
             "statistics of the model: choose another path for it."
         )
         raise OptionError("OPTION_CONFLICT", message, {"option": "calibration_cache_path"})
-
-
-def one_source(calibration: BatchSource | None, verification: BatchSource) -> Calibrating:
-    """Return the batches of a job on a trained model: they calibrate, or only verify.
-
-    Args:
-        calibration: To choose parameters from; the result is verified on them, too.
-        verification: Only to verify with.
-
-    Raises:
-        OptionError: both are given.
-    """
-    empty = isinstance(verification, Sized) and not len(verification)
-    if calibration is not None and not empty:
-        message = (
-            "calibration_data_reader and verification_data are both given: a job takes one stream "
-            "of batches, and those of calibration_data_reader verify the result, too. Leave "
-            "verification_data out."
-        )
-        raise OptionError("OPTION_CONFLICT", message, {"option": "verification_data"})
-    return Calibrating(source=verification if calibration is None else calibration)
 
 
 def _known(path: Path) -> SourceFile:

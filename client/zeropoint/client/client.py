@@ -20,7 +20,6 @@ from zeropoint.client.calibration_cache import (
     Calibrating,
     calibrating,
     check_apart,
-    one_source,
 )
 from zeropoint.client.job import Job, Request, Response
 from zeropoint.client.keywords import (
@@ -137,6 +136,7 @@ class QuantizationClient:
         calibration_data_reader: BatchSource | None = None,
         *,
         calibration_cache_path: str | os.PathLike[str] | None = None,
+        verification_data: BatchSource = (),
         progress: ProgressCallback | None = None,
         timeout: float | None = None,
         cancel: CancelSignal | None = None,
@@ -146,7 +146,7 @@ class QuantizationClient:
         return self._quantize(
             model_input,
             model_output,
-            calibrating(calibration_data_reader, calibration_cache_path),
+            calibrating(calibration_data_reader, calibration_cache_path, verification_data),
             static_options(**options),
             Watch(progress, timeout, cancel),
             data_file=external_data(options),
@@ -167,7 +167,7 @@ class QuantizationClient:
         return self._quantize(
             model_input,
             model_output,
-            Calibrating(source=verification_data),
+            Calibrating(source=(), verification=verification_data),
             dynamic_options(**options),
             Watch(progress, timeout, cancel),
             data_file=external_data(options),
@@ -189,7 +189,10 @@ class QuantizationClient:
         return self._quantize(
             model_input,
             model_output,
-            one_source(calibration_data_reader, verification_data),
+            Calibrating(
+                source=() if calibration_data_reader is None else calibration_data_reader,
+                verification=verification_data,
+            ),
             qat_options(calibrate=calibration_data_reader is not None, **options),
             Watch(progress, timeout, cancel),
             data_file=external_data(options),

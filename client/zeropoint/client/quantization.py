@@ -95,8 +95,9 @@ class Quantization(Job):
         self._start.return_calibration = calibrating.kept is not None
         self._start.result_name = output.name
         self._start.external_data = output.external_data
-        self._batches = batches.iterate(calibrating.source)
-        self._batch_count = batches.count(calibrating.source)
+        sources = (calibrating.source, False), (calibrating.verification, True)
+        self._sources = [(batches.iterate(source), verifying) for source, verifying in sources]
+        self._batch_count = sum(batches.count(source) for source, _ in sources)
         self._output = output
         self._window = CreditWindow()
         self._rejected: list[Rejection] = []
@@ -143,17 +144,21 @@ class Quantization(Job):
         self._window.grant(started.credit.bytes)
         inputs = [spec.name for spec in started.signature.inputs]
         number = 0
-        while True:
-            while not self._window.open:
-                yield None
-            batch = next(self._batches, _END)
-            if batch is _END:
-                break
-            number += 1
-            yield from self._send_batch(batches.encode(batch, number, inputs), number)
+        for source, verifying in self._sources:
+            while True:
+                while not self._window.open:
+                    yield None
+                batch = next(source, _END)
+                if batch is _END:
+                    break
+                number += 1
+                encoded = batches.encode(batch, number, inputs)
+                yield from self._send_batch(encoded, number, verifying=verifying)
         yield v1.JobRequest(finish=v1.Finish(last_sequence=number))
 
-    def _send_batch(self, batch: EncodedBatch, number: int) -> Iterator[Request | None]:
+    def _send_batch(
+        self, batch: EncodedBatch, number: int, *, verifying: bool
+    ) -> Iterator[Request | None]:
         if batch.size > self._window.largest:
             message = (
                 f"Batch {number} has {batch.size} bytes; this server takes batches of at most "
@@ -164,7 +169,9 @@ class Quantization(Job):
         while not self._window.allows(batch.size):
             yield None
         self._window.spend(batch.size)
-        yield v1.JobRequest(batch_header=_header(batch, number))
+        header = _header(batch, number)
+        header.verification_only = verifying
+        yield v1.JobRequest(batch_header=header)
         for offset, data in batch.chunks():
             yield Chunk("batch_chunk", data, offset)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from zeropoint.client import summary
 from zeropoint.client.options import CalibrationMethod, Options, QuantFormat, QuantType
-from zeropoint.client.progress import Phase
+from zeropoint.client.progress import Convergence, Phase
 from zeropoint.client.proof import Verification
 
 
@@ -180,12 +180,22 @@ class NonFiniteTensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationFigures:
-    """What calibration saw: batches counted and rejected, tensors, and those not finite."""
+    """What calibration saw.
+
+    Attributes:
+        batches: Batches that ranges come from, without those held out for verification.
+        rejected: Batches rejected.
+        tensors: Tensors observed.
+        non_finite: Those in which NaN or infinities were seen.
+        convergence: How far the last batches moved the ranges, or those held out would; None where
+            that is not known.
+    """
 
     batches: int
     rejected: int
     tensors: int
     non_finite: tuple[NonFiniteTensor, ...]
+    convergence: Convergence | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,8 +88,8 @@ def _verification(proof: Verification) -> Iterator[str]:
     how = f"{proof.state.value.replace('_', ' ')}, {proof.batches} batches"
     yield f"checked     {how}{f': {proof.message}' if proof.message else ''}"
     for output in proof.outputs:
-        figures, argmax = output.similarity, output.argmax_agreement
-        agreement = "" if argmax is None else f", same argmax {argmax:.1%}"
+        figures, decided = output.similarity, output.decisions
+        agreement = "" if decided is None else f", same decisions {decided.agreement:.1%}"
         yield (
             f"output      {output.name}: SQNR {decibels(figures.sqnr_db)},"
             f" cosine {figures.cosine:.5f}{agreement}"

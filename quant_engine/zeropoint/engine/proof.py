@@ -111,11 +111,6 @@ class OutputFigures:
     shape_changed: int = 0
     repeat_db: float | None = None
 
-    @property
-    def argmax_agreement(self) -> float | None:
-        """Share of equal decisions, where there are any."""
-        return None if self.decisions is None else self.decisions.agreement
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFigures:

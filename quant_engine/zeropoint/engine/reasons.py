@@ -71,6 +71,7 @@ class WarningCode(_Word):
     NON_FINITE_BATCHES = "NON_FINITE_BATCHES", "batches with NaN or infinities are not compared"
     NOT_RUN_BATCHES = "NOT_RUN_BATCHES", "the original does not run on batches kept to verify with"
     RESULT_SLOWER = "RESULT_SLOWER", "the result takes longer than the original on this machine"
+    RANGES_MOVING = "RANGES_MOVING", "the last batches still moved many ranges"
     FLOAT_KERNELS = "FLOAT_KERNELS", "quantized nodes run with float kernels: slower, as accurate"
     FLOAT_REQUANTIZED = "FLOAT_REQUANTIZED", "nodes that stay float by the plan run on integers"
     LEFT_QDQ = "LEFT_QDQ", "nodes have no integer operator and stay between pairs"

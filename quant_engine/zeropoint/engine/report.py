@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from zeropoint.engine.options import CalibrationMethod, Options
-from zeropoint.engine.progress import Phase
+from zeropoint.engine.progress import Convergence, Phase
 from zeropoint.engine.proof import (  # noqa: F401 - a part of the report
     ComparedAs,
     DecisionKind,
@@ -201,12 +201,22 @@ class NonFiniteTensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationFigures:
-    """What calibration saw: batches counted and rejected, tensors, and those not finite."""
+    """What calibration saw.
+
+    Attributes:
+        batches: Batches that ranges come from, without those held out for verification.
+        rejected: Batches rejected.
+        tensors: Tensors observed.
+        non_finite: Those in which NaN or infinities were seen.
+        convergence: How far the last batches moved the ranges, or those held out would: the same
+            whatever their order. None where that is not known.
+    """
 
     batches: int
     rejected: int
     tensors: int
     non_finite: tuple[NonFiniteTensor, ...] = ()
+    convergence: Convergence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,9 @@ def test_the_same_options_give_the_same_bytes(tmp_path: Path) -> None:
     again = recalled(source, tmp_path / "none", options, first.calibration)
     assert again.files[0].read_bytes() == first.files[0].read_bytes()
     assert again.report.digest == first.report.digest
-    assert again.report.calibration == first.report.calibration
+    assert first.report.calibration is not None
+    moved = replace(first.report.calibration, convergence=None)  # of batches, which it has none of
+    assert again.report.calibration == moved
     assert first.report.verification.state is VerificationState.COMPARED
     assert again.report.verification.state is VerificationState.GENERATED
     assert again.calibration is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from zeropoint.engine.samples import RetainedBatches, content_digest, store_batch
+from zeropoint.engine.samples import RetainedBatches, content_digest, store_batch, store_retained
 
 Batch = dict[str, NDArray[np.generic]]
 
@@ -49,7 +49,7 @@ def test_the_order_and_repetition_of_batches_do_not_matter(
     shuffled = batches + batches[: len(batches) // 2]
     random.shuffle(shuffled)
     for stream in (batches, batches[::-1], shuffled):
-        retained = RetainedBatches(count, budget)
+        retained: RetainedBatches[str] = RetainedBatches(count, budget)
         for batch in stream:
             retained.offer(batch)
         assert [content_digest(batch) for batch in retained.batches] == expected
@@ -57,7 +57,7 @@ def test_the_order_and_repetition_of_batches_do_not_matter(
 
 @given(_streams, st.integers(1, 5), st.integers(1, 20))
 def test_never_more_than_the_budget_is_held(batches: list[Batch], count: int, budget: int) -> None:
-    retained = RetainedBatches(count, budget)
+    retained: RetainedBatches[str] = RetainedBatches(count, budget)
     for batch in batches:
         retained.offer(batch)
         assert 1 <= len(retained.batches) <= count
@@ -65,8 +65,24 @@ def test_never_more_than_the_budget_is_held(batches: list[Batch], count: int, bu
         assert retained.nbytes <= budget or len(retained.batches) == 1
 
 
+@given(_streams, st.integers(0, 5), st.integers(1, 20))
+def test_what_comes_along_stays_with_its_batch_or_comes_back(
+    batches: list[Batch], count: int, budget: int
+) -> None:
+    retained: RetainedBatches[int] = RetainedBatches(count, budget)
+    back: list[int] = []
+    for number, batch in enumerate(batches):
+        may_keep = retained.may_keep(batch)
+        released = retained.offer(batch, number, number)
+        assert may_keep or number in released
+        back += released
+    kept = {number: each.digest for each in retained.entries for number in each.along}
+    assert sorted([*back, *kept]) == list(range(len(batches)))
+    assert all(content_digest(batches[number]) == digest for number, digest in kept.items())
+
+
 def test_a_batch_larger_than_the_budget_is_kept_where_nothing_else_is() -> None:
-    retained = RetainedBatches(4, 10)
+    retained: RetainedBatches[str] = RetainedBatches(4, 10)
     large = [_batch(20, content) for content in range(5)]
     for batch in large:
         retained.offer(batch)
@@ -78,7 +94,7 @@ def test_a_batch_larger_than_the_budget_is_kept_where_nothing_else_is() -> None:
 
 
 def test_what_is_kept_is_a_copy() -> None:
-    retained = RetainedBatches(1, 100)
+    retained: RetainedBatches[str] = RetainedBatches(1, 100)
     buffer = np.zeros(4, np.float32)
     retained.offer({"x": buffer})
     buffer[:] = 7
@@ -128,10 +144,10 @@ def test_batches_survive_the_disk(tmp_path: Path) -> None:
 
 
 def test_retained_batches_are_stored_in_their_own_order(tmp_path: Path) -> None:
-    retained = RetainedBatches(3, 1000)
+    retained: RetainedBatches[str] = RetainedBatches(3, 1000)
     for content in range(6):
         retained.offer(_batch(4, content))
-    stored = retained.store(tmp_path)
+    stored = store_retained(retained.entries, tmp_path)
     loaded = [content_digest(batch.load()) for batch in stored]
     assert loaded == sorted(loaded)
     assert loaded == [content_digest(batch) for batch in retained.batches]

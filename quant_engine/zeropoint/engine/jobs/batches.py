@@ -1,19 +1,21 @@
 """Taking batches: several are under way at once, and each is settled in its turn."""
 
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
+from typing import NamedTuple
 
 from zeropoint.engine.errors import BatchError
 from zeropoint.engine.jobs.clock import Clock
+from zeropoint.engine.jobs.held_out import VerificationBatches
 from zeropoint.engine.jobs.in_order import InOrder
-from zeropoint.engine.progress import Convergence, Phase, Progress
+from zeropoint.engine.jobs.source import Source
+from zeropoint.engine.observe import CountedApart
+from zeropoint.engine.progress import Phase, Progress
 from zeropoint.engine.report import RejectedBatches, Signature
-from zeropoint.engine.samples import RetainedBatches, check_batch, plain_batch
+from zeropoint.engine.samples import check_batch, digested, plain_batch
 from zeropoint.engine.settings import Batch, Settled
 
-Start = Callable[[Batch, int], "Future[None]"]
-"""Begins to count a batch that fits the signature, given with its number."""
+_Counted = Future[CountedApart | None]
 
 
 class Intake:
@@ -22,28 +24,24 @@ class Intake:
     def __init__(
         self,
         signature: Signature,
-        start: Start,
-        retained: RetainedBatches,
+        source: Source,
+        kept: VerificationBatches,
         clock: Clock,
-        convergence: Callable[[int, float], Convergence | None],
     ) -> None:
         """Start with none.
 
         Args:
             signature: What a batch must fit.
-            start: Begins to count one.
-            retained: Offered every batch that was counted.
+            source: Counts them, and tells how far ranges still move.
+            kept: Offered every batch that was counted.
             clock: Gets the time during which batches are under way, and is told of them.
-            convergence: Returns how far the ranges still move, given how many batches were counted
-                and in how many seconds.
         """
         self.batches = 0
         self._rejected: dict[str, RejectedBatches] = {}
         self._signature = signature
-        self._start = start
-        self._retained = retained
+        self._source = source
+        self._kept = kept
         self._clock = clock
-        self._convergence = convergence
         self._order = InOrder()
         self._offered = self._settled = 0
         self._since = 0.0
@@ -53,13 +51,16 @@ class Intake:
         """Those that were left out, by reason, the most frequent first."""
         return tuple(sorted(self._rejected.values(), key=lambda one: -one.batches))
 
-    def submit(self, batch: Batch, sequence: int | None, settled: Settled) -> None:
+    def submit(
+        self, batch: Batch, sequence: int | None, settled: Settled, *, verify_only: bool
+    ) -> None:
         """Take a batch, as soon as there is room for it.
 
         Args:
             batch: Arrays by name; not to be changed before it is settled.
             sequence: Its number; None: one more than those offered.
             settled: Told of it when it and all before it are done.
+            verify_only: Whether it only serves to verify the result.
 
         Raises:
             EngineError: an earlier batch has shown that the job cannot go on.
@@ -68,16 +69,20 @@ class Intake:
         number = sequence or self._offered
         try:
             batch = plain_batch(batch)
-            future = self._begin(batch, number)
+            check_batch(self._signature, batch)
+            known = digested(batch)
+            future = self._start(known, number, verify_only)
         except BatchError as error:
-            future = _refused(error)
-        self._order.add(future, lambda done: self._settle(batch, number, done, settled))
+            known, future = digested({}), _refused(error)
+        taken = _Taken(known, number, verify_only)
+        self._order.add(future, lambda done: self._settle(taken, done, settled))
 
     def reject(self, error: BatchError, sequence: int | None, settled: Settled) -> None:
         """Take note of a batch that could not be read; `settled` is told in its turn."""
         self._open()
         number = sequence or self._offered
-        self._order.add(_refused(error), lambda done: self._settle({}, number, done, settled))
+        taken = _Taken(digested({}), number, False)
+        self._order.add(_refused(error), lambda done: self._settle(taken, done, settled))
 
     def drain(self) -> None:
         """Wait until all batches are settled.
@@ -87,25 +92,27 @@ class Intake:
         """
         self._order.drain()
 
-    def _begin(self, batch: Batch, sequence: int) -> "Future[None]":
-        check_batch(self._signature, batch)
-        return self._start(batch, sequence)
+    def _start(self, batch: Batch, number: int, verify_only: bool) -> _Counted:
+        if verify_only:
+            done = _Counted()
+            done.set_result(None)
+            return done
+        return self._source.start(batch, number, self._kept.wants_apart(batch))
 
     def _open(self) -> None:
         self._offered += 1
         if self._offered == self._settled + 1:
             self._since = time.perf_counter()
 
-    def _settle(self, batch: Batch, sequence: int, done: "Future[None]", settled: Settled) -> None:
+    def _settle(self, taken: "_Taken", done: _Counted, settled: Settled) -> None:
         error = done.exception()
         if error is not None and not isinstance(error, BatchError):
             settled(error)
             raise error
         if error is None:
-            self._retained.offer(batch, sequence)
-            self.batches += 1
+            self._keep(taken, done.result())
         else:
-            self._note(sequence, error)
+            self._note(taken.number, error)
         self._settled += 1
         now = time.perf_counter()
         self._clock.add(Phase.CALIBRATE, now - self._since)
@@ -113,6 +120,14 @@ class Intake:
         settled(error)
         if error is None:
             self._tell()
+
+    def _keep(self, taken: "_Taken", counted: CountedApart | None) -> None:
+        if taken.verify_only:
+            self._kept.give(taken.batch, taken.number)
+            return
+        self.batches += 1
+        for free in self._kept.offer(taken.batch, taken.number, counted):
+            self._source.merge(free)
 
     def _note(self, sequence: int, error: BatchError) -> None:
         """Count a batch that is left out with those of the same reason."""
@@ -131,12 +146,18 @@ class Intake:
                 phase=Phase.CALIBRATE,
                 done=self.batches,
                 message=f"{self.batches} batches",
-                convergence=self._convergence(self.batches, seconds),
+                convergence=self._source.convergence(self.batches, seconds),
             )
         )
 
 
-def _refused(error: BatchError) -> "Future[None]":
-    refused: Future[None] = Future()
+class _Taken(NamedTuple):
+    batch: Batch
+    number: int
+    verify_only: bool
+
+
+def _refused(error: BatchError) -> _Counted:
+    refused = _Counted()
     refused.set_exception(error)
     return refused

@@ -1,11 +1,18 @@
 """What a user should know of a result that was compared, or could not be: warnings."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from zeropoint.engine.jobs.losses import Loss, advice, blame, suspects
 from zeropoint.engine.options import Options
 from zeropoint.engine.reasons import WarningCode
-from zeropoint.engine.report import OutputFigures, Verification, VerificationState, Warning
+from zeropoint.engine.report import (
+    CalibrationFigures,
+    OutputFigures,
+    Verification,
+    VerificationState,
+    Warning,
+)
 from zeropoint.engine.verify import Verified
 
 _MOST_LISTED = 3
@@ -15,6 +22,7 @@ _MOST_NUMBERS = 16
 _TENTH_BELOW_DB = 2.0
 _LEAST_AGREEMENT, _LEAST_DECISIONS = 0.95, 100
 _SLOWER = 1.1
+_MANY_MOVING = 0.5
 
 
 def doubts(found: Verification, options: Options, loss: Loss | None) -> tuple[Warning, ...]:
@@ -40,6 +48,27 @@ def kernel_doubts(
         kept: Likewise of each node that shall stay float.
     """
     return (*_float_kernels(verified, quantized), *_requantized(verified, kept))
+
+
+def calibration_doubts(found: CalibrationFigures | None) -> Iterator[Warning]:
+    """Return what the user should know about the ranges."""
+    if found is None or found.convergence is None:
+        return
+    moving = found.convergence
+    if moving.moving_share > _MANY_MOVING:
+        yield Warning(
+            code=WarningCode.RANGES_MOVING,
+            message=f"{moving.moving_share:.0%} of the ranges move by more than 1 % of their width "
+            f"with {moving.batches} batches more: {found.batches} are few for this model. Send "
+            "more, or take a calibrate_method that single values move less, such as Percentile.",
+        )
+
+
+def with_non_finite(verified: Verified, numbers: Sequence[int]) -> Verified:
+    """Add batches that were left out because of what was given to the original."""
+    found = verified.verification
+    together = tuple(sorted({*found.non_finite_batches, *numbers}))
+    return replace(verified, verification=replace(found, non_finite_batches=together))
 
 
 def _low(loss: Loss) -> Warning:

@@ -4,8 +4,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
-Settle = Callable[["Future[None]"], None]
+Settle = Callable[["Future[Any]"], None]
 """Told that something has ended; called in whatever thread ended it."""
 
 
@@ -14,12 +15,12 @@ class InOrder:
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._waiting: deque[tuple[Future[None], Settle]] = deque()
+        self._waiting: deque[tuple[Future[Any], Settle]] = deque()
         self._busy = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
-    def add(self, future: "Future[None]", settle: Settle) -> None:
+    def add(self, future: "Future[Any]", settle: Settle) -> None:
         """Have `settle` called with `future` when it and all before it have ended.
 
         Raises:

@@ -1,31 +1,40 @@
 """What every job does: take batches, choose parameters, rewrite, save, verify, report."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from zeropoint.engine.errors import BatchError
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.jobs.batches import Intake
 from zeropoint.engine.jobs.candidate import Candidate, make_candidate, twins_of
 from zeropoint.engine.jobs.clock import Clock
+from zeropoint.engine.jobs.doubts import calibration_doubts, with_non_finite
+from zeropoint.engine.jobs.held_out import Chosen, VerificationBatches
 from zeropoint.engine.jobs.source import Counted, Decided, Source
 from zeropoint.engine.jobs.verdict import judge
 from zeropoint.engine.jobs.versions import versions
 from zeropoint.engine.observe import gathered
 from zeropoint.engine.options import Options, QatOptions
 from zeropoint.engine.plan import PlannedModel
-from zeropoint.engine.progress import Phase
-from zeropoint.engine.report import Inspection, PlanReport, Report, Signature
+from zeropoint.engine.progress import Convergence, Phase
+from zeropoint.engine.report import (
+    CalibrationFigures,
+    Inspection,
+    PlanReport,
+    Report,
+    Signature,
+)
 from zeropoint.engine.runtime import collector_paused
-from zeropoint.engine.samples import RetainedBatches, bytes_of_batch
+from zeropoint.engine.samples import store_retained
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.engine.verify import ReferenceRequest, Verified, Verifier, explain
 
 # Models up to this size are verified with several of them open and several batches at once: half
 # a gigabyte at most. Above, one after the other, so that no more than the weights is needed.
 _AT_ONCE_BYTES = 128 << 20
-_SIDE_BY_SIDE_BYTES = 512 << 20  # the original and the result together take half as much again
+_SIDE_BY_SIDE_BYTES = 256 << 20  # the original and the result together take half as much again
 _ACTIVATIONS_PER_INPUT = 16  # how much a batch takes while it runs, roughly
 
 _CALIBRATION_FILE = "calibration.zpcal"
@@ -52,10 +61,14 @@ class Job:
         self._options = options
         self._settings = settings
         self._clock = clock
-        self._retained = RetainedBatches(settings.retained_batches, settings.retained_bytes)
-        self._intake = Intake(
-            planned.loaded.signature, source.start, self._retained, clock, source.convergence
+        self._kept = VerificationBatches(
+            settings.retained_batches,
+            settings.retained_bytes,
+            apart=source.counts_apart,
+            calibrates=source.calibrates,
         )
+        self._intake = Intake(planned.loaded.signature, source, self._kept, clock)
+        self._settled: _Settled | None = None
         try:
             self._verifier = verifier()
         except BaseException:
@@ -94,7 +107,14 @@ class Job:
             if error is not None:
                 raise error
 
-    def submit(self, batch: Batch, sequence: int | None = None, settled: Settled = _ignore) -> None:
+    def submit(
+        self,
+        batch: Batch,
+        sequence: int | None = None,
+        settled: Settled = _ignore,
+        *,
+        verify_only: bool = False,
+    ) -> None:
         """Take one batch, and go on while it is counted: the fast way to give many.
 
         As many are run at once as there are threads; this waits until there is room for one more.
@@ -105,11 +125,13 @@ class Job:
             settled: Called with None when the batch is counted, with the BatchError for which
                 nothing of it was, or with the error that ends the job; for one batch at a time, in
                 their order, in any thread.
+            verify_only: Use it to verify the result with, and for nothing else. Where there are
+                such batches, no others are held out for that.
 
         Raises:
             EngineError: an earlier batch has shown that the job cannot go on.
         """
-        self._intake.submit(batch, sequence, settled)
+        self._intake.submit(batch, sequence, settled, verify_only=verify_only)
 
     def reject(
         self, error: BatchError, sequence: int | None = None, settled: Settled = _ignore
@@ -139,7 +161,6 @@ class Job:
             NothingToQuantize: the batches reach nothing that could be quantized.
             VerificationError: the result is not good enough to be returned.
         """
-        self._intake.drain()
         reference = self._begin_verifying()
         with collector_paused():  # once over both: its end looks through two graphs
             decided = self.decide()
@@ -160,9 +181,11 @@ class Job:
             CalibrationError: no batch was given to a job that needs one.
             NothingToQuantize: the batches reach nothing that could be quantized.
         """
-        self._intake.drain()
+        chosen = self._settle().chosen
         with self._clock.phase(Phase.QUANTIZE, "choosing parameters"), collector_paused():
-            counted = Counted(batches=self._intake.batches, rejected=self._intake.rejected)
+            counted = Counted(
+                batches=self._intake.batches - chosen.left_out, rejected=self._intake.rejected
+            )
             decided = self._source.decide(counted)
             self._source.close()
         return decided
@@ -205,8 +228,9 @@ class Job:
 
     def _report(self, candidate: Candidate, verified: Verified) -> Report:
         planned, parameters = candidate.decided.planned, candidate.decided.parameters
-        statistics = candidate.decided.statistics
         plan = planned.describe(parameters)
+        calibration = self._calibration_figures(candidate.decided)
+        verified = with_non_finite(verified, self._kept.non_finite)
         names = _computing(planned)
         judgement = judge(verified, planned.options, names, candidate.kept)
         return Report(
@@ -219,19 +243,26 @@ class Job:
             signature=self.signature,
             plan=plan,
             verification=verified.verification,
-            calibration=statistics.figures() if statistics is not None else None,
+            calibration=calibration,
             warnings=(
                 *plan.warnings,
                 *parameters.warnings,
                 *self._source.manner.warnings,
                 *candidate.warnings,
                 *judgement.warnings,
+                *calibration_doubts(calibration),
             ),
             source_bytes=planned.loaded.model_bytes,
             result_bytes=candidate.nbytes,
             phases=self._clock.times,
             rejected=self._intake.rejected,
         )
+
+    def _calibration_figures(self, decided: Decided) -> CalibrationFigures | None:
+        if decided.statistics is None:
+            return None
+        convergence = self._settle().convergence
+        return replace(decided.statistics.figures(), convergence=convergence)
 
     def _verify(self, candidate: Candidate, reference: ReferenceRequest) -> Verified:
         with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
@@ -242,6 +273,20 @@ class Job:
             return verified
         missing = f"{planned - len(twins.nodes)} nodes have no figures of their own"
         return explain(verified, f"{missing}: such in loops, and in very large models all but some")
+
+    def _settle(self) -> "_Settled":
+        """Wait for all batches, and settle which are held out; once."""
+        self._intake.drain()
+        if self._settled is None:
+            chosen = self._kept.choose(self._intake.batches)
+            for counted in chosen.counted:
+                self._source.merge(counted)
+            convergence = self._source.moved_by(chosen.last) if chosen.last else None
+            if not chosen.left_out:
+                for counted in chosen.last:
+                    self._source.merge(counted)
+            self._settled = _Settled(chosen, convergence)
+        return self._settled
 
     def _keep(self, decided: Decided) -> Path | None:
         """Write the statistics to a file, where they are to be kept."""
@@ -261,11 +306,13 @@ class Job:
     def _reference(self) -> ReferenceRequest:
         """Return what is to be run of the original; which samples are kept is settled now."""
         workspace, loaded = self._settings.workspace, self._planned.loaded
-        sample = max((bytes_of_batch(batch) for batch in self._retained.batches), default=0)
+        chosen = self._settle().chosen
+        sample = max((kept.nbytes for kept in chosen.batches), default=0)
         return ReferenceRequest(
             original=loaded.runnable,
             scratch=workspace,
-            batches=self._retained.store(workspace),
+            batches=store_retained(chosen.batches, workspace),
+            held_out=chosen.held_out,
             inputs=loaded.input_ranges,
             threads=self._settings.threads,
             at_once=loaded.model_bytes + sample * _ACTIVATIONS_PER_INPUT <= _AT_ONCE_BYTES,
@@ -286,3 +333,10 @@ def _computing(planned: PlannedModel) -> Mapping[str, str]:
     }
     nodes = (node for node in planned.graph.all_nodes() if name_of(node) in planned.plan.nodes)
     return {name_of(n): planned.user_name(n) for n in nodes if name_of(n) not in stored}
+
+
+class _Settled(NamedTuple):
+    """What is settled once all batches have come, and how far the last of them moved the ranges."""
+
+    chosen: Chosen
+    convergence: Convergence | None

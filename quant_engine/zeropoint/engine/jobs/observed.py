@@ -1,14 +1,18 @@
 """The statistics of one job's batches, as they come."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from zeropoint.engine.errors import CalibrationError
 from zeropoint.engine.jobs.source import Counted
 from zeropoint.engine.observe import (
     ConvergenceMeter,
+    CountedApart,
     Observer,
     Statistics,
     TensorStatistics,
+    moved_by,
+    observable_tensors,
     observed_tensors,
     value_sources,
 )
@@ -17,6 +21,9 @@ from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.progress import Convergence
 from zeropoint.engine.report import RejectedBatches
 from zeropoint.engine.settings import Batch, JobSettings
+
+# Some ten kilobytes each, for eight batches.
+_APART = 1024
 
 
 class Observed:
@@ -33,6 +40,7 @@ class Observed:
             settings: What may be used.
         """
         self._planned = planned
+        self._options = options
         self._meter = ConvergenceMeter(options)
         self._tensors = observed_tensors(planned, settings)
         self._sources = value_sources(planned.graph)
@@ -44,9 +52,32 @@ class Observed:
             observe_bytes=settings.observe_bytes,
         )
 
-    def start(self, batch: Batch, sequence: int) -> "Future[None]":
-        """Begin to count a batch."""
-        return self._observer.submit(batch, sequence)
+    @property
+    def counts_apart(self) -> bool:
+        """Whether memory allows for the statistics of some batches apart.
+
+        It depends on the model alone: what is held out may not depend on what else is observed.
+        """
+        return len(observable_tensors(self._planned.prepared.model, self._planned.bodies)) <= _APART
+
+    def start(self, batch: Batch, sequence: int, apart: bool) -> "Future[CountedApart | None]":
+        """Begin to count a batch, apart from others where that is asked for."""
+        return self._observer.submit(batch, sequence, apart=apart)
+
+    def merge(self, counted: CountedApart) -> None:
+        """Add what was counted apart."""
+        self._observer.merge(counted)
+
+    def moved_by(self, last: Sequence[CountedApart]) -> Convergence | None:
+        """Return how many ranges batches that were counted apart would move."""
+        names = self._planned.plan.observed
+        sketches = self._observer.sketches()
+        before = {name: sketches[self._source(name)] for name in names}
+        after = {name: sketch.copy() for name, sketch in before.items()}
+        for name, sketch in after.items():
+            for counted in last:
+                sketch.merge(counted.sketches[self._source(name)])
+        return moved_by(self._options, before, after, len(last))
 
     def convergence(self, batches: int, seconds: float) -> Convergence | None:
         """Return how far the ranges moved lately."""

@@ -1,12 +1,12 @@
 """Where the parameters of a job come from, and how its result is written: what kinds differ in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from zeropoint.engine.observe import Statistics
+from zeropoint.engine.observe import CountedApart, Statistics
 from zeropoint.engine.operators import KERNEL_OPERATORS
 from zeropoint.engine.options import QuantFormat
 from zeropoint.engine.plan import Parameters, PlannedModel, QuantPlan
@@ -66,8 +66,8 @@ class Manner:
     warnings: tuple[Warning, ...] = ()
 
 
-def _nothing_to_count(_batch: Batch, _sequence: int) -> "Future[None]":
-    counted: Future[None] = Future()
+def _nothing_to_count(_batch: Batch, _sequence: int, _apart: bool) -> "Future[CountedApart | None]":
+    counted: Future[CountedApart | None] = Future()
     counted.set_result(None)
     return counted
 
@@ -81,7 +81,12 @@ class Source:
         decide: Chooses the final plan and its parameters, given how many batches there were. Raises
             CalibrationError where there was none and one is needed, and NothingToQuantize where
             they reach nothing that could be quantized.
-        start: Begins to count a batch that fits the signature.
+        calibrates: Whether batches choose ranges.
+        counts_apart: Whether the statistics of single batches can be kept apart.
+        start: Begins to count a batch that fits the signature, given its number and whether it is
+            counted apart.
+        merge: Adds what was counted apart.
+        moved_by: Returns how many ranges batches that were counted apart would move.
         convergence: Returns how far the ranges still move, where that is known, given batches and
             seconds.
         close: Gives back what only observing needs.
@@ -89,6 +94,10 @@ class Source:
 
     manner: Manner
     decide: Callable[[Counted], Decided]
-    start: Callable[[Batch, int], "Future[None]"] = _nothing_to_count
+    calibrates: bool = False
+    counts_apart: bool = False
+    start: Callable[[Batch, int, bool], "Future[CountedApart | None]"] = _nothing_to_count
+    merge: Callable[[CountedApart], None] = lambda _counted: None
+    moved_by: Callable[[Sequence[CountedApart]], Convergence | None] = lambda _last: None
     convergence: Callable[[int, float], Convergence | None] = lambda _batches, _seconds: None
     close: Callable[[], None] = lambda: None

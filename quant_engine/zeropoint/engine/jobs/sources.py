@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 import onnx_ir as ir
 
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.jobs.observed import Observed
 from zeropoint.engine.jobs.source import Counted, Decided, Manner, Source
-from zeropoint.engine.observe import Statistics
+from zeropoint.engine.observe import CountedApart, Statistics
 from zeropoint.engine.operators import KERNEL_OPERATORS, SELF_QUANTIZING
 from zeropoint.engine.options import QatOptions, QdqOptions, StaticOptions, WeightOptions
 from zeropoint.engine.plan import (
@@ -32,9 +33,7 @@ def streamed(planned: PlannedModel, options: StaticOptions, settings: JobSetting
     return Source(
         manner=_static(options),
         decide=lambda counted: decide_static(planned, options, observed.gather(counted)),
-        start=observed.start,
-        convergence=observed.convergence,
-        close=observed.close,
+        **_observing(observed),
     )
 
 
@@ -43,7 +42,7 @@ def recalled_source(
 ) -> Source:
     """Static quantization: ranges come from what an earlier job has seen."""
 
-    def refuse(_batch: Batch, _sequence: int) -> "Future[None]":
+    def refuse(_batch: Batch, _sequence: int, _apart: bool) -> "Future[CountedApart | None]":
         raise OptionError(
             "OPTION_CONFLICT",
             "This job has a calibration and takes no batches: finish it, or leave the calibration "
@@ -56,6 +55,19 @@ def recalled_source(
         decide=lambda _counted: decide_static(planned, options, statistics),
         start=refuse,
     )
+
+
+def _observing(observed: Observed) -> dict[str, Any]:
+    """Return what a source does with batches whose tensors choose ranges."""
+    return {
+        "calibrates": True,
+        "counts_apart": observed.counts_apart,
+        "start": observed.start,
+        "merge": observed.merge,
+        "moved_by": observed.moved_by,
+        "convergence": observed.convergence,
+        "close": observed.close,
+    }
 
 
 def as_it_runs(planned: PlannedModel, weight: WeightOptions) -> Source:
@@ -119,9 +131,7 @@ def completed(
     return Source(
         manner=replace(_trained(trained, asked), rewrite=_write_pairs),
         decide=decide,
-        start=observed.start,
-        convergence=observed.convergence,
-        close=observed.close,
+        **_observing(observed),
     )
 
 

@@ -133,11 +133,12 @@ def _accuracy(verification: Verification) -> str:
     if verification.state is VerificationState.GENERATED:
         kind = "made-up samples, which are not like yours"
     elif verification.held_out:
-        kind = "samples held out from calibration"
+        kind = "samples that no range was chosen from"
     else:
-        kind = "samples"
+        kind = "samples that ranges were chosen from, too"
     exact = verification.sqnr_db == float("inf")
     figure = "equal outputs" if exact else f"SQNR {verification.sqnr_db:.1f} dB"
+    kind = kind.replace("samples", "sample", 1) if samples == 1 else kind
     return f"{figure}, median of {samples} {kind}"
 
 

@@ -13,6 +13,24 @@ _EVERY = 8
 _MOST_OF_THE_TIME = 0.05
 
 
+def moved_by(
+    options: StaticOptions, before: Mapping[str, Sketch], after: Mapping[str, Sketch], batches: int
+) -> Convergence | None:
+    """Return how many ranges some batches moved; None where there is nothing to compare.
+
+    Args:
+        options: Name the range method and its parameters.
+        before: Statistics without these batches.
+        after: Those of the same tensors with them.
+        batches: How many they are.
+    """
+    ranges = _choose(options, before), _choose(options, after)
+    if not all(ranges):
+        return None
+    moving = sum(_moved(ranges[0].get(name), now) for name, now in ranges[1].items())
+    return Convergence(moving_share=moving / len(ranges[1]), batches=batches)
+
+
 class ConvergenceMeter:
     """Compares the ranges of now with those of some batches ago, as often as time allows.
 
@@ -48,7 +66,7 @@ class ConvergenceMeter:
         return self._latest
 
     def _compare(self, batches: int, sketches: Mapping[str, Sketch]) -> None:
-        before, self._ranges = self._ranges, self._choose(sketches)
+        before, self._ranges = self._ranges, _choose(self._options, sketches)
         if before and self._ranges:
             moving = sum(_moved(before.get(name), now) for name, now in self._ranges.items())
             self._latest = Convergence(
@@ -56,12 +74,13 @@ class ConvergenceMeter:
             )
         self._batches = batches
 
-    def _choose(self, sketches: Mapping[str, Sketch]) -> dict[str, Range]:
-        return {
-            name: choose_range(sketch, self._options, tensor=name)
-            for name, sketch in sketches.items()
-            if sketch.finite
-        }
+
+def _choose(options: StaticOptions, sketches: Mapping[str, Sketch]) -> dict[str, Range]:
+    return {
+        name: choose_range(sketch, options, tensor=name)
+        for name, sketch in sketches.items()
+        if sketch.finite
+    }
 
 
 def _moved(before: Range | None, now: Range) -> bool:

@@ -27,6 +27,19 @@ _Arrays = Mapping[str, NDArray[Any]]
 _MOST_LISTED = 64
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CountedApart:
+    """What one batch has shown, not yet added to what the others have.
+
+    Attributes:
+        sequence: Number of the batch.
+        sketches: Its statistics by tensor.
+    """
+
+    sequence: int
+    sketches: Mapping[str, Sketch]
+
+
 class Observer:
     """Keeps one sketch of each planned activation.
 
@@ -62,6 +75,7 @@ class Observer:
         self._sketches = {name: Sketch() for name in tensors}
         self._locks = {name: threading.Lock() for name in tensors}
         self._non_finite: dict[str, list[int]] = {name: [] for name in tensors}
+        self._apart: dict[CountedApart, None] = {}
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="observe")
         self._gate = ByteGate(observe_bytes)
@@ -79,7 +93,9 @@ class Observer:
             lambda shapes: rule.choose(dict(shapes))
         )
 
-    def submit(self, batch: _Arrays, sequence: int = 0) -> "Future[None]":
+    def submit(
+        self, batch: _Arrays, sequence: int = 0, *, apart: bool = False
+    ) -> "Future[CountedApart | None]":
         """Run a batch and count its activations, while the caller goes on.
 
         Waits until the budget has room for it.
@@ -87,13 +103,16 @@ class Observer:
         Args:
             batch: An array for each input of the model; not to be changed until it is counted.
             sequence: Number of the batch, for `non_finite`.
+            apart: Keep its statistics apart, until they are given to `merge`.
 
         Returns:
-            Done when the batch is counted, or nothing of it, with one of the errors of `observe`.
+            Done when the batch is counted, or nothing of it, with one of the errors of `observe`;
+            gives what was counted apart.
         """
         tasks = list(self._tasks(batch))
-        apart = {name: Sketch() for name in self._sketches} if len(tasks) > 1 else None
-        under_way = _Batch(sequence, len(tasks), apart)
+        whole = len(tasks) == 1 and not apart
+        counted = None if whole else {name: Sketch() for name in self._sketches}
+        under_way = _Batch(sequence, len(tasks), counted, apart)
         for task in tasks:
             self._gate.enter(task.cost)
             self._pool.submit(self._work, under_way, task)
@@ -109,17 +128,25 @@ class Observer:
         """
         self.submit(batch, sequence).result()
 
+    def merge(self, counted: CountedApart) -> None:
+        """Add what was counted apart; for any thread."""
+        self._add(counted.sketches, counted.sequence)
+        self._apart.pop(counted, None)
+
     def sketches(self) -> Mapping[str, Sketch]:
         """Return the statistics of everything observed, by tensor, when all is counted."""
         self._gate.wait_until_empty()
         return MappingProxyType(self._sketches)
 
     def snapshot(self, names: Iterable[str]) -> dict[str, Sketch]:
-        """Return copies of the statistics of now, while counting goes on."""
+        """Return copies of the statistics of now, those counted apart among them."""
+        apart = list(self._apart)
         copies = {}
         for name in names:
             with self._locks[name]:
                 copies[name] = self._sketches[name].copy()
+            for counted in apart:
+                copies[name].merge(counted.sketches[name])
         return copies
 
     def non_finite(self) -> Mapping[str, tuple[int, ...]]:
@@ -175,8 +202,12 @@ class Observer:
         except BaseException as error:  # noqa: BLE001 - who waits for the batch is told
             batch.fail(error)
         last = batch.ends()
-        if last and batch.error is None:
-            self._take(batch)
+        if last and batch.error is None and batch.counted is not None:
+            if batch.apart:
+                batch.result = CountedApart(batch.sequence, batch.counted)
+                self._apart[batch.result] = None
+            else:
+                self._add(batch.counted, batch.sequence)
         self._gate.leave(task.cost)
         if last:
             batch.settle()
@@ -211,13 +242,12 @@ class Observer:
                 if batch.counted is None and _bad_values(sketches[name]) > before:
                     self._note_non_finite(name, batch.sequence)
 
-    def _take(self, batch: "_Batch") -> None:
-        """Add what was counted apart."""
-        for name, counted in (batch.counted or {}).items():
+    def _add(self, counted: Mapping[str, Sketch], sequence: int) -> None:
+        for name, sketch in counted.items():
             with self._locks[name]:
-                self._sketches[name].merge(counted)
-                if _bad_values(counted):
-                    self._note_non_finite(name, batch.sequence)
+                self._sketches[name].merge(sketch)
+                if _bad_values(sketch):
+                    self._note_non_finite(name, sequence)
 
     def _note_non_finite(self, name: str, sequence: int) -> None:
         numbers = self._non_finite[name]
@@ -262,7 +292,9 @@ class _Batch:
     sequence: int
     left: int
     counted: dict[str, Sketch] | None
-    settled: "Future[None]" = field(default_factory=Future)
+    apart: bool = False
+    result: CountedApart | None = None
+    settled: "Future[CountedApart | None]" = field(default_factory=Future)
     error: BaseException | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -281,7 +313,7 @@ class _Batch:
         if self.error is not None:
             self.settled.set_exception(self.error)
         else:
-            self.settled.set_result(None)
+            self.settled.set_result(self.result)
 
 
 def _batch_error(error: RuntimeRefusal) -> BatchError:

@@ -4,13 +4,16 @@ from zeropoint.engine.samples.arrays import plain_batch
 from zeropoint.engine.samples.made_up import CannotGenerate, InputRange, generate_batches
 from zeropoint.engine.samples.retained import (
     DigestedBatch,
+    Retained,
     RetainedBatches,
     StoredArray,
     StoredBatch,
     bytes_of_batch,
     content_digest,
+    digested,
     store_arrays,
     store_batch,
+    store_retained,
 )
 from zeropoint.engine.samples.signature import check_batch, dtype_of, element_type_of
 from zeropoint.engine.samples.text import TEXT_KINDS, as_text, decode_text, encode_text

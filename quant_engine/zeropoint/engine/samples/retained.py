@@ -17,12 +17,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.engine.samples.text import TEXT_KINDS, as_text, decode_text, encode_text
 from zeropoint.engine.settings import Batch
+
+T = TypeVar("T")
 
 _TEXT = np.dtype(np.object_).str
 _digest_of = attrgetter("digest")
@@ -142,16 +145,32 @@ def content_digest(batch: Batch) -> bytes:
     return sha256.digest()
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+def digested(batch: Batch) -> DigestedBatch:
+    """Return a batch with its digest, which is then computed no more."""
+    return DigestedBatch(batch, content_digest(batch))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retained(Generic[T]):
+    """A batch that is kept.
+
+    Attributes:
+        digest: SHA-256 of its content.
+        nbytes: Bytes of its values.
+        number: That under which the user knows it.
+        batch: Its arrays by input name, copies.
+        along: What came along with it, once for each time that it was offered.
+    """
+
     digest: bytes
     nbytes: int
     number: int
     batch: dict[str, NDArray[np.generic]] = field(repr=False)
+    along: list[T] = field(default_factory=list, repr=False)
 
 
-class RetainedBatches:
-    """Keeps a few of the batches that it is offered, in memory.
+class RetainedBatches(Generic[T]):
+    """Keeps a few of the batches that it is offered, in memory, with what comes along with them.
 
     It never holds more than the budget, or one batch where that is larger.
     """
@@ -160,29 +179,58 @@ class RetainedBatches:
         """Start with nothing, to keep at most `count` batches of `max_bytes` together."""
         self._count = count
         self._max_bytes = max_bytes
-        self._kept: list[_Kept] = []
-        self._oversized: _Kept | None = None
+        self._kept: list[Retained[T]] = []
+        self._oversized: Retained[T] | None = None
         self._barrier: bytes | None = None
 
-    def offer(self, batch: Batch, number: int = 0) -> None:
-        """Keep a copy of `batch` if the rule says so; a batch offered again changes nothing.
+    def may_keep(self, batch: Batch) -> bool:
+        """Whether a batch would be kept if it were offered now; else it never will be.
+
+        For any thread.
+        """
+        fits = self._count > 0 and bytes_of_batch(batch) <= self._max_bytes
+        return fits and not self._is_behind_barrier(content_digest(batch))
+
+    def offer(self, batch: Batch, number: int = 0, along: T | None = None) -> list[T]:
+        """Keep a copy of `batch` if the rule says so; a batch offered again is kept once.
 
         Args:
             batch: Arrays by name.
             number: That under which the user knows it.
+            along: What comes along with it.
+
+        Returns:
+            What came along with the batches that will not be kept.
         """
+        come = [] if along is None else [along]
+        offered = Retained(
+            digest=content_digest(batch),
+            nbytes=bytes_of_batch(batch),
+            number=number,
+            batch=dict(batch),
+            along=come,
+        )
         if self._count < 1:
-            return
-        digest = content_digest(batch)
-        nbytes = bytes_of_batch(batch)
-        if nbytes > self._max_bytes:
-            self._offer_oversized(_Kept(digest, nbytes, number, dict(batch)))
-        elif not self._is_behind_barrier(digest) and not self._has(digest):
-            self._make_room(digest, nbytes)
-            if not self._is_behind_barrier(digest):
-                insort(
-                    self._kept, _copy(_Kept(digest, nbytes, number, dict(batch))), key=_digest_of
-                )
+            return come
+        if offered.nbytes > self._max_bytes:
+            self._offer_oversized(offered)
+            return come
+        if self._is_behind_barrier(offered.digest):
+            return come
+        known = self._known(offered.digest)
+        if known is not None:
+            known.along.extend(come)
+            return []
+        let_go = self._make_room(offered.digest, offered.nbytes)
+        if self._is_behind_barrier(offered.digest):
+            return [*let_go, *come]
+        insort(self._kept, _copy(offered), key=_digest_of)
+        return let_go
+
+    @property
+    def entries(self) -> tuple[Retained[T], ...]:
+        """The batches kept, in the order of their digests."""
+        return tuple(self._held())
 
     @property
     def batches(self) -> tuple[dict[str, NDArray[np.generic]], ...]:
@@ -194,32 +242,30 @@ class RetainedBatches:
         """Bytes of the values kept."""
         return sum(kept.nbytes for kept in self._held())
 
-    def store(self, folder: Path) -> tuple[StoredBatch, ...]:
-        """Write the batches kept to files in `folder`, in the order of their digests."""
-        return tuple(
-            store_batch(kept.batch, folder / f"retained-{index}.batch", kept.number)
-            for index, kept in enumerate(self._held())
-        )
-
-    def _held(self) -> list[_Kept]:
+    def _held(self) -> list[Retained[T]]:
         return [self._oversized] if self._oversized is not None else self._kept
 
-    def _offer_oversized(self, offered: _Kept) -> None:
+    def _offer_oversized(self, offered: Retained[T]) -> None:
         if self._kept:
             return
         if self._oversized is None or offered.digest < self._oversized.digest:
             self._oversized = None
-            self._oversized = _copy(offered)
+            self._oversized = replace(_copy(offered), along=[])
 
     def _is_behind_barrier(self, digest: bytes) -> bool:
         return self._barrier is not None and digest >= self._barrier
 
-    def _has(self, digest: bytes) -> bool:
+    def _known(self, digest: bytes) -> Retained[T] | None:
         index = bisect_left(self._kept, digest, key=_digest_of)
-        return index < len(self._kept) and self._kept[index].digest == digest
+        found = self._kept[index] if index < len(self._kept) else None
+        return found if found is not None and found.digest == digest else None
 
-    def _make_room(self, digest: bytes, nbytes: int) -> None:
-        """Drop what the newcomer pushes out; put the barrier before the newcomer if it is out."""
+    def _make_room(self, digest: bytes, nbytes: int) -> list[T]:
+        """Drop what the newcomer pushes out; put the barrier before the newcomer if it is out.
+
+        Returns:
+            What came along with the dropped.
+        """
         self._oversized = None
         position = bisect_left(self._kept, digest, key=_digest_of)
         order = [(kept.digest, kept.nbytes) for kept in self._kept]
@@ -230,8 +276,18 @@ class RetainedBatches:
             if index >= self._count or total > self._max_bytes:
                 self._barrier = candidate
                 break
-        self._kept = [kept for kept in self._kept if not self._is_behind_barrier(kept.digest)]
+        dropped = [kept for kept in self._kept if self._is_behind_barrier(kept.digest)]
+        self._kept = self._kept[: len(self._kept) - len(dropped)]
+        return [along for kept in dropped for along in kept.along]
 
 
-def _copy(kept: _Kept) -> _Kept:
+def store_retained(entries: Iterable[Retained[T]], folder: Path) -> tuple[StoredBatch, ...]:
+    """Write batches that were kept to files in `folder`, in their order."""
+    return tuple(
+        store_batch(kept.batch, folder / f"retained-{index}.batch", kept.number)
+        for index, kept in enumerate(entries)
+    )
+
+
+def _copy(kept: Retained[T]) -> Retained[T]:
     return replace(kept, batch={name: np.array(array) for name, array in kept.batch.items()})

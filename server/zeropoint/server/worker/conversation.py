@@ -33,7 +33,9 @@ class EngineJob(Protocol):
     def inspection(self) -> Inspection:
         """All that is known before data."""
 
-    def submit(self, batch: Batch, sequence: int, settled: Settled, /) -> None:
+    def submit(
+        self, batch: Batch, sequence: int, settled: Settled, /, *, verify_only: bool = False
+    ) -> None:
         """Take the batch with this number, and tell when it is counted."""
 
     def reject(self, error: BatchError, sequence: int, settled: Settled, /) -> None:
@@ -183,7 +185,7 @@ class Conversation:
         except BatchError as error:
             job.reject(error, header.sequence, settle)
         else:
-            job.submit(batch, header.sequence, settle)
+            job.submit(batch, header.sequence, settle, verify_only=header.verification_only)
 
     def _settle(self, sequence: int, error: BaseException | None) -> None:
         settled = v1.Ack(applied=sequence)

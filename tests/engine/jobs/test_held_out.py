@@ -1,0 +1,179 @@
+"""Batches that a result is verified with take no part in its ranges, where there are enough."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from support.engine import Quantized, dynamic, open_here, quantize, static
+from support.graphs import Array, normal_batches, residual
+
+from zeropoint.engine import JobSettings, Options, Report, StaticOptions
+from zeropoint.engine.samples import content_digest
+
+SHAPES = {"x": (2, 3, 16, 16)}
+Batches = Sequence[dict[str, Array]]
+
+
+def _loud(count: int, seed: int = 3) -> list[dict[str, Array]]:
+    """Batches of which each has a greatest value of its own, above that of all before."""
+    batches = normal_batches(SHAPES, count, seed)
+    for index, batch in enumerate(batches):
+        batch["x"][0, 0, 0, 0] = 10.0 + index
+    return batches
+
+
+def _high(result: Quantized) -> float:
+    """The upper end of the input's range."""
+    (tensor,) = (tensor for tensor in result.report.plan.tensors if tensor.name == "x")
+    assert tensor.high is not None
+    return tensor.high
+
+
+def _expected(batches: Batches, held_out: int) -> float:
+    """The greatest value of all but the batches with the smallest digests."""
+    ordered = sorted(batches, key=content_digest)
+    return max(float(batch["x"].max()) for batch in ordered[held_out:])
+
+
+def _run(folder: Path, batches: Batches, workspace: Path, **settings: Any) -> Quantized:
+    return quantize(residual().save(folder), batches, StaticOptions(), workspace, **settings)
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(1, 0), (31, 0), (32, 4), (40, 5), (80, 8)])
+def test_one_batch_in_eight_is_held_out_of_many_and_none_of_few(
+    count: int, held_out: int, folder: Path, workspace: Path
+) -> None:
+    batches = _loud(count)
+    result = _run(folder, batches, workspace)
+    found, calibration = result.report.verification, result.report.calibration
+    assert (found.held_out, found.batches) == (held_out > 0, held_out or min(count, 8))
+    assert calibration is not None
+    assert calibration.batches == count - held_out
+    assert _high(result) == pytest.approx(_expected(batches, held_out), rel=1e-6)
+
+
+def test_order_threads_and_how_batches_are_cut_decide_nothing(
+    folder: Path, workspace: Path
+) -> None:
+    batches = _loud(36)
+    first = _run(folder, batches, workspace / "first")
+    for seed in (1, 2):
+        Random(seed).shuffle(batches)
+        again = _run(
+            folder, batches, workspace / str(seed), threads=seed, observe_bytes=200_000 * seed
+        )
+        assert again.path.read_bytes() == first.path.read_bytes()
+        assert again.report.calibration == first.report.calibration
+        assert again.report.verification.batches == first.report.verification.batches
+
+
+def test_a_batch_that_is_sent_again_is_held_out_with_its_copies(
+    folder: Path, workspace: Path
+) -> None:
+    batches = _loud(36)
+    smallest = min(batches, key=content_digest)
+    result = _run(folder, [*batches, smallest, smallest], workspace)
+    assert result.report.calibration is not None
+    assert result.report.calibration.batches == 38 - 6
+    assert result.report.verification.batches == 4
+
+
+def test_one_batch_sent_many_times_is_not_held_out(folder: Path, workspace: Path) -> None:
+    result = _run(folder, normal_batches(SHAPES, 1) * 40, workspace)
+    assert not result.report.verification.held_out
+    assert result.report.calibration is not None
+    assert result.report.calibration.batches == 40
+
+
+def test_statistics_that_are_kept_give_the_same_bytes(folder: Path, workspace: Path) -> None:
+    source, batches = residual().save(folder), _loud(40)
+    (workspace / "kept").mkdir()
+    settings = JobSettings(workspace=workspace / "kept", keep_calibration=True)
+    with open_here(source, static(), settings) as job:
+        for batch in batches:
+            job.observe(batch)
+        kept = job.finish()
+    assert kept.calibration is not None
+    plain = quantize(source, batches, static(), workspace / "plain")
+    (workspace / "again").mkdir()
+    settings = JobSettings(workspace=workspace / "again")
+    with open_here(source, static(), settings, kept.calibration) as job:
+        again = job.finish()
+    contents = {kept.files[0].read_bytes(), plain.path.read_bytes(), again.files[0].read_bytes()}
+    assert len(contents) == 1
+
+
+@pytest.mark.parametrize("options", [StaticOptions(), dynamic()])
+@pytest.mark.parametrize("count", [3, 40])
+def test_batches_given_for_verification_are_used_for_that_alone(
+    options: Options, count: int, folder: Path, workspace: Path
+) -> None:
+    settings = JobSettings(workspace=workspace)
+    with open_here(residual().save(folder), options, settings) as job:
+        for batch in normal_batches(SHAPES, count):
+            job.submit(batch)
+        for batch in normal_batches(SHAPES, 2, seed=99):
+            job.submit({"x": batch["x"] * 100}, verify_only=True)
+        job.submit({"x": np.zeros((1, 2), np.float32)}, verify_only=True)
+        report = job.finish().report
+    assert (report.verification.held_out, report.verification.batches) == (True, 2)
+    assert [each.reason for each in report.rejected] == ["BATCH_SHAPE"]
+    if report.calibration is not None:
+        assert report.calibration.batches == count
+        assert all(tensor.high is None or tensor.high < 50 for tensor in report.plan.tensors)
+
+
+def test_batches_that_are_not_finite_are_kept_only_where_all_are(
+    folder: Path, workspace: Path
+) -> None:
+    batches = normal_batches(SHAPES, 12)
+    for index in range(1, 12):
+        batches[index]["x"][0, 0, 0, 0] = np.nan
+    some = _run(folder, batches, workspace / "some").report
+    assert some.verification.batches == 1
+    assert some.verification.non_finite_batches == tuple(range(2, 13))
+    assert (some.verification.sqnr_db or 0) > 20
+    every = _run(folder, batches[1:], workspace / "every").report
+    assert every.verification.batches == 8
+
+
+def test_memory_for_verification_bounds_what_is_held_out(folder: Path, workspace: Path) -> None:
+    batches = _loud(40)
+    nbytes = batches[0]["x"].nbytes
+    two = _run(folder, batches, workspace / "two", retained_bytes=2 * nbytes)
+    assert two.report.verification.batches == 2
+    assert two.report.calibration is not None
+    assert two.report.calibration.batches == 38
+    none = _run(folder, batches, workspace / "none", retained_bytes=nbytes - 1)
+    assert not none.report.verification.held_out
+    assert none.report.calibration is not None
+    assert none.report.calibration.batches == 40
+
+
+def _moved(report: Report) -> tuple[float, list[str]]:
+    assert report.calibration is not None
+    assert report.calibration.convergence is not None
+    codes = [warning.code for warning in report.warnings if warning.code == "RANGES_MOVING"]
+    return report.calibration.convergence.moving_share, codes
+
+
+def _of_digest(batches: Batches, *, small: bool) -> Batches:
+    return [batch for batch in batches if (content_digest(batch)[0] < 128) is small][:8]
+
+
+def test_the_report_says_how_far_the_ranges_still_moved(folder: Path, workspace: Path) -> None:
+    """Whatever their order, the batches with the smallest digests are taken for the last."""
+    plain = normal_batches(SHAPES, 40)
+    wide = [{"x": batch["x"] * 50} for batch in normal_batches(SHAPES, 40, seed=1)]
+    last_are_plain = [*_of_digest(plain, small=True), *_of_digest(wide, small=False)]
+    assert _moved(_run(folder, last_are_plain, workspace / "plain").report) == (0.0, [])
+    last_are_wide = [*_of_digest(wide, small=True), *_of_digest(plain, small=False)]
+    share, codes = _moved(_run(folder, last_are_wide, workspace / "wide").report)
+    assert share > 0.8
+    assert codes == ["RANGES_MOVING"]
+    alone = _run(folder, normal_batches(SHAPES, 1), workspace / "alone").report
+    assert alone.calibration is not None
+    assert alone.calibration.convergence is None
