@@ -145,7 +145,8 @@ def test_stored_weights_in_every_form(tmp_path: Path, form: QuantFormat, op_type
 
 @pytest.mark.parametrize("op_type", ["Conv", "MatMul", "Gemm"])
 def test_stored_weights_of_dynamic_results(tmp_path: Path, op_type: str) -> None:
-    result = check(MAKERS[op_type][0](), tmp_path, dynamic())
+    named = NodeSelection(op_types_to_quantize=(op_type,))
+    result = check(MAKERS[op_type][0](), tmp_path, dynamic(selection=named))
     assert result.states()["layer"] == "quantized"
 
 

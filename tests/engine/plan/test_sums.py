@@ -79,7 +79,8 @@ def test_long_sums_whatever_the_types(
 @pytest.mark.parametrize("op_type", ["MatMul", "Gemm", "Conv"])
 @pytest.mark.parametrize("weight_type", list(QuantType))
 def test_long_sums_of_dynamic_results(tmp_path: Path, op_type: str, weight_type: QuantType) -> None:
-    options = dynamic(weight_type=weight_type)
+    named = NodeSelection(op_types_to_quantize=(op_type,))
+    options = dynamic(weight_type=weight_type, selection=named)
     result = check(mean_by(op_type, 61_440), options, tmp_path)
     assert result.states()["mean"] == "quantized"
 

@@ -29,6 +29,7 @@ _ADVICE: Mapping[Reason, str] = {
         "op_types_to_quantize with these operator types quantizes them nevertheless, which makes "
         "the model slower."
     ),
+    Reason.SLOWER: "quantize_static has integer kernels for these that are faster than float ones.",
     Reason.OPSET_TOO_LOW: _LATER_OPSET,
     Reason.OPSET_TOO_HIGH: "Export the model with an earlier opset.",
     Reason.TYPE_NOT_SUPPORTED: "Convert the model to float32 first.",

@@ -94,7 +94,7 @@ class PlannedModel:
         raise NothingToQuantize(
             "NOTHING_TO_QUANTIZE",
             f"no node of this model can be quantized ({listed or 'it has no nodes'}). "
-            f"{self._advice()}",
+            f"{self._advice()}".rstrip(),
             nodes=len(self.plan.kept),
         )
 
