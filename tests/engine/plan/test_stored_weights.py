@@ -200,3 +200,15 @@ def test_a_large_bias_beside_a_stored_weight(tmp_path: Path) -> None:
     b.node("Gemm", read, "y", name="layer", transB=1)
     b.output("y")
     assert check(b, tmp_path).states()["layer"] == "quantized"
+
+
+def test_a_stored_weight_of_a_named_operator_without_integer_kernel(tmp_path: Path) -> None:
+    b = image()
+    b.node("ConvTranspose", ["x", loaded(b, (4, 8, 3, 3), axis=1)], "y", name="layer")
+    b.output("y")
+    named = NodeSelection(op_types_to_quantize=("ConvTranspose",))
+    result = check(b, tmp_path, StaticOptions(selection=named))
+    assert result.states()["layer"] == "quantized"
+    (kept,) = codes(result)
+    (given,) = (numpy_helper.to_array(i) for i in b.initializers if i.name == "w_codes")
+    assert (kept == given).all()
