@@ -124,6 +124,12 @@ _MANY = settings(max_examples=3000, suppress_health_check=list(HealthCheck))
 
 
 @_FEW
+@given(random_graphs(), st.sampled_from([StaticOptions(), DynamicOptions()]))
+def test_all_defaults(graph: RandomGraph, options: PostTrainingOptions) -> None:
+    check(graph, options)
+
+
+@_FEW
 @given(random_graphs(), static_options())
 def test_static(graph: RandomGraph, options: StaticOptions) -> None:
     check(graph, options)

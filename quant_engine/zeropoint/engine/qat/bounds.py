@@ -65,8 +65,7 @@ def _of(node: ir.Node, known: dict[ir.Value, Bounds]) -> Bounds:
         return _widened(Bounds(first.low + inputs[1].low, first.high + inputs[1].high))
     if kind == "Pad" and node.attributes.get_string("mode", "constant") == "constant":
         value = input_at(node, 2)
-        filled = 0.0 if value is None else float(constant(value) or math.nan)
-        return UNBOUNDED if math.isnan(filled) else first.joined(Bounds(filled, filled))
+        return first.joined(Bounds(0.0, 0.0) if value is None else _input(value, known))
     if kind == "Resize" and _interpolates(node):
         return _widened(first)
     return UNBOUNDED
