@@ -152,18 +152,13 @@ def test_verification_data_do_not_calibrate(serve: Serve, model: Path, output: P
 def test_batches_calibrate_or_only_verify(serve: Serve, model: Path, output: Path) -> None:
     for call in (quantize_static, quantize_qat):
         script = Script()
-        call(
-            model,
-            output,
-            calibration_data_reader=BATCHES,
-            verification_data=iter(BATCHES[:2]),
-            server=serve(script),
-        )
-        headers = [
-            request.batch_header
-            for request in script.seen
-            if request.WhichOneof("message") == "batch_header"
-        ]
+        data: dict[str, Any] = {
+            "calibration_data_reader": BATCHES,
+            "verification_data": iter(BATCHES[:2]),
+        }
+        call(model, output, server=serve(script), **data)
+        sent = (r for r in script.seen if r.WhichOneof("message") == "batch_header")
+        headers = [request.batch_header for request in sent]
         flags = [header.verification_only for header in headers]
         assert flags == [False] * len(BATCHES) + [True] * 2
         assert [header.sequence for header in headers] == list(range(1, len(flags) + 1))

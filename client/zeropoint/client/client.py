@@ -42,6 +42,7 @@ from zeropoint.client.options import (
     StaticOptions,
 )
 from zeropoint.client.output import ResultFiles
+from zeropoint.client.printable import printable
 from zeropoint.client.progress import Phase, Progress, ProgressCallback
 from zeropoint.client.quantization import Quantization, Rejection
 from zeropoint.client.replay import Replay
@@ -61,7 +62,7 @@ _SPENT = (
 JobT = TypeVar("JobT", bound=Job)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class QuantizationResult:
     """A quantized model and the proof that it works.
 
@@ -76,6 +77,9 @@ class QuantizationResult:
     report: Report
     job: str
     rejected: tuple[Rejection, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<QuantizationResult {printable(str(self.model))}: {self.report!r}>"
 
     @property
     def model(self) -> Path:

@@ -32,6 +32,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from zeropoint import v1
+from zeropoint.client.printable import printable
 
 
 class ZeropointError(Exception):
@@ -67,7 +68,7 @@ class ZeropointError(Exception):
 
     def __str__(self) -> str:
         job = f", {self.job}" if self.job else ""
-        return f"{self.message} [{self.reason}{job}]"
+        return printable(f"{self.message} [{self.reason}{job}]", lines=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.reason, self.message, self.metadata), self.__dict__

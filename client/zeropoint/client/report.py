@@ -1,14 +1,13 @@
 """What is told about a model, a plan and a result: frozen values that mirror the contract."""
 
-import dataclasses
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
 from zeropoint.client import summary
+from zeropoint.client.json_values import to_json_values
 from zeropoint.client.options import CalibrationMethod, Options, QuantFormat, QuantType
+from zeropoint.client.printable import printable
 from zeropoint.client.progress import Convergence, Phase
 from zeropoint.client.proof import Verification
 
@@ -242,7 +241,7 @@ class Verdict(StrEnum):
     UNVERIFIED = "unverified"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
     """Everything that is to be said about a result; `str()` gives a page of it.
 
@@ -298,8 +297,11 @@ class Report:
     def __str__(self) -> str:
         return summary.of_report(self)
 
+    def __repr__(self) -> str:
+        return f"<Report {self.verdict.value}: {printable(self.conclusion)}>"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Inspection:
     """What would be done with a model; `str()` gives a page of it.
 
@@ -330,6 +332,9 @@ class Inspection:
 
     def __str__(self) -> str:
         return summary.of_inspection(self)
+
+    def __repr__(self) -> str:
+        return f"<Inspection: {len(self.plan.nodes)} nodes, {len(self.skipped)} of them float>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,23 +440,3 @@ class ServerInfo:
     def to_dict(self) -> dict[str, Any]:
         """Return the information as JSON values."""
         return cast(dict[str, Any], to_json_values(self))
-
-
-def to_json_values(value: Any) -> Any:
-    """Return a value of this module as dicts, lists, strings, numbers, booleans and None.
-
-    Bytes become hexadecimal digits; what JSON cannot write as a number becomes "Infinity",
-    "-Infinity" or "NaN", as in the JSON form of Protocol Buffers.
-    """
-    if dataclasses.is_dataclass(value):
-        fields = dataclasses.fields(value)
-        return {field.name: to_json_values(getattr(value, field.name)) for field in fields}
-    if isinstance(value, Mapping):
-        return {str(key): to_json_values(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [to_json_values(item) for item in value]
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value.value if isinstance(value, StrEnum) else value

@@ -1,4 +1,7 @@
-"""Reports as a page of text for people."""
+"""Reports as a page of text for people: verdict, warnings, accuracy, speed, size, details.
+
+Every line goes through `printable`: names are the model's.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,24 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from zeropoint.client.printable import printable
+from zeropoint.client.reasons import REASONS
 
-    from zeropoint.client.proof import Exactness, KernelCount, Verification
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from zeropoint.client.proof import (
+        Exactness,
+        KernelCount,
+        OutputFigures,
+        Speed,
+        Verification,
+    )
     from zeropoint.client.report import (
+        CalibrationFigures,
         Inspection,
+        NodePlan,
+        NonFiniteTensor,
         Plan,
         Report,
         ReportWarning,
@@ -25,47 +40,61 @@ _TYPE_NAMES = {
     8: "string", 9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64",
     16: "bfloat16",
 }  # fmt: skip
+_COMPARED_AS = {
+    "logits": " of the logits",
+    "log_odds": " of the log-odds",
+    "pre_activations": " in front of the last operator",
+}
+_DECISIONS = {"argmax": "classes", "threshold": "scores above 0.5", "equal": "values"}
 _WORST_NODES = 5
+_TYPES_OF_A_REASON = 6
 
 
 def of_report(report: Report) -> str:
     """Return what was done and how good it is, the most important first."""
-    return "\n".join(
-        [
+    proof = report.verification
+    return _page(
+        (
+            f"verdict     {report.verdict.value.upper()}: {report.conclusion}",
+            *_warnings(report.warnings),
+            *_accuracy(proof),
+            *_speed(proof),
             f"size        {_size(report.source_bytes)} -> {_size(report.result_bytes)}"
             f" ({report.result_bytes / max(report.source_bytes, 1):.0%})",
-            *_verification(report.verification),
             *_plan(report.plan),
             *_calibration(report),
             *_rejected(report),
-            *_warnings(report.warnings),
             "time        " + ", ".join(f"{p.phase} {p.seconds:.1f} s" for p in report.phases),
             f"made by     Zeropoint {report.versions.zeropoint},"
             f" ONNX Runtime {report.versions.onnxruntime}, ONNX {report.versions.onnx}",
-        ]
+        )
     )
 
 
 def of_inspection(inspection: Inspection) -> str:
     """Return what would be done with a model."""
-    return "\n".join(
-        [
+    return _page(
+        (
+            *_warnings(inspection.plan.warnings),
             f"size        {_size(inspection.model_bytes)}, opset {inspection.opset}",
             *(f"input       {spec_text(spec)}" for spec in inspection.signature.inputs),
             *(f"output      {spec_text(spec)}" for spec in inspection.signature.outputs),
             *_plan(inspection.plan),
-            *_warnings(inspection.plan.warnings),
-        ]
+        )
     )
+
+
+def _page(lines: Iterable[str]) -> str:
+    return "\n".join(map(printable, lines))
 
 
 def spec_text(spec: TensorSpec) -> str:
     """Return an input or output as "name: float32[batch, 3, 224, 224]"."""
     kind = _TYPE_NAMES.get(spec.element_type, f"type {spec.element_type}")
     if spec.shape is None:
-        return f"{spec.name}: {kind} of any rank"
+        return printable(f"{spec.name}: {kind} of any rank")
     sizes = ", ".join("?" if size is None else str(size) for size in spec.shape)
-    return f"{spec.name}: {kind}[{sizes}]"
+    return printable(f"{spec.name}: {kind}[{sizes}]")
 
 
 def decibels(value: float | None) -> str:
@@ -84,25 +113,49 @@ def _size(size: int) -> str:
     return f"{value:.3g} GB"
 
 
-def _verification(proof: Verification) -> Iterator[str]:
-    how = f"{proof.state.value.replace('_', ' ')}, {proof.batches} batches"
-    yield f"checked     {how}{f': {proof.message}' if proof.message else ''}"
-    for output in proof.outputs:
-        figures, decided = output.similarity, output.decisions
-        agreement = "" if decided is None else f", same decisions {decided.agreement:.1%}"
-        yield (
-            f"output      {output.name}: SQNR {decibels(figures.sqnr_db)},"
-            f" cosine {figures.cosine:.5f}{agreement}"
-        )
+def _warnings(warnings: Iterable[ReportWarning]) -> Iterator[str]:
+    for warning in warnings:
+        yield f"warning     {warning.message} [{warning.code}]"
+
+
+# How close it is
+
+
+def _accuracy(proof: Verification) -> Iterator[str]:
+    yield f"checked     {_how(proof)}"
+    yield from (f"output      {_output(output)}" for output in proof.outputs)
     if proof.exactness is not None:
         yield f"trained     {_exactness(proof.exactness, proof.kernels)}"
         for tensor in proof.exactness.worst[:_WORST_NODES]:
             yield f"differs     {tensor.name}: by {_steps(tensor.steps)} by itself"
-    elif proof.kernels:
-        yield f"integer     {', '.join(map(_kernels, proof.kernels))} kernels"
     for node in proof.nodes[:_WORST_NODES]:
         sqnr = decibels(node.similarity.sqnr_db)
         yield f"worst node  {node.name} ({node.op_type}): {sqnr} by itself"
+
+
+def _how(proof: Verification) -> str:
+    batches = f"{proof.state.value.replace('_', ' ')}, {_counted(proof.batches, 'batch')}"
+    return f"{batches}: {proof.message}" if proof.message else batches
+
+
+def _output(output: OutputFigures) -> str:
+    found, decided = output.by_sample, output.decisions
+    if found is None:
+        text = f"{output.name}: not compared"
+    else:
+        text = (
+            f"{output.name}: SQNR{_COMPARED_AS.get(output.compared_as.value, '')}"
+            f" {decibels(found.median_db)} median, {decibels(found.tenth_db)} for one in ten,"
+            f" {decibels(found.least_db)} at least, {_counted(found.samples, 'sample')}"
+        )
+    if decided is not None:
+        kind = _DECISIONS[decided.kind.value]
+        text += f"; {decided.agreement:.1%} of {decided.count} {kind} agree"
+    if output.shape_changed:
+        text += f"; {_counted(output.shape_changed, 'sample')} of another shape"
+    if output.repeat_db is not None:
+        text += f"; the original itself repeats it with {decibels(output.repeat_db)}"
+    return text
 
 
 def _exactness(found: Exactness, kernels: tuple[KernelCount, ...]) -> str:
@@ -132,13 +185,53 @@ def _steps(number: int) -> str:
     return f"{number} step" if number == 1 else f"{number} steps"
 
 
+def _counted(number: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{number} {what if number == 1 else plural}"
+
+
+# How fast it is
+
+
+def _speed(proof: Verification) -> Iterator[str]:
+    if proof.speed is not None:
+        yield f"speed       {_pace(proof.speed)}"
+    if proof.kernels and proof.exactness is None:
+        yield f"integer     {', '.join(map(_kernels, proof.kernels))} kernels"
+
+
+def _pace(speed: Speed) -> str:
+    chance = "" if speed.apart else ", which may be chance"
+    return (
+        f"{speed.float_ms:.3g} ms -> {speed.result_ms:.3g} ms a batch on one thread"
+        f" ({speed.ratio:.2f} times as long{chance})"
+    )
+
+
+# What was done
+
+
 def _plan(plan: Plan) -> Iterator[str]:
     states = Counter(node.state.value for node in plan.nodes)
     counts = ", ".join(f"{times} {state}" for state, times in states.most_common())
     yield f"nodes       {counts}; opset {plan.opset}"
-    reasons = Counter((node.reason, node.op_type) for node in plan.skipped)
-    for (reason, op_type), times in reasons.most_common():
-        yield f"float       {times} {op_type}: {reason}"
+    for reason, nodes in by_reason(plan.skipped).items():
+        yield f"float       {_types(nodes)}: {REASONS.get(reason, nodes[0].message)} [{reason}]"
+
+
+def by_reason(nodes: Iterable[NodePlan]) -> Mapping[str, Sequence[NodePlan]]:
+    """Return nodes that stay float by their reason, the most frequent first."""
+    groups: dict[str, list[NodePlan]] = {}
+    for node in nodes:
+        groups.setdefault(node.reason, []).append(node)
+    return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
+
+
+def _types(nodes: Sequence[NodePlan]) -> str:
+    types = Counter(node.op_type for node in nodes).most_common()
+    listed = ", ".join(f"{times} {op_type}" for op_type, times in types[:_TYPES_OF_A_REASON])
+    rest = sum(times for _, times in types[_TYPES_OF_A_REASON:])
+    return f"{listed}, {rest} others" if rest else listed
 
 
 def _calibration(report: Report) -> Iterator[str]:
@@ -146,31 +239,42 @@ def _calibration(report: Report) -> Iterator[str]:
     if seen is None:
         return
     rejected = f", {seen.rejected} rejected" if seen.rejected else ""
-    yield f"calibrated  {seen.tensors} tensors on {seen.batches} batches{rejected}"
-    chosen = Counter(map(_method, (one for one in report.plan.tensors if one.alternatives)))
+    batches = _counted(seen.batches, "batch")
+    yield f"calibrated  {seen.tensors} tensors on {batches}{rejected}{_moving(seen)}"
+    chosen = Counter(_method(tensor) for tensor in report.plan.tensors if tensor.alternatives)
     if chosen:
         yield "chosen      " + ", ".join(f"{n} {method}" for method, n in chosen.most_common())
-    for tensor in seen.non_finite:
-        infinite = tensor.positive_infinity + tensor.negative_infinity
-        yield f"not finite  {tensor.name}: {tensor.nan} NaN, {infinite} infinities"
+    if seen.non_finite:
+        yield f"not finite  {_non_finite(seen.non_finite)}"
 
 
 def _method(tensor: TensorPlan) -> str:
-    """Return what chose the range of a tensor: "MinMax", "Percentile 99.99"."""
     return f"{tensor.method}{'' if tensor.percentile is None else f' {tensor.percentile:g}'}"
 
 
 def _rejected(report: Report) -> Iterator[str]:
     """Return a line for each reason why batches were left out."""
     for left_out in report.rejected:
-        count = f"{left_out.batches} batches" if left_out.batches > 1 else "1 batch"
         which = "the first, " if left_out.batches > 1 else ""
         yield (
-            f"rejected    {count}: {which}number {left_out.sequence}: {left_out.message}"
-            f" [{left_out.reason}]"
+            f"rejected    {_counted(left_out.batches, 'batch')}: {which}number"
+            f" {left_out.sequence}: {left_out.message} [{left_out.reason}]"
         )
 
 
-def _warnings(warnings: Iterable[ReportWarning]) -> Iterator[str]:
-    for warning in warnings:
-        yield f"warning     {warning.message} [{warning.code}]"
+def _moving(seen: CalibrationFigures) -> str:
+    last = seen.convergence
+    if last is None:
+        return ""
+    return (
+        f"; {last.moving_share:.0%} of the ranges move with {_counted(last.batches, 'batch')} more"
+    )
+
+
+def _non_finite(tensors: Sequence[NonFiniteTensor]) -> str:
+    """Return in one line what holds NaN or infinities, first of all the first."""
+    first = tensors[0]
+    infinite = first.positive_infinity + first.negative_infinity
+    text = f"{first.name}: {first.nan} NaN, {infinite} infinities"
+    more = len(tensors) - 1
+    return f"{text}, and {_counted(more, 'tensor')} more" if more else text

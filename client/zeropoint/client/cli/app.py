@@ -20,9 +20,9 @@ from zeropoint.client.cli.data import open_data
 from zeropoint.client.cli.display import exit_codes, print_answer, progress_display
 from zeropoint.client.client import QuantizationResult
 from zeropoint.client.errors import OptionError
+from zeropoint.client.json_values import to_json_values
 from zeropoint.client.options import CalibrationMethod, InspectKeywords, QuantFormat, QuantType
 from zeropoint.client.progress import ProgressCallback
-from zeropoint.client.report import to_json_values
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from zeropoint.client import errors
+from zeropoint.client.printable import printable
 from zeropoint.client.progress import Phase, Progress, ProgressCallback
 
 EXIT_CODES: Mapping[type[errors.ZeropointError], int] = {
@@ -54,7 +55,8 @@ def exit_codes(json_output: bool) -> Iterator[None]:
         yield
     except errors.ZeropointError as error:
         notes = getattr(error, "__notes__", [])
-        print("\n".join([f"error: {error}", *notes]), file=sys.stderr)
+        told = [f"error: {error}", *(printable(note, lines=True) for note in notes)]
+        print("\n".join(told), file=sys.stderr)
         if json_output:
             fields = ("reason", "message", "metadata", "retryable", "retry_delay")
             print(json.dumps({"error": {name: getattr(error, name) for name in fields}}, indent=2))
@@ -136,10 +138,11 @@ class _Bars:
 
 def _note(progress: Progress) -> str:
     """Return what is said behind the count."""
+    message = printable(progress.message)
     if progress.convergence is None:
-        return progress.message
+        return message
     moving = f"ranges: {progress.convergence.moving_share * 100:.2g} % still move"
-    return f"{progress.message}, {moving}" if progress.message else moving
+    return f"{message}, {moving}" if message else moving
 
 
 def _count(progress: Progress) -> str:
