@@ -14,6 +14,7 @@ def hurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         tmp_path_factory.mktemp("hurt"),
         jobs=4,
         idle_seconds=24 * 3600,  # the neighbour is silent while others are hurt
+        progress_seconds=24 * 3600,
         stall_seconds=5,
         worker_memory="2GiB",
     ) as running:

@@ -90,19 +90,22 @@ def limit(process: psutil.Process, size: int) -> tuple[int, int]:
     return before
 
 
-def test_a_disk_that_is_full_while_a_model_is_sent(
-    shared: ServerProcess, tmp_path: Path, model: Path, output: Path
-) -> None:
+@in_loop
+async def test_a_disk_that_is_full_while_a_model_is_sent(shared: ServerProcess) -> None:
     process = psutil.Process(shared.popen.pid)
     before = limit(process, 1 << 19)
     try:
-        with pytest.raises(LimitError) as caught:
-            quantize_dynamic(model, output, server=shared.address)
-        assert caught.value.reason == "SCRATCH_FULL"
-        assert caught.value.retryable
-        assert list(output.parent.iterdir()) == []
-        # A small model still fits.
-        quantize_dynamic(residual().save(tmp_path), output, server=shared.address)
+        async with grpc.aio.insecure_channel(shared.address) as channel:
+            large, small = Call(channel), Call(channel)
+            files = {"model.onnx": product(512).model().SerializeToString()}
+            await large.start(files)
+            await large.hear("model_status")
+            await large.upload(files)
+            failure = await large.failure()
+            assert (failure.reason, failure.retryable) == ("SCRATCH_FULL", True)
+            # A small model still fits.
+            await small.begin({"model.onnx": residual().model().SerializeToString()})
+            small.call.cancel()
     finally:
         process.rlimit(psutil.RLIMIT_FSIZE, before)
 

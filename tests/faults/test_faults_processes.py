@@ -1,5 +1,6 @@
 """Processes that are killed: workers, verifiers, spares, and the server itself."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -144,10 +145,14 @@ def test_an_embedded_server_that_is_killed_is_started_again(
     embedded.stop()  # one of another test has another folder
     try:
         [mine] = started(embedded.endpoint)
-        with pytest.raises(UnavailableError):
-            quantize_static(model, output, BATCHES * 1000, progress=at(Phase.CALIBRATE, mine.kill))
-        assert not output.exists()
-        quantize_static(model, output, BATCHES)
+
+        def kill() -> None:
+            with contextlib.suppress(psutil.NoSuchProcess):  # the second time
+                mine.kill()
+
+        # The batches are there to be sent again, to the next one.
+        quantize_static(model, output, BATCHES * 100, progress=at(Phase.CALIBRATE, kill))
+        assert not mine.is_running()
         assert output.is_file()
     finally:
         embedded.stop()
