@@ -208,8 +208,8 @@ def test_numbers_of_batches_are_told_in_one_warning() -> None:
 
 
 def test_a_result_that_is_slower_beyond_chance_is_a_warning() -> None:
-    def timed(ratio: float, *, apart: bool) -> Judgement:
-        speed = Speed(float_ms=2.0, result_ms=2.0 * ratio, ratio=ratio, runs=9, apart=apart)
+    def timed(ratio: float, *, apart: bool, ms: float = 2.0) -> Judgement:
+        speed = Speed(float_ms=ms, result_ms=ms * ratio, ratio=ratio, runs=9, apart=apart)
         return _judge(_verified(30.0, speed=speed))
 
     slow = timed(1.9, apart=True)
@@ -218,6 +218,8 @@ def test_a_result_that_is_slower_beyond_chance_is_a_warning() -> None:
     assert "1.90 times as long" in slow.conclusion
     assert timed(1.9, apart=False).warnings == ()
     assert timed(1.09, apart=True).warnings == ()
+    assert timed(1.3, apart=True, ms=0.02).warnings == ()
+    assert "no sure difference" in timed(1.9, apart=False).conclusion
     assert "2.00 times as fast" in timed(0.5, apart=True).conclusion
 
 

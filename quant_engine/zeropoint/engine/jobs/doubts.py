@@ -21,7 +21,7 @@ _MOST_NUMBERS = 16
 # default floor of the median, models had lost their quiet samples.
 _TENTH_BELOW_DB = 2.0
 _LEAST_AGREEMENT, _LEAST_DECISIONS = 0.95, 100
-_SLOWER = 1.1
+_SLOWER, _SLOWER_MS = 1.1, 0.01  # less than the latter is the cost of a call
 _MANY_MOVING = 0.5
 
 
@@ -164,7 +164,9 @@ def _not_run(found: Verification, _options: Options) -> Iterator[Warning]:
 
 def _slower(found: Verification, _options: Options) -> Iterator[Warning]:
     speed = found.speed
-    if speed is not None and speed.apart and speed.ratio > _SLOWER:
+    if speed is None or not speed.apart or speed.result_ms - speed.float_ms < _SLOWER_MS:
+        return
+    if speed.ratio > _SLOWER:
         yield Warning(
             code=WarningCode.RESULT_SLOWER,
             message=f"The result takes {speed.ratio:.2f} times as long as the original on this "

@@ -144,7 +144,7 @@ def _accuracy(verification: Verification) -> str:
 
 def _pace(speed: Speed) -> str:
     if not speed.apart:
-        return "as fast as the original"
+        return "no sure difference in speed"
     if speed.ratio > 1.0:
         return f"takes {speed.ratio:.2f} times as long as the original"
     return f"{1 / speed.ratio:.2f} times as fast as the original"
