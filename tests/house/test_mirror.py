@@ -174,7 +174,7 @@ def statics(draw: st.DrawFn) -> options.StaticOptions:
     weight = draw(weights())
     types = (
         list(tensor_override.QuantType)
-        if weight.quant_type.signed
+        if weight.stored.signed
         else [tensor_override.QuantType.QUINT8]
     )
     quant_type = draw(st.sampled_from(types))

@@ -26,7 +26,7 @@ def quantize_static(
     per_channel: bool = False,
     reduce_range: bool = False,
     activation_type: QuantType | str | int | Enum = QuantType.QUInt8,
-    weight_type: QuantType | str | int | Enum = QuantType.QUInt8,
+    weight_type: QuantType | str | int | Enum | None = None,
     nodes_to_quantize: Sequence[str] | None = None,
     nodes_to_exclude: Sequence[str] | None = None,
     use_external_data_format: bool = False,
@@ -63,7 +63,8 @@ def quantize_static(
         per_channel: One scale for each output channel of a weight.
         reduce_range: Weights in 7 bits, for CPUs whose 8-bit multiply-add saturates.
         activation_type: Integer type of activations.
-        weight_type: Integer type of weights.
+        weight_type: Integer type of weights; None: codes of QUInt8, stored as int8 and less by
+            128, which is the same numbers and faster.
         nodes_to_quantize: Names or shell patterns of nodes; None: all.
         nodes_to_exclude: Names or shell patterns of nodes that stay float.
         use_external_data_format: Put weights into a data file beside the model, whatever its size;
@@ -130,7 +131,7 @@ def quantize_dynamic(
     op_types_to_quantize: Sequence[str] | None = None,
     per_channel: bool = False,
     reduce_range: bool = False,
-    weight_type: QuantType | str | int | Enum = QuantType.QUInt8,
+    weight_type: QuantType | str | int | Enum | None = None,
     nodes_to_quantize: Sequence[str] | None = None,
     nodes_to_exclude: Sequence[str] | None = None,
     use_external_data_format: bool = False,
@@ -155,7 +156,8 @@ def quantize_dynamic(
         op_types_to_quantize: Operator types to quantize; None: all that are supported.
         per_channel: One scale for each output channel of a weight.
         reduce_range: Weights in 7 bits, for CPUs whose 8-bit multiply-add saturates.
-        weight_type: Integer type of weights.
+        weight_type: Integer type of weights; None: codes of QUInt8, stored as int8 and less by
+            128, which is the same numbers and faster.
         nodes_to_quantize: Names or shell patterns of nodes; None: all.
         nodes_to_exclude: Names or shell patterns of nodes that stay float.
         use_external_data_format: Put weights into a data file beside the model, whatever its size;

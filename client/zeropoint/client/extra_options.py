@@ -54,6 +54,7 @@ _STATIC: Mapping[str, _Key] = MappingProxyType(
         "CalibTensorRangeSymmetric": _Key("calibration_range_symmetric", flag),
         "DedicatedQDQPair": _Key("dedicated_pair", flag, "qdq"),
         "ForceQuantizeNoInputCheck": _Key("force_quantize_no_input_check", flag, "selection"),
+        "KeepActivationType": _Key("keep_activation_type", flag),
         "OpTypesToExcludeOutputQuantization": _Key(
             "op_types_to_exclude_output_quantization", names, "selection"
         ),
@@ -62,7 +63,12 @@ _STATIC: Mapping[str, _Key] = MappingProxyType(
     }
 )
 
-_QAT: Mapping[str, _Key] = MappingProxyType({"QuantizeBias": _Key("quantize_bias", flag)})
+_QAT: Mapping[str, _Key] = MappingProxyType(
+    {
+        "KeepActivationType": _Key("keep_activation_type", flag),
+        "QuantizeBias": _Key("quantize_bias", flag),
+    }
+)
 
 HONOURED = frozenset({*_STATIC, *_DYNAMIC, *_QAT})
 """Keys that change the result."""

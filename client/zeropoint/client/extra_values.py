@@ -71,6 +71,7 @@ _DEFAULTS: Mapping[str, object] = MappingProxyType(
         "CalibTensorRangeSymmetric": False,
         "DedicatedQDQPair": False,
         "ForceQuantizeNoInputCheck": False,
+        "KeepActivationType": False,
         "QDQDisableWeightAdjustForInt32Bias": False,
         "QuantizeBias": True,
         "SmoothQuant": False,

@@ -95,8 +95,8 @@ def qat_options(*, calibrate: bool = False, **keywords: Unpack[QatKeywords]) -> 
         quant_format=coerce(
             QuantFormat, keywords.get("quant_format", QuantFormat.QDQ), "quant_format"
         ),
-        activation_type=_type_or_learned(keywords, "activation_type"),
-        weight_type=_type_or_learned(keywords, "weight_type"),
+        activation_type=_type_if_named(keywords, "activation_type"),
+        weight_type=_type_if_named(keywords, "weight_type"),
         per_channel=None if per_channel is None else flag(per_channel, "per_channel"),
         exact=flag(keywords.get("exact", False), "exact"),
         calibrate=flag(calibrate, "calibrate"),
@@ -105,7 +105,7 @@ def qat_options(*, calibrate: bool = False, **keywords: Unpack[QatKeywords]) -> 
     )
 
 
-def _type_or_learned(keywords: Mapping[str, Any], option: str) -> QuantType | None:
+def _type_if_named(keywords: Mapping[str, Any], option: str) -> QuantType | None:
     given = keywords.get(option)
     return None if given is None else coerce(QuantType, given, option)
 
@@ -139,9 +139,7 @@ def _common(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
     return {
         **_shared(keywords, extras),
         "weight": WeightOptions(
-            quant_type=coerce(
-                QuantType, keywords.get("weight_type", QuantType.QUInt8), "weight_type"
-            ),
+            quant_type=_type_if_named(keywords, "weight_type"),
             per_channel=flag(keywords.get("per_channel", False), "per_channel"),
             reduce_range=flag(keywords.get("reduce_range", False), "reduce_range"),
             **extras.weight,

@@ -117,7 +117,7 @@ class VerifyOptions(_message.Message):
     def __init__(self, min_sqnr_db: _Optional[float] = ..., strict: bool = ...) -> None: ...
 
 class StaticOptions(_message.Message):
-    __slots__ = ("selection", "quant_format", "activation_type", "activation_symmetric", "activation_restricted_asymmetric", "minimum_real_range", "weight", "calibrate_method", "percentile", "calibration_range_symmetric", "qdq", "tensor_quant_overrides", "verify")
+    __slots__ = ("selection", "quant_format", "activation_type", "activation_symmetric", "activation_restricted_asymmetric", "minimum_real_range", "weight", "calibrate_method", "percentile", "calibration_range_symmetric", "qdq", "tensor_quant_overrides", "verify", "keep_activation_type")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     QUANT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,7 @@ class StaticOptions(_message.Message):
     QDQ_FIELD_NUMBER: _ClassVar[int]
     TENSOR_QUANT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     VERIFY_FIELD_NUMBER: _ClassVar[int]
+    KEEP_ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
     quant_format: QuantFormat
     activation_type: QuantType
@@ -144,7 +145,8 @@ class StaticOptions(_message.Message):
     qdq: QdqOptions
     tensor_quant_overrides: _containers.RepeatedCompositeFieldContainer[TensorQuantOverride]
     verify: VerifyOptions
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., activation_symmetric: bool = ..., activation_restricted_asymmetric: bool = ..., minimum_real_range: _Optional[float] = ..., weight: _Optional[_Union[WeightOptions, _Mapping]] = ..., calibrate_method: _Optional[_Union[CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., calibration_range_symmetric: bool = ..., qdq: _Optional[_Union[QdqOptions, _Mapping]] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ...) -> None: ...
+    keep_activation_type: bool
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., activation_symmetric: bool = ..., activation_restricted_asymmetric: bool = ..., minimum_real_range: _Optional[float] = ..., weight: _Optional[_Union[WeightOptions, _Mapping]] = ..., calibrate_method: _Optional[_Union[CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., calibration_range_symmetric: bool = ..., qdq: _Optional[_Union[QdqOptions, _Mapping]] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ..., keep_activation_type: bool = ...) -> None: ...
 
 class DynamicOptions(_message.Message):
     __slots__ = ("selection", "weight", "tensor_quant_overrides", "verify")
@@ -159,7 +161,7 @@ class DynamicOptions(_message.Message):
     def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., weight: _Optional[_Union[WeightOptions, _Mapping]] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ...) -> None: ...
 
 class QatOptions(_message.Message):
-    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "quantize_bias", "exact", "calibrate", "verify")
+    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "quantize_bias", "exact", "calibrate", "verify", "keep_activation_type")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     QUANT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +171,7 @@ class QatOptions(_message.Message):
     EXACT_FIELD_NUMBER: _ClassVar[int]
     CALIBRATE_FIELD_NUMBER: _ClassVar[int]
     VERIFY_FIELD_NUMBER: _ClassVar[int]
+    KEEP_ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
     quant_format: QuantFormat
     activation_type: QuantType
@@ -178,4 +181,5 @@ class QatOptions(_message.Message):
     exact: bool
     calibrate: bool
     verify: VerifyOptions
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., quantize_bias: bool = ..., exact: bool = ..., calibrate: bool = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ...) -> None: ...
+    keep_activation_type: bool
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., quantize_bias: bool = ..., exact: bool = ..., calibrate: bool = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ..., keep_activation_type: bool = ...) -> None: ...

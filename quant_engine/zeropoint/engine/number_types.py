@@ -19,6 +19,10 @@ class CodeLimits(NamedTuple):
     low: int
     high: int
 
+    def less(self, offset: int) -> "CodeLimits":
+        """Return the limits of codes that are less by an offset."""
+        return CodeLimits(self.low - offset, self.high - offset)
+
 
 @dataclass(frozen=True, slots=True)
 class NumberType:

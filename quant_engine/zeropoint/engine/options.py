@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from zeropoint.engine.errors import OptionError
-from zeropoint.engine.number_types import QuantType
+from zeropoint.engine.number_types import INT8, NumberType, QuantType
 from zeropoint.engine.tensor_override import TensorQuantOverride, check_names
 
 _WIDEST = 1e17
@@ -71,14 +71,15 @@ class WeightOptions:
     """How weights become integers.
 
     Attributes:
-        quant_type: Integer type.
+        quant_type: Integer type; None: codes of QUInt8, each stored as int8 and less by 128. They
+            stand for the same numbers, for which ONNX Runtime has faster kernels.
         per_channel: One scale for each output channel instead of one for the tensor.
         reduce_range: 7 bits, for CPUs whose 8-bit multiply-add saturates.
         symmetric: Range symmetric around zero; None: for signed types and per-channel scales.
         minimum_real_range: Ranges are at least this wide.
     """
 
-    quant_type: QuantType = QuantType.QUINT8
+    quant_type: QuantType | None = None
     per_channel: bool = False
     reduce_range: bool = False
     symmetric: bool | None = None
@@ -100,10 +101,20 @@ class WeightOptions:
             )
 
     @property
+    def codes(self) -> QuantType:
+        """The type of which codes are, before they may be moved to be stored."""
+        return self.quant_type or QuantType.QUINT8
+
+    @property
+    def stored(self) -> NumberType:
+        """The type that codes are stored as."""
+        return INT8 if self.quant_type is None else self.quant_type.number
+
+    @property
     def is_symmetric(self) -> bool:
         """Whether ranges are symmetric, with the default filled in."""
         if self.symmetric is None:
-            return self.quant_type.signed or self.per_channel
+            return self.codes.signed or self.per_channel
         return self.symmetric
 
     def settled(self) -> "WeightOptions":
@@ -194,6 +205,8 @@ class StaticOptions:
         selection: Which nodes.
         quant_format: Form of the result.
         activation_type: Integer type of activations.
+        keep_activation_type: Write int8 activations as int8 also where ONNX Runtime has faster
+            kernels for the same numbers as uint8; for other runtimes.
         activation_symmetric: Symmetric activation ranges; None: for signed types only.
         activation_restricted_asymmetric: Zero points of uint8 activations are 0 or 128 only.
         minimum_real_range: Ranges of activations are at least this wide.
@@ -209,6 +222,7 @@ class StaticOptions:
     selection: NodeSelection = field(default_factory=NodeSelection)
     quant_format: QuantFormat = QuantFormat.QDQ
     activation_type: QuantType = QuantType.QUINT8
+    keep_activation_type: bool = False
     activation_symmetric: bool | None = None
     activation_restricted_asymmetric: bool = False
     minimum_real_range: float = 0.0
@@ -236,7 +250,7 @@ class StaticOptions:
                 f"percentile={self.percentile:g} must be above 50 and at most 100.",
                 option="percentile",
             )
-        if not self.activation_type.number.multiplies(self.weight.quant_type.number):
+        if not self.activation_type.number.multiplies(self.weight.stored):
             raise OptionError(
                 "OPTION_CONFLICT",
                 "activation_type=QInt8 needs weight_type=QInt8: ONNX Runtime has no integer "
@@ -357,6 +371,7 @@ class QatOptions:
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
         calibrate: Choose parameters from batches for what was not trained with any.
         verify: How the result is judged.
+        keep_activation_type: Keep learned int8 activations int8, whatever kernels that costs.
     """
 
     selection: NodeSelection = field(default_factory=NodeSelection)
@@ -368,6 +383,7 @@ class QatOptions:
     exact: bool = False
     calibrate: bool = False
     verify: VerifyOptions = field(default_factory=VerifyOptions)
+    keep_activation_type: bool = False
 
     def __post_init__(self) -> None:
         """Refuse combinations that contradict each other.

@@ -78,6 +78,10 @@ class WarningCode(_Word):
     WEIGHT_ONLY = "WEIGHT_ONLY", "and a reason: nodes that it keeps float have integer weights"
     WEIGHTS_STORED_TWICE = "WEIGHTS_STORED_TWICE", "weights are stored as integers and as floats"
     WEIGHT_SCALE_GROWN = "WEIGHT_SCALE_GROWN", "a scale grew so that the bias fits into int32"
+    WRITTEN_UNSIGNED = (
+        "WRITTEN_UNSIGNED",
+        "int8 tensors are uint8, for integer kernels",
+    )
     CODES_UNUSED = "CODES_UNUSED", "symmetric int8 ranges of one-sided tensors lose a bit"
     WEIGHTS_WERE_INPUTS = "WEIGHTS_WERE_INPUTS", "weights listed as inputs are constants"
     DYNAMIC_CONV_SLOW = "DYNAMIC_CONV_SLOW", "dynamic convolutions are no faster than float"

@@ -163,10 +163,37 @@ def test_weights_are_bit_identical_to_1_32_channel_by_channel(
 
 def test_a_channel_of_zeros_keeps_the_zero_point_of_its_siblings() -> None:
     weight = np.array([[1.0, -2.0], [0.0, 0.0]], dtype=np.float32)
-    found = weight_qparams(weight, WeightOptions(per_channel=True), 0)
+    options = WeightOptions(quant_type=QuantType.QUINT8, per_channel=True)
+    found = weight_qparams(weight, options, 0)
     assert found.zero_point.tolist() == [128, 128]
     assert found.scale.tolist() == [np.float32(4 / 255), 1.0]
     assert dequantize(quantize(weight, found), found)[1].tolist() == [0.0, 0.0]
+
+
+@given(
+    weight=WEIGHTS,
+    symmetric=st.booleans(),
+    reduce_range=st.booleans(),
+    per_channel=st.booleans(),
+)
+def test_codes_of_no_named_type_are_those_of_uint8_moved_to_int8(
+    weight: NDArray[np.float32], symmetric: bool, reduce_range: bool, per_channel: bool
+) -> None:
+    axis = 0 if per_channel else None
+    named, found = (
+        weight_qparams(
+            weight,
+            WeightOptions(quant_type=kind, symmetric=symmetric, reduce_range=reduce_range),
+            axis,
+        )
+        for kind in (QuantType.QUINT8, None)
+    )
+    moved = 64 if reduce_range else 128
+    codes, zero_point = quantize(weight, named).astype(int), named.zero_point.astype(int)
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found.scale, named.scale)
+    np.testing.assert_array_equal(quantize(weight, found), codes - moved)
+    np.testing.assert_array_equal(found.zero_point, zero_point - moved)
 
 
 @given(weight=WEIGHTS, quant_type=QUANT_TYPES, symmetric=st.booleans())

@@ -47,7 +47,7 @@ def test_they_become_integer_kernels(
     found = kernels(result.path, tmp_path)
     assert sum(found[name] for name in INTEGER) == 1, found
     assert not {"Gemm", "FusedGemm", "MatMul"} & set(found)
-    assert result.warned == set()
+    assert result.warned <= {"CODES_UNUSED"}
     assert sqnr_db(run(source, BATCHES[0])[0], run(result.path, BATCHES[0])[0]) > 30
 
 

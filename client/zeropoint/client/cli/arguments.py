@@ -55,7 +55,7 @@ InspectWeightType = Annotated[
         "--weight-type",
         case_sensitive=False,
         metavar=_TYPES,
-        help="Integer type of weights; default QUInt8, with --qat as learned.",
+        help="Integer type of weights; default QUInt8 stored as int8, with --qat as learned.",
     ),
 ]
 LearnedActivationType = Annotated[
@@ -101,7 +101,12 @@ Calibrate = Annotated[
     ),
 ]
 WeightType = Annotated[
-    QuantType, typer.Option(case_sensitive=False, metavar=_TYPES, help="Integer type of weights.")
+    QuantType | None,
+    typer.Option(
+        case_sensitive=False,
+        metavar=_TYPES,
+        help="Integer type of weights; default QUInt8, stored as int8 with the same numbers.",
+    ),
 ]
 PerChannel = Annotated[
     bool, typer.Option("--per-channel", help="One scale for each output channel of a weight.")

@@ -186,7 +186,7 @@ def weight_qparams(
     """
     axis = None if axis is None else axis % weight.ndim
     if override is not None and override.scale:
-        return given_qparams(override, options.quant_type, axis, weight.dtype)
+        return _as_stored(given_qparams(override, options.codes, axis, weight.dtype), options)
     bottom, top = _extremes(weight, axis)
     if override is not None:
         bottom, top = _given_ends(bottom, top, override)
@@ -198,14 +198,30 @@ def weight_qparams(
             tensor=name,
         )
     symmetric = options.is_symmetric
-    number = options.quant_type.number
-    limits = number.spread(symmetric=symmetric, reduce_range=options.reduce_range)
+    limits = options.codes.number.spread(symmetric=symmetric, reduce_range=options.reduce_range)
     top = _widened(bottom, top, options.minimum_real_range)
     spread = _enclosing_scale_and_zero_point if options.reduce_range else _scale_and_zero_point
     scale, zero_point = spread(bottom, top, limits, symmetric)
-    return QParams(
-        scale, zero_point.astype(number.dtype), axis, limits if options.reduce_range else None
+    found = QParams(
+        scale,
+        zero_point.astype(options.codes.number.dtype),
+        axis,
+        limits if options.reduce_range else None,
     )
+    return _as_stored(found, options)
+
+
+def _as_stored(found: QParams, options: WeightOptions) -> QParams:
+    """Return parameters for the same numbers with the codes that are stored.
+
+    Codes of uint8 become int8, the middle one 0: all are less by 128, of seven bits by 64.
+    """
+    if found.number is options.stored:
+        return found
+    middle = (found.code_limits.low + found.code_limits.high + 1) // 2
+    moved = (found.zero_point.astype(np.int64) - middle).astype(options.stored.dtype)
+    limits = found.limits.less(middle) if found.limits is not None else None
+    return dataclasses.replace(found, zero_point=moved, limits=limits)
 
 
 def given_qparams(

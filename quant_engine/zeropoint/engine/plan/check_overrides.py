@@ -79,9 +79,9 @@ class _Check:
                 continue
             tensor = self._plan.root(self._plan.tensors[quant.tensors[0]])
             activation = self._options.of(tensor.override).activation_type
-            weight = self._options.weight.of(quant.weight.override).quant_type
+            weight = self._options.weight.of(quant.weight.override).stored
             blamed = quant.weight.override or tensor.override
-            if blamed is not None and not activation.number.multiplies(weight.number):
+            if blamed is not None and not activation.number.multiplies(weight):
                 raise blamed.error(
                     f"node {quant.node!r} would have int8 activations with uint8 weights, for "
                     "which ONNX Runtime has no integer kernels",
@@ -113,7 +113,7 @@ class _Check:
                 f"the kernels of {node.op_type} say how many scales it has; set weight_type or "
                 "per_channel for all, or leave the node out"
             )
-        _check_codes(override, self._options.weight.of(override).quant_type)
+        _check_codes(override, self._options.weight.of(override).codes)
         if override.axis is None:
             return
         axis = override.axis + (array.ndim if override.axis < 0 else 0)

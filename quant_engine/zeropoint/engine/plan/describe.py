@@ -131,7 +131,7 @@ def _constant_tensor(
     else:
         weight = options.weight.of(where.override)
         symmetric = bias or weight.is_symmetric
-        integers = (INT32 if bias else weight.quant_type.number).element_type
+        integers = (INT32 if bias else weight.stored).element_type
     return TensorPlan(
         name=name,
         element_type=qparams.number.element_type if qparams else integers,

@@ -19,6 +19,11 @@ from zeropoint.engine.numbers import (
 )
 from zeropoint.engine.numbers.ranges import Range, choose_range
 from zeropoint.engine.options import StaticOptions, WeightOptions
+from zeropoint.engine.plan.activation_types import (
+    told_of_types,
+    told_of_unused_codes,
+    unsigned_where_shared,
+)
 from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.quant_plan import (
     ConstantInput,
@@ -31,9 +36,6 @@ from zeropoint.engine.plan.sums import fit_layer
 from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import ParameterSource, Warning
 from zeropoint.sketch import Sketch
-
-_ONE_SIDED = 1 / 8  # one end of a range to the other
-_MOST_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,35 +99,13 @@ def derive_parameters(
         "the weight's scale was made larger and its resolution is less",
         nodes=grown,
     )
-    warnings = (*((told,) if grown else ()), *_unused_codes(plan, ranges, options))
-    return Parameters(tensors=tensors, constants=constants, ranges=ranges, warnings=warnings)
-
-
-def _unused_codes(
-    plan: QuantPlan, ranges: Mapping[str, Range], options: StaticOptions
-) -> Iterator[Warning]:
-    """Tell of ranges that are symmetric because of their type alone, and use half of its codes."""
-    if options.activation_symmetric is not None:
-        return
-    names = []
-    for tensor in plan.tensors.values():
-        own = options.of(tensor.override)
-        if tensor.source is ParameterSource.INHERITED or not own.activations_symmetric:
-            continue
-        if tensor.override is not None and (tensor.override.symmetric or tensor.override.settled):
-            continue
-        less, more = sorted((-ranges[tensor.name].low, ranges[tensor.name].high))
-        if more > 0 and less <= more * _ONE_SIDED:
-            names.append(tensor.name)
-    if names:
-        listed = ", ".join(map(repr, names[:_MOST_NAMES])) + (", …" if names[_MOST_NAMES:] else "")
-        yield Warning(
-            code=WarningCode.CODES_UNUSED,
-            message=f"{len(names)} tensors lie on one side of zero, as behind a Relu: {listed}. "
-            "int8 ranges are symmetric by default, so that half of their codes are not used, "
-            "which costs 6 dB there, and a Relu in front of them stays a float node. Set "
-            "ActivationSymmetric to False, or activation_type to QUInt8.",
-        )
+    written = unsigned_where_shared(graph, plan, tensors, options)
+    warnings = (
+        *((told,) if grown else ()),
+        *told_of_types(tensors, written),
+        *told_of_unused_codes(plan, ranges, options),
+    )
+    return Parameters(tensors=written, constants=constants, ranges=ranges, warnings=warnings)
 
 
 def derive_constants(

@@ -56,6 +56,7 @@ def static_options(options: QatOptions, graph: ir.Graph) -> StaticOptions:
     return StaticOptions(
         selection=options.selection,
         activation_type=activations,
+        keep_activation_type=options.keep_activation_type,
         weight=WeightOptions(
             quant_type=options.weight_type or QuantType.QINT8,
             per_channel=options.per_channel is not False,

@@ -102,9 +102,9 @@ def convert_trained(
         )
     settle_clips(editor, prepared.opset)
     complete_pairs(editor)
-    retype_activations(
-        editor, prepared.opset, uniform=options.quant_format is QuantFormat.QOPERATOR
-    )
+    if not options.keep_activation_type:
+        uniform = options.quant_format is QuantFormat.QOPERATOR
+        retype_activations(editor, prepared.opset, uniform=uniform)
     release_biases(editor)
     if options.quantize_bias and (layers := quantize_biases(editor)):
         text = _ROUNDED.format(len(layers))

@@ -1,6 +1,6 @@
 """int8 activations as uint8, where ONNX Runtime would else keep float kernels.
 
-It fuses no MatMul that reads an int8 tensor which others read, too, and nothing with int8 behind a
+It fuses no node that reads an int8 tensor which others read, too, and nothing with int8 behind a
 Clip on one side and uint8 on the other. And behind Conv, MatMul, Gemm
 or Add it leaves a Relu out only where the zero point is the lowest code, and fuses the node only
 without it; a symmetric int8 tensor has its zero point in the middle.
@@ -66,9 +66,8 @@ def _is_held_back(pair: FakeQuant) -> bool:
 
 
 def _is_shared(pair: FakeQuant) -> bool:
-    """Whether several matrix multiplications read a tensor."""
-    readers = [node for node, _ in pair.result.uses() if node.op_type in ("Gemm", "MatMul")]
-    return len(readers) > 1
+    """Whether several nodes read a tensor."""
+    return len(pair.result.uses()) + pair.result.is_graph_output() > 1
 
 
 def _can_change(pair: FakeQuant, known: set[ir.Node]) -> bool:
