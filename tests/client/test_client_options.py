@@ -66,7 +66,13 @@ def test_every_member_of_onnxruntime_is_taken_or_refused_by_name(
                 coerce(enum, member, "option")
 
 
-@pytest.mark.parametrize("value", ["int8", 8, None, QuantFormat.QDQ, "QDQ"])
+def test_a_type_of_weights_may_be_left_open() -> None:
+    assert static_options(weight_type=None).weight.quant_type is None
+    assert static_options(weight_type="QUInt8").weight.quant_type is QuantType.QUInt8
+    assert dynamic_options().weight.quant_type is None
+
+
+@pytest.mark.parametrize("value", ["int8", 8, QuantFormat.QDQ, "QDQ"])
 def test_what_is_no_type_is_refused(value: Any) -> None:
     with pytest.raises(OptionError, match="weight_type") as caught:
         static_options(weight_type=value)
