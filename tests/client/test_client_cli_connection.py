@@ -1,5 +1,6 @@
 """The command line: its version and help, and how it reaches a server."""
 
+import json
 import re
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -13,6 +14,7 @@ import typer
 from support.fake_service import FakeServer, Script
 from typer.testing import CliRunner, Result
 
+from zeropoint import v1
 from zeropoint.client import QuantizationClient
 from zeropoint.client.cli.app import app
 from zeropoint.client.cli.connection import connection
@@ -104,3 +106,25 @@ def test_a_token_travels_with_tls(folder: Path) -> None:
     trusting = connection("quant.example:1", "t", None, tls=False, ca_file=folder / "ca.pem")
     assert isinstance(trusting["credentials"], grpc.ChannelCredentials)
     QuantizationClient("quant.example:1", token="t", credentials=reached["credentials"]).close()
+
+
+def test_what_a_model_s_author_wrote_does_not_steer_the_terminal(
+    folder: Path, server: str, script: Script
+) -> None:
+    message = "The node \x1b[2Jgone\u202e is odd."
+    script.fail_at = "start"
+    script.failure = v1.Failure(reason="MODEL_UNSUPPORTED", message=message, job="job-7")
+    job = ("quantize", "dynamic", "m.onnx", "o.onnx", "--server", server, "--json")
+    result = run(*job)
+    assert result.exit_code == 3
+    assert r"error: The node \x1b[2Jgone\u202e is odd. [MODEL_UNSUPPORTED, job-7]" in result.stderr
+    assert json.loads(result.stdout)["error"] == {
+        "reason": "MODEL_UNSUPPORTED",
+        "message": message,
+        "metadata": {},
+        "retryable": False,
+        "retry_delay": None,
+        "job": "job-7",
+        "notes": [],
+    }
+    assert result.stdout.isascii()

@@ -22,6 +22,7 @@ from zeropoint.client.client import QuantizationResult
 from zeropoint.client.errors import OptionError
 from zeropoint.client.json_values import to_json_values
 from zeropoint.client.options import CalibrationMethod, InspectKeywords, QuantFormat, QuantType
+from zeropoint.client.printable import printable
 from zeropoint.client.progress import ProgressCallback
 
 app = typer.Typer(
@@ -323,7 +324,9 @@ def _job(json_output: bool) -> Iterator[ProgressCallback]:
 def _print_result(result: QuantizationResult, json_output: bool) -> None:
     values = {
         "files": [str(path) for path in result.files],
+        "job": result.job,
         "rejected": to_json_values(result.rejected),
         "report": result.report.to_dict(),
     }
-    print_answer(f"written     {result.model}\n{result.report}", values, json_output)
+    written = printable(str(result.model))
+    print_answer(f"written     {written}\n{result.report}", values, json_output)

@@ -58,8 +58,9 @@ def exit_codes(json_output: bool) -> Iterator[None]:
         told = [f"error: {error}", *(printable(note, lines=True) for note in notes)]
         print("\n".join(told), file=sys.stderr)
         if json_output:
-            fields = ("reason", "message", "metadata", "retryable", "retry_delay")
-            print(json.dumps({"error": {name: getattr(error, name) for name in fields}}, indent=2))
+            fields = ("reason", "message", "metadata", "retryable", "retry_delay", "job")
+            values = {name: getattr(error, name) for name in fields} | {"notes": notes}
+            print(json.dumps({"error": values}, indent=2))
         raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
         print("cancelled", file=sys.stderr)
