@@ -104,10 +104,14 @@ def dequantizer_of(value: ir.Value | None) -> ir.Node | None:
 
 def is_quantized(value: ir.Value) -> bool:
     """Whether a QuantizeLinear reads a tensor, or what a clamp makes of it."""
-    return any(
-        node.op_type == "QuantizeLinear" or (is_clamp(node) and is_quantized(node.outputs[0]))
-        for node, _ in value.uses()
-    )
+    waiting = [value]  # clamps may follow each other by the thousand
+    while waiting:
+        for node, _ in waiting.pop().uses():
+            if node.op_type == "QuantizeLinear":
+                return True
+            if is_clamp(node):
+                waiting.append(node.outputs[0])
+    return False
 
 
 def is_stored(value: ir.Value) -> bool:
