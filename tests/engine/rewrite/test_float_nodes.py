@@ -10,6 +10,7 @@ from support.engine import opened, quantize, run, sqnr_db, static
 from support.graphs import GraphBuilder, clip_bounds, normal_batches
 
 from zeropoint.engine import NodeSelection, Options, QuantFormat, StaticOptions
+from zeropoint.engine.report import Verdict
 from zeropoint.engine.rewrite import qdq
 
 IMAGES = normal_batches({"x": (1, 3, 16, 16)}, count=3)
@@ -233,3 +234,4 @@ def test_what_runs_on_integers_against_the_plan_is_found(
     assert (warning.code, warning.nodes) == ("FLOAT_REQUANTIZED", ("kept",))
     (count,) = result.report.verification.kernels
     assert (count.nodes, count.integer) == (3, 2)
+    assert result.report.verdict is Verdict.CHECK

@@ -15,6 +15,7 @@ from zeropoint.engine.verify import Verified
 # Those after which a result should be looked at before it is used.
 _DOUBTFUL = frozenset(
     {
+        WarningCode.FLOAT_REQUANTIZED,
         WarningCode.SQNR_LOW,
         WarningCode.SAMPLES_LOW,
         WarningCode.DECISIONS_DIFFER,
