@@ -230,8 +230,8 @@ def test_what_runs_on_integers_against_the_plan_is_found(
     source = between(KINDS["Conv"], MOVES["Pad"], MOVES["nothing"]).save(tmp_path)
     result = quantize(source, IMAGES, StaticOptions(selection=KEPT), tmp_path / "job")
     assert runs_on_integers(result.path, tmp_path) == ["QLinearConv"]
-    (warning,) = result.report.warnings
-    assert (warning.code, warning.nodes) == ("FLOAT_REQUANTIZED", ("kept",))
+    (warning,) = (w for w in result.report.warnings if w.code == "FLOAT_REQUANTIZED")
+    assert warning.nodes == ("kept",)
     (count,) = result.report.verification.kernels
     assert (count.nodes, count.integer) == (3, 2)
     assert result.report.verdict is Verdict.CHECK
