@@ -23,7 +23,7 @@ def quantize_static(
     calibration_data_reader: BatchSource | None = None,
     quant_format: QuantFormat | str | Enum = QuantFormat.QDQ,
     op_types_to_quantize: Sequence[str] | None = None,
-    per_channel: bool = False,
+    per_channel: bool | None = None,
     reduce_range: bool = False,
     activation_type: QuantType | str | int | Enum = QuantType.QUInt8,
     weight_type: QuantType | str | int | Enum | None = None,
@@ -60,7 +60,8 @@ def quantize_static(
             `calibration_cache_path` is there.
         quant_format: Form of the result.
         op_types_to_quantize: Operator types to quantize; None: all that are supported.
-        per_channel: One scale for each output channel of a weight.
+        per_channel: One scale for each output channel of a weight (True), or one for the whole
+            (False); default: for each channel where one scale would lose much.
         reduce_range: Weights in 7 bits, for CPUs whose 8-bit multiply-add saturates.
         activation_type: Integer type of activations.
         weight_type: Integer type of weights; None: codes of QUInt8, stored as int8 and less by
@@ -129,7 +130,7 @@ def quantize_dynamic(
     model_input: ModelInput,
     model_output: str | os.PathLike[str],
     op_types_to_quantize: Sequence[str] | None = None,
-    per_channel: bool = False,
+    per_channel: bool | None = None,
     reduce_range: bool = False,
     weight_type: QuantType | str | int | Enum | None = None,
     nodes_to_quantize: Sequence[str] | None = None,
@@ -154,7 +155,8 @@ def quantize_dynamic(
             never touched.
         model_output: Path of the quantized model; written by rename, when whole.
         op_types_to_quantize: Operator types to quantize; None: all that are supported.
-        per_channel: One scale for each output channel of a weight.
+        per_channel: One scale for each output channel of a weight (True), or one for the whole
+            (False); default: for each channel where one scale would lose much.
         reduce_range: Weights in 7 bits, for CPUs whose 8-bit multiply-add saturates.
         weight_type: Integer type of weights; None: codes of QUInt8, stored as int8 and less by
             128, which is the same numbers and faster.

@@ -32,7 +32,8 @@ class QuantConfig:
         op_types_to_quantize: Operator types to quantize; empty: all that are supported.
         nodes_to_quantize: Names or shell patterns of nodes; empty: all.
         nodes_to_exclude: Names or shell patterns of nodes that stay float.
-        per_channel: One scale for each output channel of a weight.
+        per_channel: One scale for each output channel of a weight; None: where one would lose
+            much.
         reduce_range: Weights in 7 bits.
         use_external_data_format: Put weights into a data file beside the model.
     """
@@ -44,7 +45,7 @@ class QuantConfig:
         op_types_to_quantize: Sequence[str] | None = None,
         nodes_to_quantize: Sequence[str] | None = None,
         nodes_to_exclude: Sequence[str] | None = None,
-        per_channel: bool = False,
+        per_channel: bool | None = None,
         reduce_range: bool = False,
         use_external_data_format: bool = False,
     ) -> None:
@@ -72,7 +73,7 @@ class StaticQuantConfig(QuantConfig):
         op_types_to_quantize: Sequence[str] | None = None,
         nodes_to_quantize: Sequence[str] | None = None,
         nodes_to_exclude: Sequence[str] | None = None,
-        per_channel: bool = False,
+        per_channel: bool | None = None,
         reduce_range: bool = False,
         use_external_data_format: bool = False,
         calibration_providers: Sequence[Any] | None = None,
@@ -109,7 +110,7 @@ class DynamicQuantConfig(QuantConfig):
         op_types_to_quantize: Sequence[str] | None = None,
         nodes_to_quantize: Sequence[str] | None = None,
         nodes_to_exclude: Sequence[str] | None = None,
-        per_channel: bool = False,
+        per_channel: bool | None = None,
         reduce_range: bool = False,
         use_external_data_format: bool = False,
         extra_options: dict[str, Any] | None = None,

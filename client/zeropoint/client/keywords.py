@@ -89,7 +89,6 @@ def qat_options(*, calibrate: bool = False, **keywords: Unpack[QatKeywords]) -> 
             "it, or train the model with 7-bit weights."
         )
         raise OptionError("OPTION_CONFLICT", message, {"option": "reduce_range"})
-    per_channel = keywords.get("per_channel")
     extras = qat_extras(keywords.get("extra_options"))
     return QatOptions(
         quant_format=coerce(
@@ -97,7 +96,7 @@ def qat_options(*, calibrate: bool = False, **keywords: Unpack[QatKeywords]) -> 
         ),
         activation_type=_type_if_named(keywords, "activation_type"),
         weight_type=_type_if_named(keywords, "weight_type"),
-        per_channel=None if per_channel is None else flag(per_channel, "per_channel"),
+        per_channel=_flag_if_given(keywords, "per_channel"),
         exact=flag(keywords.get("exact", False), "exact"),
         calibrate=flag(calibrate, "calibrate"),
         **_shared(keywords, extras),
@@ -140,11 +139,16 @@ def _common(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
         **_shared(keywords, extras),
         "weight": WeightOptions(
             quant_type=_type_if_named(keywords, "weight_type"),
-            per_channel=flag(keywords.get("per_channel", False), "per_channel"),
+            per_channel=_flag_if_given(keywords, "per_channel"),
             reduce_range=flag(keywords.get("reduce_range", False), "reduce_range"),
             **extras.weight,
         ),
     }
+
+
+def _flag_if_given(keywords: Mapping[str, Any], name: str) -> bool | None:
+    given = keywords.get(name)
+    return None if given is None else flag(given, name)
 
 
 def _shared(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:

@@ -81,14 +81,15 @@ class WeightOptions:
     Attributes:
         quant_type: Integer type; None: codes of QUInt8, stored as int8 and less by 128, which is
             the same numbers and faster.
-        per_channel: One scale for each output channel of a weight instead of one for the whole.
+        per_channel: One scale for each output channel of a weight instead of one for the whole;
+            None: where one would lose much, because channels differ much in size.
         reduce_range: 7 bits, for CPUs whose 8-bit multiply-add saturates.
         symmetric: Ranges symmetric around zero; None: for signed types and per-channel scales.
         minimum_real_range: Ranges are at least this wide.
     """
 
     quant_type: QuantType | None = None
-    per_channel: bool = False
+    per_channel: bool | None = None
     reduce_range: bool = False
     symmetric: bool | None = None
     minimum_real_range: float = 0.0
@@ -224,7 +225,7 @@ class DynamicKeywords(TypedDict, total=False):
     """The keyword arguments of `quantize_dynamic` that make a `DynamicOptions`."""
 
     op_types_to_quantize: Sequence[str] | None
-    per_channel: bool
+    per_channel: bool | None
     reduce_range: bool
     weight_type: QuantType | str | int | Enum | None
     nodes_to_quantize: Sequence[str] | None

@@ -40,7 +40,7 @@ def get_qdq_config(
     weight_type: Type = QuantType.QInt8,
     activation_symmetric: bool = False,
     weight_symmetric: bool | None = None,
-    per_channel: bool = False,
+    per_channel: bool | None = None,
     reduce_range: bool = False,
     keep_removable_activations: bool = False,
     min_real_range: float | None = None,
@@ -65,7 +65,8 @@ def get_qdq_config(
         weight_type: Integer type of weights.
         activation_symmetric: Activation ranges symmetric around zero, whatever the type.
         weight_symmetric: Weight ranges symmetric around zero; None: for signed types.
-        per_channel: One scale for each output channel of a weight.
+        per_channel: One scale for each output channel of a weight; None: where one would lose
+            much.
         reduce_range: Weights in 7 bits.
         keep_removable_activations: Keep Relu and Clip where quantized ranges imply them.
         min_real_range: Ranges are at least this wide.

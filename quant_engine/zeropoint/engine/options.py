@@ -73,14 +73,15 @@ class WeightOptions:
     Attributes:
         quant_type: Integer type; None: codes of QUInt8, each stored as int8 and less by 128. They
             stand for the same numbers, for which ONNX Runtime has faster kernels.
-        per_channel: One scale for each output channel instead of one for the tensor.
+        per_channel: One scale for each output channel instead of one for the tensor; None: for
+            weights whose channels one scale would lose (`numbers.one_scale`).
         reduce_range: 7 bits, for CPUs whose 8-bit multiply-add saturates.
         symmetric: Range symmetric around zero; None: for signed types and per-channel scales.
         minimum_real_range: Ranges are at least this wide.
     """
 
     quant_type: QuantType | None = None
-    per_channel: bool = False
+    per_channel: bool | None = None
     reduce_range: bool = False
     symmetric: bool | None = None
     minimum_real_range: float = 0.0
@@ -112,19 +113,26 @@ class WeightOptions:
 
     @property
     def is_symmetric(self) -> bool:
-        """Whether ranges are symmetric, with the default filled in."""
+        """Whether ranges are symmetric, with the default filled in.
+
+        Where `per_channel` is None, those of tensors with one scale.
+        """
         if self.symmetric is None:
-            return self.codes.signed or self.per_channel
+            return self.codes.signed or bool(self.per_channel)
         return self.symmetric
 
     def settled(self) -> "WeightOptions":
         """Return the same with defaults filled in."""
-        return dataclasses.replace(self, symmetric=self.is_symmetric)
+        by_weight = self.per_channel is None and self.symmetric is None and not self.codes.signed
+        return self if by_weight else dataclasses.replace(self, symmetric=self.is_symmetric)
 
-    def of(self, override: TensorQuantOverride | None) -> "WeightOptions":
-        """Return the options of one weight."""
+    def of(
+        self, override: TensorQuantOverride | None, *, per_channel: bool = False
+    ) -> "WeightOptions":
+        """Return the options of one weight; `per_channel` is its own where that is left open."""
         if override is None:
-            return self
+            open_ = self.per_channel is None
+            return dataclasses.replace(self, per_channel=per_channel) if open_ else self
         default = self.symmetric if override.axis is None else None
         reduced = self.reduce_range if override.reduce_range is None else override.reduce_range
         return WeightOptions(

@@ -69,7 +69,7 @@ def quantize_static(
     quant_format: args.Format = QuantFormat.QDQ,
     activation_type: args.ActivationType = QuantType.QUInt8,
     weight_type: args.WeightType = None,
-    per_channel: args.PerChannel = False,
+    per_channel: args.PerChannel = None,
     reduce_range: args.ReduceRange = False,
     op_type: args.OpTypes = None,
     node: args.Nodes = None,
@@ -131,7 +131,7 @@ def quantize_dynamic(
     data: args.OptionalData = None,
     batch_size: args.BatchSize = None,
     weight_type: args.WeightType = None,
-    per_channel: args.PerChannel = False,
+    per_channel: args.PerChannel = None,
     reduce_range: args.ReduceRange = False,
     op_type: args.OpTypes = None,
     node: args.Nodes = None,
@@ -239,7 +239,7 @@ def inspect(
     ] = False,
     activation_type: args.InspectActivationType = None,
     weight_type: args.InspectWeightType = None,
-    per_channel: args.PerChannel = False,
+    per_channel: args.PerChannel = None,
     reduce_range: args.ReduceRange = False,
     op_type: args.OpTypes = None,
     node: args.Nodes = None,
@@ -264,8 +264,8 @@ def inspect(
         options["activation_type"] = activation_type
     if weight_type is not None:
         options["weight_type"] = weight_type
-    if per_channel:
-        options["per_channel"] = True
+    if per_channel is not None:
+        options["per_channel"] = per_channel
     with exit_codes(json_output):
         if dynamic and qat:
             message = "--dynamic and --qat are two kinds of quantization: choose one."

@@ -109,7 +109,12 @@ WeightType = Annotated[
     ),
 ]
 PerChannel = Annotated[
-    bool, typer.Option("--per-channel", help="One scale for each output channel of a weight.")
+    bool | None,
+    typer.Option(
+        "--per-channel/--per-tensor",
+        help="One scale for each output channel of a weight, or one for the whole; by default for "
+        "each channel where one would lose much.",
+    ),
 ]
 ReduceRange = Annotated[
     bool, typer.Option("--reduce-range", help="Weights in 7 bits, for CPUs without VNNI.")

@@ -51,7 +51,7 @@ def advice(worst: tuple[NodeFigures, ...], options: Options) -> str:
     if isinstance(options, QatOptions):
         return "It should give nearly what the trained model gives: tell us, and set exact=True."
     found = []
-    if not options.weight.per_channel:
+    if options.weight.per_channel is False:
         found.append("set per_channel=True")
     if worst:
         found.append("list the worst in nodes_to_exclude")

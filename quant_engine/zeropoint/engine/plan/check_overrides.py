@@ -79,7 +79,7 @@ class _Check:
                 continue
             tensor = self._plan.root(self._plan.tensors[quant.tensors[0]])
             activation = self._options.of(tensor.override).activation_type
-            weight = self._options.weight.of(quant.weight.override).stored
+            weight = quant.weight.options(self._options.weight).stored
             blamed = quant.weight.override or tensor.override
             if blamed is not None and not activation.number.multiplies(weight):
                 raise blamed.error(

@@ -129,7 +129,7 @@ def _constant_tensor(
         source, symmetric = ParameterSource.LEARNED, _is_symmetric(qparams)
         integers = INT32.element_type if bias else 0
     else:
-        weight = options.weight.of(where.override)
+        weight = where.options(options.weight)
         symmetric = bias or weight.is_symmetric
         integers = (INT32 if bias else weight.stored).element_type
     return TensorPlan(

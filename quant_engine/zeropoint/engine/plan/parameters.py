@@ -129,7 +129,7 @@ def _constants(graph: ir.Graph, plan: QuantPlan, options: WeightOptions) -> dict
         where.key: where.kept
         or weight_qparams(
             read_constant(nodes, where),
-            options.of(where.override),
+            where.options(options),
             where.axis,
             name=where.node,
             override=where.override,

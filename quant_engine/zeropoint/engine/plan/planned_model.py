@@ -10,7 +10,7 @@ import onnx_ir as ir
 from zeropoint.engine.errors import NothingToQuantize
 from zeropoint.engine.files import INLINE_BYTES
 from zeropoint.engine.graph import name_of
-from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign
+from zeropoint.engine.load import LoadedModel, load_model, refuse_foreign, reload_graph
 from zeropoint.engine.operators import Trait, has, is_layer
 from zeropoint.engine.options import DynamicOptions, Options, PostTrainingOptions, StaticOptions
 from zeropoint.engine.plan.advice import advice
@@ -27,6 +27,7 @@ from zeropoint.engine.report import Inspection, PlanReport, Warning
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.settings import OBSERVE_BYTES
 
+_CHANNELS_SINCE = 13  # the axis of DequantizeLinear
 _OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
 
 
@@ -210,20 +211,41 @@ def plan_model(
     with collector_paused():
         loaded = load_model(path, workspace, sha256)
         refuse_foreign(loaded.model)
-        prepared = prepare_model(loaded, min_opset=_min_opset(options), workspace=workspace)
-        data = options.activation_type.number if isinstance(options, StaticOptions) else None
-        stored = unfold_weights(prepared.model, loaded.weights, data)
-        prepared = replace(prepared, stored=stored)
-        if isinstance(options, StaticOptions):
-            normalize_gemms(prepared.model)
-            bodies = Bodies(prepared.model, prepared.opset, observe_bytes)
-            plan = make_plan(prepared, options, loaded.nodes, bodies)
-        else:
-            bodies = Bodies(prepared.model, prepared.opset, None)
-            plan = make_dynamic_plan(prepared, options, loaded.nodes, bodies)
+        planned = _planned(loaded, options, _min_opset(options), workspace, observe_bytes)
+        old = isinstance(options, StaticOptions) and planned.prepared.opset < _CHANNELS_SINCE
+        if old and _has_channels(planned.plan):
+            again = replace(loaded, model=reload_graph(loaded))
+            planned = _planned(again, options, _CHANNELS_SINCE, workspace, observe_bytes)
         known = loaded.tensors | loaded.constants
-        check_overrides(prepared.model.graph, plan, options, known)
+        check_overrides(planned.graph, planned.plan, options, known)
+    return planned
+
+
+def _planned(
+    loaded: LoadedModel,
+    options: PostTrainingOptions,
+    min_opset: int,
+    workspace: Path,
+    observe_bytes: int,
+) -> PlannedModel:
+    prepared = prepare_model(loaded, min_opset=min_opset, workspace=workspace)
+    data = options.activation_type.number if isinstance(options, StaticOptions) else None
+    stored = unfold_weights(prepared.model, loaded.weights, data)
+    prepared = replace(prepared, stored=stored)
+    if isinstance(options, StaticOptions):
+        normalize_gemms(prepared.model)
+        bodies = Bodies(prepared.model, prepared.opset, observe_bytes)
+        plan = make_plan(prepared, options, loaded.nodes, bodies)
+    else:
+        bodies = Bodies(prepared.model, prepared.opset, None)
+        plan = make_dynamic_plan(prepared, options, loaded.nodes, bodies)
     return PlannedModel(loaded=loaded, prepared=prepared, bodies=bodies, plan=plan, options=options)
+
+
+def _has_channels(plan: QuantPlan) -> bool:
+    """Whether pairs around weights have scales for channels; what is stored needs no pairs."""
+    weights = (quant.weight for quant in plan.nodes.values())
+    return any(weight is not None and weight.axis is not None for weight in weights)
 
 
 def _min_opset(options: PostTrainingOptions) -> int:
@@ -231,8 +253,7 @@ def _min_opset(options: PostTrainingOptions) -> int:
     if isinstance(options, DynamicOptions):
         return 11  # DynamicQuantizeLinear
     channels = any(one.axis is not None for one in options.tensor_quant_overrides)
-    # The axis of DequantizeLinear; QuantizeLinear.
-    return 13 if options.weight.per_channel or channels else 10
+    return _CHANNELS_SINCE if options.weight.per_channel or channels else 10  # QuantizeLinear
 
 
 def twice_stored(

@@ -4,12 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from zeropoint.engine.graph import NodeName, constant, input_at, name_of
-from zeropoint.engine.numbers import QParams
+from zeropoint.engine.numbers import LEAST_DB, QParams, one_scale_db, weight_qparams
 from zeropoint.engine.operators import OpRule, Role
-from zeropoint.engine.options import DynamicOptions, PostTrainingOptions, StaticOptions
+from zeropoint.engine.options import (
+    DynamicOptions,
+    PostTrainingOptions,
+    StaticOptions,
+    WeightOptions,
+)
 from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.barriers import Candidates, select
 from zeropoint.engine.plan.bodies import Bodies
@@ -65,12 +72,10 @@ def make_dynamic_plan(
     )
     nodes: dict[str, NodeQuant] = {}
     tensors: dict[str, TensorQuant] = {}
-    overrides, per_channel = _overrides(options), options.weight.per_channel
+    overrides = _overrides(options)
     for node, rule in candidates.rules.items():
         name = name_of(node)
-        constants = tuple(
-            _constants(node, rule, overrides, prepared.stored, per_channel=per_channel)
-        )
+        constants = tuple(_constants(node, rule, overrides, prepared.stored, options.weight))
         computed = node.op_type == "MatMul" and not constants
         inputs = ((0, 1) if computed else (0,)) if rule.dynamic_data else ()
         read = tuple(name_of(node.inputs[index]) for index in inputs)
@@ -99,8 +104,7 @@ def _constants(
     rule: OpRule,
     overrides: Overrides,
     stored: Mapping[str, QParams],
-    *,
-    per_channel: bool,
+    weights: WeightOptions,
 ) -> Iterator[ConstantInput]:
     """Yield the weight of a node, where it has a constant one, and what is stored of it.
 
@@ -112,7 +116,9 @@ def _constants(
         if index is None or array is None:
             continue
         override = overrides.get(name_of(value))
-        wanted = per_channel if override is None else override.axis is not None
+        wanted = weights.per_channel if override is None else override.axis is not None
+        if wanted is None:
+            wanted = _needs_channels(node, rule, array, weights)
         axes = rule.scale_axes(node, array.shape, per_channel=wanted)
         kept = stored.get(name_of(value))
         if kept is not None:
@@ -123,9 +129,22 @@ def _constants(
             index=index,
             axis=axes[0] if axes else None,
             rows=len(axes) > 1,
+            per_channel=wanted,
             override=override,
             kept=kept,
         )
+
+
+def _needs_channels(
+    node: ir.Node, rule: OpRule, array: NDArray[np.floating], weights: WeightOptions
+) -> bool:
+    """Whether one scale would lose the channels of a weight, which can have scales of their own."""
+    axes = rule.scale_axes(node, array.shape, per_channel=True)
+    alike = axes == rule.scale_axes(node, array.shape, per_channel=False)
+    if alike or weights.symmetric is False or not array.size:
+        return False
+    scale = weight_qparams(array, weights, None).scale
+    return one_scale_db(array, axes, float(scale)) < LEAST_DB
 
 
 _CHOSEN = (ParameterSource.CALIBRATED, ParameterSource.INHERITED)  # here, and not given
@@ -174,11 +193,8 @@ class _Planner:
 
     def _add(self, node: ir.Node, rule: OpRule) -> None:
         name = name_of(node)
-        per_channel = self._options.weight.per_channel
         constants = tuple(
-            _constants(
-                node, rule, self._overrides, self._candidates.stored, per_channel=per_channel
-            )
+            _constants(node, rule, self._overrides, self._candidates.stored, self._options.weight)
         )
         weights = [where for where in constants if where.role is ConstantRole.WEIGHT]
         taken = {where.index for where in weights}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from zeropoint.engine.numbers import QParams
+from zeropoint.engine.options import WeightOptions
 from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.tensor_override import TensorQuantOverride
@@ -48,6 +49,7 @@ class ConstantInput:
         axis: Axis of per-channel scales; None for one scale.
         rows: Whether the constant is taken as a matrix, all axes but the last as one: a scale for
             each gate of each direction.
+        per_channel: Whether it has what options say of weights with scales for channels.
         override: What the user wants of it, where that is something of its own.
         kept: Parameters with which the user's model stores it already.
         stays_float: Whether it is a bias that is left to runtimes to quantize; the weight's scale
@@ -59,6 +61,7 @@ class ConstantInput:
     index: int
     axis: int | None = None
     rows: bool = False
+    per_channel: bool = False
     override: TensorQuantOverride | None = None
     kept: QParams | None = None
     stays_float: bool = False
@@ -67,6 +70,10 @@ class ConstantInput:
     def key(self) -> InputKey:
         """Where it is read."""
         return self.node, self.index
+
+    def options(self, weights: WeightOptions) -> WeightOptions:
+        """Return how it becomes integers, given how weights do."""
+        return weights.of(self.override, per_channel=self.per_channel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
