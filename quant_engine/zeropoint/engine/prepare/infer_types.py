@@ -19,7 +19,9 @@ def infer_shapes(model: ir.Model) -> None:
     """Fill in types and shapes of the values of all graphs, in place and at best effort.
 
     Nothing is done where all are known. Weights stay where they are: only tensors below 1 KiB are
-    looked at. Names must be unique in the model (`settle_names`).
+    looked at. Names must be unique in the model (`settle_names`). Symbols that inference makes up
+    are left out: it gives all elements of a sequence one shape, which ONNX Runtime would plan
+    memory by.
     """
     values = _unknown(model.graph.all_nodes())
     if not values:
@@ -27,16 +29,28 @@ def infer_shapes(model: ir.Model) -> None:
     graph = inferred_proto(model).graph
     infos = (*graph.value_info, *graph.output, *body_infos(graph))
     types = {info.name: info.type.tensor_type for info in infos}
+    symbols = _symbols(model)
     for value in values:
         if (known := types.get(name_of(value))) is None:
             continue
         if known.elem_type:
             value.type = ir.TensorType(ir.DataType(known.elem_type))
         if known.HasField("shape"):
-            dims = known.shape.dim
             value.shape = ir.Shape(
-                [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in dims]
+                d.dim_value
+                if d.HasField("dim_value")
+                else (d.dim_param if d.dim_param in symbols else None)
+                for d in known.shape.dim
             )
+
+
+def _symbols(model: ir.Model) -> set[str]:
+    """Return the symbols of sizes that the user's file declares."""
+    inner = (value for node in model.graph.all_nodes() for value in node.outputs)
+    values = (*model.graph.inputs, *model.graph.outputs, *inner)
+    shapes = (value.shape for value in values if value.shape is not None)
+    sizes = (size.value for shape in shapes for size in shape if isinstance(size, ir.SymbolicDim))
+    return {symbol for symbol in sizes if symbol}
 
 
 def unknown_values(model: ir.Model) -> list[ir.Value]:
