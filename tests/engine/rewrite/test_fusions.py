@@ -8,7 +8,7 @@ import pytest
 from support.engine import dynamic, kernels, quantize, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches
 
-from zeropoint.engine import Options
+from zeropoint.engine import DynamicOptions, Options, StaticOptions
 
 ROWS = normal_batches({"x": (2, 5, 8)})
 IMAGES = normal_batches({"x": (2, 3, 8, 8)})
@@ -95,3 +95,34 @@ def test_a_sum_of_products_has_no_float_kernel(tmp_path: Path) -> None:
     found = kernels(result.path, tmp_path)
     assert (found["MatMulIntegerToFloat"], found["Gemm"], found["MatMul"]) == (2, 0, 0), found
     assert [k.integer for k in result.report.verification.kernels] == [2]
+
+
+MISFITS: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
+    "a product with a vector": ((3, 4), (4,), (3,)),
+    "a product with a vector, square": ((4, 4), (4,), (4,)),
+    "a batch of products with a vector": ((2, 3, 4), (4,), (3,)),
+    "a column": ((3, 4), (4, 1), (5,)),
+    "a row that gives the product an axis": ((3, 4), (4, 5), (1, 1, 5)),
+    "a row that gives a vector an axis": ((4,), (4, 5), (1, 5)),
+}
+
+
+@pytest.mark.parametrize("options", [StaticOptions(), DynamicOptions()], ids=["static", "dynamic"])
+@pytest.mark.parametrize("constant_first", [False, True])
+@pytest.mark.parametrize("case", MISFITS)
+def test_what_is_no_bias_is_added_behind_the_product(
+    tmp_path: Path, options: Options, constant_first: bool, case: str
+) -> None:
+    """ONNX Runtime makes any row a bias of its kernel, which refuses it or loses an axis."""
+    data, weight, added = MISFITS[case]
+    b = GraphBuilder(17)
+    b.input("x", data)
+    product, constant = b.node("MatMul", ["x", b.weight("w", *weight)], "m"), b.weight("b", *added)
+    b.node("Add", [constant, product] if constant_first else [product, constant], "y")
+    b.output("y")
+    source, batches = b.save(tmp_path), normal_batches({"x": data})
+    result = quantize(source, batches, options, tmp_path / "job")
+    assert [k.integer for k in result.report.verification.kernels] == [1]
+    reference, other = run(source, batches[0])[0], run(result.path, batches[0])[0]
+    assert reference.shape == other.shape
+    assert sqnr_db(reference, other) > 30

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant
+from zeropoint.engine.graph import constant, rank_of
 from zeropoint.engine.operators import OpRule, Role, is_clamp
 from zeropoint.engine.plan.barriers import Candidates
 from zeropoint.engine.plan.float_ends import pays
@@ -54,8 +54,9 @@ def bias_add(node: ir.Node) -> tuple[ir.Node, int] | None:
             continue
         if not np.isfinite(array).all():
             continue
-        columns = weight.shape[1]
-        if array.shape[-1] == columns and array.size == columns and array.ndim <= 2:
+        columns, rank = weight.shape[1], rank_of(node.outputs[0])
+        fits = array.shape[-1] == columns and array.size == columns
+        if fits and array.ndim <= min(rank or 1, 2):  # it gives the sum no axis
             return follower, index
     return None
 

@@ -17,7 +17,7 @@ from zeropoint.engine.numbers import quantize
 from zeropoint.engine.operators import layout_of
 from zeropoint.engine.plan import ConstantInput, NodeQuant, Parameters, QuantPlan
 from zeropoint.engine.rewrite.forms import INTEGER, Operand, kernel_weight, write_integer
-from zeropoint.engine.rewrite.fusion_barriers import split_skip_normalizations
+from zeropoint.engine.rewrite.fusion_barriers import split_misfit_biases, split_skip_normalizations
 from zeropoint.engine.rewrite.stored_constants import StoredConstants
 from zeropoint.engine.rewrite.work import Work
 
@@ -38,6 +38,7 @@ def rewrite_dynamic(
         else:
             stored.load(node, quant)
     split_skip_normalizations(work)
+    split_misfit_biases(work)
     work.edit.remove_unused_constants()
 
 

@@ -4,10 +4,12 @@ A Clip without bounds stays in the optimized graph and costs least; max(x, -Inf)
 products, of which a Clip would be taken for a part.
 """
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant, name_of, rank_of
+from zeropoint.engine.graph import constant, name_of, rank_of, value_at
 from zeropoint.engine.operators import Role, dequantizer_of, rule_of
 from zeropoint.engine.rewrite.float_nodes import hold_apart
 from zeropoint.engine.rewrite.work import Work
@@ -90,6 +92,46 @@ def split_skip_normalizations(work: Work) -> None:
         normalized = readers == ["LayerNormalization"] or set(readers) == {"ReduceMean", "Sub"}
         if alone and normalized:
             edit.put_behind(value, edit.node("Clip", (value,), name_of(value), like=value))
+
+
+def split_misfit_biases(work: Work) -> None:
+    """Put a Clip before each Add of a constant that is no row of the product before it, in place.
+
+    ONNX Runtime takes any constant of one row for the bias of a DynamicQuantizeMatMul, whose kernel
+    then refuses it where the product is a vector or a column, or gives another rank.
+    """
+    edit = work.edit
+    for node in tuple(edit.graph.all_nodes()):
+        if node.op_type != "Add" or node.domain:
+            continue
+        for index, other in ((0, 1), (1, 0)):
+            value, array = value_at(node, index), constant(node.inputs[other])
+            weight = _rescaled_weight(value)
+            if array is None or weight is None or _is_row(array.shape, weight, rank_of(value)):
+                continue
+            same = edit.node("Clip", (value,), name_of(value), like=value)
+            edit.put_behind(value, same, readers=[(node, index)])
+
+
+def _rescaled_weight(value: ir.Value) -> ir.Value | None:
+    """Return the codes of the second factor where a value is a rescaled integer product."""
+    for op_type in ("Mul", "Cast"):
+        producer = value.producer()
+        if producer is None or producer.op_type != op_type:
+            return None
+        value = value_at(producer, 0)
+    producer = value.producer()
+    if producer is None or producer.op_type != "MatMulInteger":
+        return None
+    return value_at(producer, 1)
+
+
+def _is_row(shape: tuple[int, ...], weight: ir.Value, rank: int | None) -> bool:
+    """Whether a constant of this shape is added to each row of a product of so many axes."""
+    if math.prod(shape[:-1]) != 1 or shape[-1:] in ((), (1,)):
+        return True  # ONNX Runtime takes neither for a bias
+    columns = weight.shape[-1] if weight.shape is not None and len(weight.shape) > 1 else None
+    return columns == shape[-1] and rank is not None and len(shape) <= rank
 
 
 def _stays_float(node: ir.Node) -> bool:
