@@ -8,6 +8,7 @@ from zeropoint.engine.operators.pairs import (
     fits_channels,
     is_quantized,
     is_stored,
+    quantized_values,
     read_qparams,
     same_qparams,
 )

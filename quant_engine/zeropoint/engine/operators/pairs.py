@@ -114,6 +114,18 @@ def is_quantized(value: ir.Value) -> bool:
     return False
 
 
+def quantized_values(graph: ir.Graph) -> frozenset[ir.Value]:
+    """Return the tensors of a graph and of the bodies in it of which `is_quantized` is true."""
+    found: set[ir.Value] = set()
+    for node in graph.all_nodes():
+        value = node.inputs[0] if node.op_type == "QuantizeLinear" else None
+        while value is not None and value not in found:
+            found.add(value)
+            producer = value.producer()
+            value = producer.inputs[0] if producer is not None and is_clamp(producer) else None
+    return frozenset(found)
+
+
 def is_stored(value: ir.Value) -> bool:
     """Whether a tensor is stored as integers, and dequantized as the model runs."""
     node = dequantizer_of(value)

@@ -24,7 +24,7 @@ from zeropoint.engine.operators import (
     weight_only,
 )
 from zeropoint.engine.options import NodeSelection
-from zeropoint.engine.plan.already_quantized import already_quantized
+from zeropoint.engine.plan.already_quantized import Already
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.choice import Choice
 from zeropoint.engine.plan.stored_weights import stored_unfit
@@ -45,6 +45,7 @@ class _View:
         opset: Its version.
         choice: The user's.
         bodies: What can be quantized in bodies of If, Loop and Scan.
+        already: What is quantized in the model.
         dynamic: Whether activations are quantized as the model runs.
         wide: Nodes whose activations need more range than integers have, with the reason.
         shown: Nodes that stay float because of what batches showed, by name, with the reason.
@@ -54,6 +55,7 @@ class _View:
     opset: int
     choice: Choice
     bodies: Bodies
+    already: Already
     dynamic: bool
     wide: Mapping[ir.Node, Kept]
     shown: Mapping[str, Kept]
@@ -77,7 +79,7 @@ def _before_rule(node: ir.Node, rule: OpRule | None, view: _View) -> Kept | None
     why = view.choice.refuses(node)
     if why is None and node.graph is not view.graph and not view.choice.bodies:
         why = Kept(Reason.NOT_SELECTED, "in a body, which EnableSubgraph=False leaves float")
-    if why is not None or (found := already_quantized(node, rule, dynamic=view.dynamic)) is None:
+    if why is not None or (found := view.already.why(node, rule, dynamic=view.dynamic)) is None:
         return why
     unfit = stored_unfit(node) if is_layer(node) else None
     return found if unfit is None else Kept(found.reason, f"{found.message}, {unfit}")
@@ -286,7 +288,8 @@ def select(
         OptionError: a name or operator type that the user's model does not have.
     """
     graph, choice = prepared.model.graph, Choice.of(selection, user_nodes, dynamic=dynamic)
-    view = _View(graph, prepared.opset, choice, bodies, dynamic, wide_ranges(graph), shown)
+    already, wide = Already.of(graph), wide_ranges(graph)
+    view = _View(graph, prepared.opset, choice, bodies, already, dynamic, wide, shown)
     rules: dict[ir.Node, OpRule] = {}
     kept: dict[str, Kept] = {}
     stored: dict[str, Kept] = {}

@@ -26,13 +26,14 @@ from zeropoint.engine.graph import (
 from zeropoint.engine.number_types import INT8, UINT8, NumberType
 from zeropoint.engine.numbers import QParams, dequantize, quantize
 from zeropoint.engine.operators import (
+    Trait,
     fits_channels,
+    has,
     is_layer,
     is_quantized,
     read_qparams,
     same_qparams,
 )
-from zeropoint.engine.plan.already_quantized import behind_movers
 
 _SHIFT = 128
 
@@ -115,7 +116,9 @@ def stored_unfit(node: ir.Node) -> str | None:
 
 
 def _data_are_quantized(node: ir.Node) -> bool:
-    producer = behind_movers(node.inputs[0])
+    producer = producer_of(node.inputs[0])
+    while producer is not None and (has(producer, Trait.MOVES) or producer.op_type == "Slice"):
+        producer = producer_of(producer.inputs[0])
     dequantized = producer is not None and producer.op_type == "DequantizeLinear"
     return dequantized or is_quantized(node.outputs[0])
 
