@@ -41,6 +41,13 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def own_seconds(action: Callable[[], object]) -> float:
+    """Return how long this thread computes: for sessions of one thread, whatever else runs."""
+    begin = time.thread_time()
+    action()
+    return time.thread_time() - begin
+
+
 def milliseconds(times: Sequence[float], each: int = 1) -> str:
     """Return the median of times in seconds as text, divided among `each` parts."""
     return f"{median(times) * 1000 / each:.1f} ms"

@@ -1,7 +1,8 @@
 """What default options leave of models' work: task metrics and speed beside the float model.
 
 Static quantization without any option, and dynamic quantization without any. Sessions have default
-options and one thread, and run in turns.
+options and one thread, and run in turns; their time is that of the thread, so that what else runs
+counts little.
 """
 
 import tempfile
@@ -17,7 +18,7 @@ from benchmarks.other_tasks import other_tasks
 from benchmarks.page_tasks import page_tasks
 from benchmarks.table import Budget, Ratio, Row
 from benchmarks.tasks import Run, Task
-from benchmarks.timing import in_turns, milliseconds, ratio, seconds
+from benchmarks.timing import in_turns, milliseconds, own_seconds, ratio
 from zeropoint.engine import DynamicOptions, StaticOptions
 
 _KEPT = Budget(0.98, at_least=True)
@@ -42,10 +43,10 @@ def _measure(task: Task, folder: Path, effort: Effort) -> Iterator[Row]:
     runs = {name: _runner(path) for name, path in paths.items()}
     original = runs["float"]
     scores = {name: task.score(effort.task_samples, run, original) for name, run in runs.items()}
-    repeated = max(1, round(_LEAST_SECONDS / seconds(lambda: original(calibration[0]))))
+    repeated = max(1, round(_LEAST_SECONDS / own_seconds(lambda: original(calibration[0]))))
 
     def timed(run: Run) -> Callable[[], float]:
-        return lambda: seconds(lambda: [run(calibration[0]) for _ in range(repeated)])
+        return lambda: own_seconds(lambda: [run(calibration[0]) for _ in range(repeated)])
 
     times = in_turns({name: timed(run) for name, run in runs.items()}, 3 * effort.rounds)
     for name in ("static", "dynamic"):
