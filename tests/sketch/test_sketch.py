@@ -111,6 +111,41 @@ def test_counting_agrees_with_a_histogram_of_large_arrays(
 
 
 @given(ARRAYS, ARRAYS)
+def test_what_is_moved_joins_the_others_and_leaves_an_empty_sketch(
+    a: NDArray[np.float32], b: NDArray[np.float32]
+) -> None:
+    merged, moved, other = sketch_of(a), sketch_of(a), sketch_of(b)
+    merged.merge(other)
+    moved.move(other)
+    assert moved == merged
+    assert other == Sketch()
+    other.update(a)
+    assert other == sketch_of(a)
+    assert sketch_of(a).empty_copy() == Sketch()
+
+
+@pytest.mark.parametrize("leave", [True, False])
+@given(a=ARRAYS, b=ARRAYS)
+def test_compiled_and_plain_merging_agree(
+    leave: bool, a: NDArray[np.float32], b: NDArray[np.float32]
+) -> None:
+    """Into a table that has pages of its own, and once more when it has them all."""
+    merges: tuple[counting.Merger, ...] = compiled.merge, plain.merge
+    for merge in merges:
+        pages, other = Pages(), Pages()
+        plain.count(a, pages)
+        plain.count(b, other)
+        merge(pages, other, leave=leave)
+        expected = sketch_of(a, b)
+        np.testing.assert_array_equal(pages.codes_and_counts()[1], expected.counts)
+        np.testing.assert_array_equal(pages.codes_and_counts()[0], expected.codes)
+        assert other.rows.any() == (leave and bool(len(sketch_of(b).codes)))
+        merge(pages, other, leave=leave)
+        again = sketch_of(a, b, b) if leave else expected
+        np.testing.assert_array_equal(pages.codes_and_counts()[1], again.counts)
+
+
+@given(ARRAYS, ARRAYS)
 def test_merge_is_commutative(a: NDArray[np.float32], b: NDArray[np.float32]) -> None:
     left, right = sketch_of(a), sketch_of(b)
     left.merge(sketch_of(b))

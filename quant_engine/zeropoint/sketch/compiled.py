@@ -87,17 +87,19 @@ class _Span(NamedTuple):
 _NOTHING: Final = _Span(_BOTTOM, _U32(0), _ALL_BITS, _TOP, 0)
 
 
-def _compile(signature: Any = None) -> Callable[[_Function], _Function]:
+def _compile(signature: Any = None, nogil: bool = True) -> Callable[[_Function], _Function]:
     """Compile, keeping the code in numba's cache where there is a folder for it.
+
+    What takes few microseconds keeps the GIL: to get it back from another thread takes longer.
 
     With a signature that happens at once: importing this module compiles, or loads, everything.
     """
 
     def decorate(function: _Function) -> _Function:
         try:
-            compiled: _Function = numba.njit(signature, nogil=True, cache=True)(function)
+            compiled: _Function = numba.njit(signature, nogil=nogil, cache=True)(function)
         except RuntimeError:  # neither NUMBA_CACHE_DIR nor this package nor the home is writable
-            compiled = numba.njit(signature, nogil=True)(function)
+            compiled = numba.njit(signature, nogil=nogil)(function)
         return compiled
 
     return decorate
@@ -139,6 +141,13 @@ def count(values: NDArray[np.float32], pages: Pages) -> Tally:
     while (done := tally.elements) < len(values):
         tally = tally.plus(_count_some(values[done:], pages))
     return tally
+
+
+def merge(pages: Pages, other: Pages, *, leave: bool = True) -> None:
+    """Add the counts of other pages, and leave them there or not: 3 us, where numpy takes 10."""
+    if _add_rows(pages.index, pages.rows, other.index, other.rows, leave):
+        pages.ensure(np.flatnonzero((other.index >= 0) & (pages.index < 0)))
+        _add_rows(pages.index, pages.rows, other.index, other.rows, leave)
 
 
 def _count_some(values: NDArray[np.float32], pages: Pages) -> Tally:
@@ -380,3 +389,23 @@ def _fold_missing(missing: NDArray[np.int64], words: _Words, index: _Index, rows
     """Fold pages that have got their rows."""
     for page in missing:
         _fold(page, page, words, index, rows)
+
+
+@_compile((*_TABLE_TYPES[1:], *_TABLE_TYPES[1:], types.boolean), nogil=False)
+def _add_rows(
+    index: _Index, rows: _Rows, other_index: _Index, other_rows: _Rows, leave: bool
+) -> bool:
+    """Add other rows to those of their pages; or nothing, and tell that there are pages missing."""
+    missing = False
+    for page in range(PAGES):
+        missing |= (other_index[page] >= 0) & (index[page] < 0)
+    if missing:
+        return True
+    for page in range(PAGES):
+        if other_index[page] >= 0:
+            row, other = rows[index[page]], other_rows[other_index[page]]
+            for i in range(PAGE_CODES):
+                row[i] += other[i]
+            if not leave:
+                other[:] = 0
+    return False

@@ -56,11 +56,12 @@ class Pages:
         self.ensure(np.unique(pages))
         self.rows[self.index[pages], codes & 127] += counts.astype(np.uint64)
 
-    def merge(self, other: "Pages") -> None:
-        """Add the counts of other pages."""
-        pages = np.flatnonzero(other.index >= 0)
-        self.ensure(pages)
-        self.rows[self.index[pages]] += other.rows[other.index[pages]]
+    def empty_copy(self) -> "Pages":
+        """Return the same pages with nothing in them."""
+        copied = Pages()
+        copied.index = self.index.copy()
+        copied.rows = np.zeros_like(self.rows)
+        return copied
 
     def codes_and_counts(self) -> tuple[NDArray[np.uint16], NDArray[np.uint64]]:
         """Return the codes whose count is not zero, ascending, and their counts."""

@@ -30,6 +30,15 @@ def count(values: NDArray[np.float32], pages: Pages) -> Tally:
     return tally
 
 
+def merge(pages: Pages, other: Pages, *, leave: bool = True) -> None:
+    """Add the counts of other pages, and leave them there or not."""
+    present = np.flatnonzero(other.index >= 0)
+    pages.ensure(present)
+    pages.rows[pages.index[present]] += other.rows[other.index[present]]
+    if not leave:
+        other.rows.fill(0)
+
+
 def _count_block(values: NDArray[np.float32], pages: Pages) -> Tally:
     bits = values.view(np.uint32)
     codes = (bits >> np.uint32(16)).astype(np.uint16)

@@ -12,6 +12,7 @@ from support.graphs import Array, normal_batches, residual
 
 from zeropoint.engine import JobSettings, Options, Report, StaticOptions
 from zeropoint.engine.samples import content_digest
+from zeropoint.sketch import Sketch
 
 SHAPES = {"x": (2, 3, 16, 16)}
 Batches = Sequence[dict[str, Array]]
@@ -86,6 +87,31 @@ def test_one_batch_sent_many_times_is_not_held_out(folder: Path, workspace: Path
     assert not result.report.verification.held_out
     assert result.report.calibration is not None
     assert result.report.calibration.batches == 40
+
+
+def test_a_batch_that_is_sent_many_times_takes_the_memory_of_one(
+    folder: Path, workspace: Path
+) -> None:
+    """Statistics of copies are added up at once."""
+    settings = JobSettings(workspace=workspace)
+    made: list[Sketch] = []
+    copy = Sketch.empty_copy
+
+    def counted(sketch: Sketch) -> Sketch:
+        made.append(copy(sketch))
+        return made[-1]
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        open_here(residual().save(folder), static(), settings) as job,
+    ):
+        patch.setattr(Sketch, "empty_copy", counted)
+        for batch in normal_batches(SHAPES, 1) * 200:
+            job.observe(batch)
+        report = job.finish().report
+    assert report.calibration is not None
+    assert report.calibration.batches == 200
+    assert 0 < len(made) <= 2 * report.calibration.tensors
 
 
 def test_statistics_that_are_kept_give_the_same_bytes(folder: Path, workspace: Path) -> None:

@@ -81,6 +81,14 @@ def test_what_comes_along_stays_with_its_batch_or_comes_back(
     assert all(content_digest(batches[number]) == digest for number, digest in kept.items())
 
 
+def test_what_comes_along_with_a_copy_joins_what_came_with_the_batch() -> None:
+    retained: RetainedBatches[list[int]] = RetainedBatches(2, 100, list.extend)
+    batches = [_batch(4, content) for content in (1, 2, 1, 1, 2)]
+    for number, batch in enumerate(batches):
+        assert retained.offer(batch, number, [number]) == []
+    assert sorted(each.along for each in retained.entries) == [[[0, 2, 3]], [[1, 4]]]
+
+
 def test_a_batch_larger_than_the_budget_is_kept_where_nothing_else_is() -> None:
     retained: RetainedBatches[str] = RetainedBatches(4, 10)
     large = [_batch(20, content) for content in range(5)]

@@ -97,7 +97,7 @@ class Intake:
             done = _Counted()
             done.set_result(None)
             return done
-        return self._source.start(batch, number, self._kept.wants_apart(batch))
+        return self._source.start(batch, number, lambda: self._kept.wants_apart(batch))
 
     def _open(self) -> None:
         self._offered += 1
@@ -127,7 +127,7 @@ class Intake:
             return
         self.batches += 1
         for free in self._kept.offer(taken.batch, taken.number, counted):
-            self._source.merge(free)
+            self._source.merge(free, None)
 
     def _note(self, sequence: int, error: BatchError) -> None:
         """Count a batch that is left out with those of the same reason."""

@@ -9,7 +9,7 @@ verification alone, these are used and none is held out.
 Batches with NaN or infinities among their inputs are kept only where all have some.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,19 +50,29 @@ class Chosen:
 class VerificationBatches:
     """Chooses the batches that a result is verified with, as they come."""
 
-    def __init__(self, count: int, max_bytes: int, *, apart: bool, calibrates: bool) -> None:
+    def __init__(
+        self,
+        count: int,
+        max_bytes: int,
+        *,
+        merge: Callable[[CountedApart, CountedApart], None] | None,
+        calibrates: bool,
+    ) -> None:
         """Start with none.
 
         Args:
             count: Batches kept at most.
             max_bytes: Budget for them.
-            apart: Whether the statistics of a batch can be counted apart.
+            merge: Adds statistics that were counted apart to those of a copy of the batch; None
+                where they cannot be counted apart.
             calibrates: Whether batches choose ranges.
         """
-        self._apart = apart
+        self._apart = merge is not None
         self._calibrates = calibrates
         self._given: RetainedBatches[CountedApart] = RetainedBatches(count, max_bytes)
-        self._finite: RetainedBatches[CountedApart] = RetainedBatches(count, max_bytes)
+        self._finite: RetainedBatches[CountedApart] = RetainedBatches(
+            count, max_bytes, None if merge is None else lambda held, copy: merge(copy, held)
+        )
         self._others: RetainedBatches[CountedApart] = RetainedBatches(count, max_bytes)
         self._non_finite: list[int] = []
 
@@ -99,14 +109,14 @@ class VerificationBatches:
         """
         kept, given = self._finite.entries, self._given.entries
         held = _held_out(kept, batches) if self._apart and not given else 0
-        enough = batches >= 2 * len(_along(kept))
+        enough = batches >= 2 * _times(kept)
         last = held or (len(kept) if enough else len(kept) // 2)
         return Chosen(
             batches=given or kept[: held or None] or self._others.entries,
             held_out=bool(held or given) or not self._calibrates,
             counted=_along(kept[last:]),
             last=_along(kept[:last]),
-            left_out=len(_along(kept[:held])),
+            left_out=_times(kept[:held]),
         )
 
 
@@ -123,8 +133,12 @@ def _held_out(kept: Sequence[Retained[CountedApart]], batches: int) -> int:
     apart = next((index for index, each in enumerate(kept) if not each.along), len(kept))
     copies = batches // _MOST_COPIES
     counts = range(min(most, apart) + 1)
-    return max(count for count in counts if len(_along(kept[:count])) <= copies)
+    return max(count for count in counts if _times(kept[:count]) <= copies)
 
 
 def _along(kept: Sequence[Retained[CountedApart]]) -> tuple[CountedApart, ...]:
     return tuple(counted for each in kept for counted in each.along)
+
+
+def _times(kept: Sequence[Retained[CountedApart]]) -> int:
+    return sum(counted.batches for counted in _along(kept))

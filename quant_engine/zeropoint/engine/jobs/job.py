@@ -64,7 +64,7 @@ class Job:
         self._kept = VerificationBatches(
             settings.retained_batches,
             settings.retained_bytes,
-            apart=source.counts_apart,
+            merge=source.merge if source.counts_apart else None,
             calibrates=source.calibrates,
         )
         self._intake = Intake(planned.loaded.signature, source, self._kept, clock)
@@ -280,11 +280,11 @@ class Job:
         if self._settled is None:
             chosen = self._kept.choose(self._intake.batches)
             for counted in chosen.counted:
-                self._source.merge(counted)
+                self._source.merge(counted, None)
             convergence = self._source.moved_by(chosen.last) if chosen.last else None
             if not chosen.left_out:
                 for counted in chosen.last:
-                    self._source.merge(counted)
+                    self._source.merge(counted, None)
             self._settled = _Settled(chosen, convergence)
         return self._settled
 

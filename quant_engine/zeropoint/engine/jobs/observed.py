@@ -1,6 +1,6 @@
 """The statistics of one job's batches, as they come."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from zeropoint.engine.errors import CalibrationError
@@ -60,13 +60,15 @@ class Observed:
         """
         return len(observable_tensors(self._planned.prepared.model, self._planned.bodies)) <= _APART
 
-    def start(self, batch: Batch, sequence: int, apart: bool) -> "Future[CountedApart | None]":
-        """Begin to count a batch, apart from others where that is asked for."""
+    def start(
+        self, batch: Batch, sequence: int, apart: Callable[[], bool]
+    ) -> "Future[CountedApart | None]":
+        """Begin to count a batch, apart from others where that is wanted when it runs."""
         return self._observer.submit(batch, sequence, apart=apart)
 
-    def merge(self, counted: CountedApart) -> None:
-        """Add what was counted apart."""
-        self._observer.merge(counted)
+    def merge(self, counted: CountedApart, into: CountedApart | None = None) -> None:
+        """Add what was counted apart, to that of a copy of the batch or to all others."""
+        self._observer.merge(counted, into)
 
     def moved_by(self, last: Sequence[CountedApart]) -> Convergence | None:
         """Return how many ranges batches that were counted apart would move."""
@@ -77,7 +79,7 @@ class Observed:
         for name, sketch in after.items():
             for counted in last:
                 sketch.merge(counted.sketches[self._source(name)])
-        return moved_by(self._options, before, after, len(last))
+        return moved_by(self._options, before, after, sum(each.batches for each in last))
 
     def convergence(self, batches: int, seconds: float) -> Convergence | None:
         """Return how far the ranges moved lately."""

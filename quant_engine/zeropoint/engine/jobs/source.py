@@ -66,7 +66,9 @@ class Manner:
     warnings: tuple[Warning, ...] = ()
 
 
-def _nothing_to_count(_batch: Batch, _sequence: int, _apart: bool) -> "Future[CountedApart | None]":
+def _nothing_to_count(
+    _batch: Batch, _sequence: int, _apart: Callable[[], bool]
+) -> "Future[CountedApart | None]":
     counted: Future[CountedApart | None] = Future()
     counted.set_result(None)
     return counted
@@ -83,9 +85,9 @@ class Source:
             they reach nothing that could be quantized.
         calibrates: Whether batches choose ranges.
         counts_apart: Whether the statistics of single batches can be kept apart.
-        start: Begins to count a batch that fits the signature, given its number and whether it is
-            counted apart.
-        merge: Adds what was counted apart.
+        start: Begins to count a batch that fits the signature, given its number and what tells,
+            when it runs, whether it is counted apart.
+        merge: Adds what was counted apart, to that of a copy of the batch or to all others.
         moved_by: Returns how many ranges batches that were counted apart would move.
         convergence: Returns how far the ranges still move, where that is known, given batches and
             seconds.
@@ -96,8 +98,10 @@ class Source:
     decide: Callable[[Counted], Decided]
     calibrates: bool = False
     counts_apart: bool = False
-    start: Callable[[Batch, int, bool], "Future[CountedApart | None]"] = _nothing_to_count
-    merge: Callable[[CountedApart], None] = lambda _counted: None
+    start: Callable[[Batch, int, Callable[[], bool]], "Future[CountedApart | None]"] = (
+        _nothing_to_count
+    )
+    merge: Callable[[CountedApart, CountedApart | None], None] = lambda _counted, _into: None
     moved_by: Callable[[Sequence[CountedApart]], Convergence | None] = lambda _last: None
     convergence: Callable[[int, float], Convergence | None] = lambda _batches, _seconds: None
     close: Callable[[], None] = lambda: None

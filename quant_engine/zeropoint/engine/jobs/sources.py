@@ -1,6 +1,6 @@
 """The sources of parameters: batches, an earlier job, the running model, training, and both."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -42,7 +42,9 @@ def recalled_source(
 ) -> Source:
     """Static quantization: ranges come from what an earlier job has seen."""
 
-    def refuse(_batch: Batch, _sequence: int, _apart: bool) -> "Future[CountedApart | None]":
+    def refuse(
+        _batch: Batch, _sequence: int, _apart: Callable[[], bool]
+    ) -> "Future[CountedApart | None]":
         raise OptionError(
             "OPTION_CONFLICT",
             "This job has a calibration and takes no batches: finish it, or leave the calibration "

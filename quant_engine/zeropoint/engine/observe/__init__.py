@@ -1,5 +1,6 @@
 """The float model, run on batches, and what its tensors held: counted, merged, kept."""
 
+from zeropoint.engine.observe.apart import CountedApart
 from zeropoint.engine.observe.batch_layout import LayoutRule
 from zeropoint.engine.observe.calibration import (
     Calibration,
@@ -11,7 +12,7 @@ from zeropoint.engine.observe.convergence import ConvergenceMeter, moved_by
 from zeropoint.engine.observe.exposed_model import ExposedModel
 from zeropoint.engine.observe.group_session import GroupSession
 from zeropoint.engine.observe.nchwc import block_size, expose_blocked, own_values
-from zeropoint.engine.observe.observer import CountedApart, Observer
+from zeropoint.engine.observe.observer import Observer
 from zeropoint.engine.observe.splittable import SplitCheck, is_samplewise
 from zeropoint.engine.observe.tensors import (
     gathered,

@@ -4,7 +4,7 @@ import bisect
 import functools
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.errors import BatchError, ModelError
+from zeropoint.engine.observe.apart import MOST_LISTED, CountedApart, Spare
 from zeropoint.engine.observe.batch_layout import ByteGate, Layout, LayoutRule
 from zeropoint.engine.observe.exposed_model import ExposedModel
 from zeropoint.engine.observe.group_session import GroupSession, Seen, has_convolutions
@@ -23,21 +24,6 @@ from zeropoint.engine.runtime import RuntimeRefusal, read_refusal
 from zeropoint.sketch import Sketch
 
 _Arrays = Mapping[str, NDArray[Any]]
-
-_MOST_LISTED = 64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CountedApart:
-    """What one batch has shown, not yet added to what the others have.
-
-    Attributes:
-        sequence: Number of the batch.
-        sketches: Its statistics by tensor.
-    """
-
-    sequence: int
-    sketches: Mapping[str, Sketch]
 
 
 class Observer:
@@ -76,6 +62,8 @@ class Observer:
         self._locks = {name: threading.Lock() for name in tensors}
         self._non_finite: dict[str, list[int]] = {name: [] for name in tensors}
         self._apart: dict[CountedApart, None] = {}
+        self._joining = threading.Lock()
+        self._spare = Spare()
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="observe")
         self._gate = ByteGate(observe_bytes)
@@ -94,7 +82,7 @@ class Observer:
         )
 
     def submit(
-        self, batch: _Arrays, sequence: int = 0, *, apart: bool = False
+        self, batch: _Arrays, sequence: int = 0, *, apart: Callable[[], bool] = lambda: False
     ) -> "Future[CountedApart | None]":
         """Run a batch and count its activations, while the caller goes on.
 
@@ -103,16 +91,15 @@ class Observer:
         Args:
             batch: An array for each input of the model; not to be changed until it is counted.
             sequence: Number of the batch, for `non_finite`.
-            apart: Keep its statistics apart, until they are given to `merge`.
+            apart: Whether to keep its statistics apart, until they are given to `merge`. Asked when
+                it begins to run: by then more is known of the batches before it.
 
         Returns:
             Done when the batch is counted, or nothing of it, with one of the errors of `observe`;
             gives what was counted apart.
         """
         tasks = list(self._tasks(batch))
-        whole = len(tasks) == 1 and not apart
-        counted = None if whole else {name: Sketch() for name in self._sketches}
-        under_way = _Batch(sequence, len(tasks), counted, apart)
+        under_way = _Batch(sequence, len(tasks), apart)
         for task in tasks:
             self._gate.enter(task.cost)
             self._pool.submit(self._work, under_way, task)
@@ -128,10 +115,20 @@ class Observer:
         """
         self.submit(batch, sequence).result()
 
-    def merge(self, counted: CountedApart) -> None:
-        """Add what was counted apart; for any thread."""
-        self._add(counted.sketches, counted.sequence)
-        self._apart.pop(counted, None)
+    def merge(self, counted: CountedApart, into: CountedApart | None = None) -> None:
+        """Add what was counted apart, which is then empty; for any thread.
+
+        Args:
+            counted: To be added.
+            into: What was counted of the same batch before, and stays apart; None: all others.
+        """
+        with self._joining:
+            if into is None:
+                self._add(counted.sketches, counted.sequences)
+            else:
+                into.join(counted)
+            self._apart.pop(counted, None)
+            self._spare.give_back(counted.sketches)
 
     def sketches(self) -> Mapping[str, Sketch]:
         """Return the statistics of everything observed, by tensor, when all is counted."""
@@ -140,13 +137,14 @@ class Observer:
 
     def snapshot(self, names: Iterable[str]) -> dict[str, Sketch]:
         """Return copies of the statistics of now, those counted apart among them."""
-        apart = list(self._apart)
         copies = {}
-        for name in names:
-            with self._locks[name]:
-                copies[name] = self._sketches[name].copy()
-            for counted in apart:
-                copies[name].merge(counted.sketches[name])
+        with self._joining:
+            apart = list(self._apart)
+            for name in names:
+                with self._locks[name]:
+                    copies[name] = self._sketches[name].copy()
+                for counted in apart:
+                    copies[name].merge(counted.sketches[name])
         return copies
 
     def non_finite(self) -> Mapping[str, tuple[int, ...]]:
@@ -196,6 +194,7 @@ class Observer:
     def _work(self, batch: "_Batch", task: "_Task") -> None:
         try:
             if batch.error is None:
+                self._begin(batch)
                 self._run(batch, task)
         except RuntimeRefusal as error:
             batch.fail(_batch_error(error))
@@ -204,13 +203,23 @@ class Observer:
         last = batch.ends()
         if last and batch.error is None and batch.counted is not None:
             if batch.apart:
-                batch.result = CountedApart(batch.sequence, batch.counted)
+                batch.result = CountedApart((batch.sequence,), batch.counted)
                 self._apart[batch.result] = None
             else:
-                self._add(batch.counted, batch.sequence)
+                self._add(batch.counted, (batch.sequence,))
+                self._spare.give_back(batch.counted)
         self._gate.leave(task.cost)
         if last:
             batch.settle()
+
+    def _begin(self, batch: "_Batch") -> None:
+        with batch.lock:
+            if not batch.begun:
+                batch.begun, batch.apart = True, batch.wants_apart()
+                if batch.apart or batch.left > 1:
+                    with self._joining:
+                        alike = next((each.sketches for each in self._apart), self._sketches)
+                        batch.counted = self._spare.take(alike, self._locks)
 
     def _run(self, batch: "_Batch", task: "_Task") -> None:
         seen = list(self._session(task.layout, task.group).run(task.feeds))
@@ -240,20 +249,22 @@ class Observer:
                 for part in parts:
                     sketches[name].update(part)
                 if batch.counted is None and _bad_values(sketches[name]) > before:
-                    self._note_non_finite(name, batch.sequence)
+                    self._note_non_finite(name, (batch.sequence,))
 
-    def _add(self, counted: Mapping[str, Sketch], sequence: int) -> None:
+    def _add(self, counted: Mapping[str, Sketch], sequences: tuple[int, ...]) -> None:
         for name, sketch in counted.items():
             with self._locks[name]:
-                self._sketches[name].merge(sketch)
-                if _bad_values(sketch):
-                    self._note_non_finite(name, sequence)
+                bad = _bad_values(sketch)
+                self._sketches[name].move(sketch)
+                if bad:
+                    self._note_non_finite(name, sequences)
 
-    def _note_non_finite(self, name: str, sequence: int) -> None:
+    def _note_non_finite(self, name: str, sequences: tuple[int, ...]) -> None:
         numbers = self._non_finite[name]
-        if sequence not in numbers:
-            bisect.insort(numbers, sequence)
-            del numbers[_MOST_LISTED:]
+        for sequence in sequences:
+            if sequence not in numbers:
+                bisect.insort(numbers, sequence)
+        del numbers[MOST_LISTED:]
 
     def _session(self, layout: Layout, group: int) -> GroupSession:
         """Return the session of a group, kept open as far as memory for weights allows."""
@@ -291,8 +302,10 @@ class _Batch:
 
     sequence: int
     left: int
-    counted: dict[str, Sketch] | None
+    wants_apart: Callable[[], bool]
+    begun: bool = False
     apart: bool = False
+    counted: dict[str, Sketch] | None = None
     result: CountedApart | None = None
     settled: "Future[CountedApart | None]" = field(default_factory=Future)
     error: BaseException | None = None

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
@@ -159,7 +159,7 @@ class Retained(Generic[T]):
         nbytes: Bytes of its values.
         number: That under which the user knows it.
         batch: Its arrays by input name, copies.
-        along: What came along with it, once for each time that it was offered.
+        along: What came along with it, each time that it was offered, or that joined.
     """
 
     digest: bytes
@@ -175,8 +175,18 @@ class RetainedBatches(Generic[T]):
     It never holds more than the budget, or one batch where that is larger.
     """
 
-    def __init__(self, count: int, max_bytes: int) -> None:
-        """Start with nothing, to keep at most `count` batches of `max_bytes` together."""
+    def __init__(
+        self, count: int, max_bytes: int, join: Callable[[T, T], None] | None = None
+    ) -> None:
+        """Start with nothing.
+
+        Args:
+            count: Batches kept at most.
+            max_bytes: Budget for them together.
+            join: Adds what comes along with a copy of a batch to what came with the batch, so that
+                no more than that is kept.
+        """
+        self._join = join
         self._count = count
         self._max_bytes = max_bytes
         self._kept: list[Retained[T]] = []
@@ -219,7 +229,7 @@ class RetainedBatches(Generic[T]):
             return come
         known = self._known(offered.digest)
         if known is not None:
-            known.along.extend(come)
+            self._stay(known.along, come)
             return []
         let_go = self._make_room(offered.digest, offered.nbytes)
         if self._is_behind_barrier(offered.digest):
@@ -259,6 +269,13 @@ class RetainedBatches(Generic[T]):
         index = bisect_left(self._kept, digest, key=_digest_of)
         found = self._kept[index] if index < len(self._kept) else None
         return found if found is not None and found.digest == digest else None
+
+    def _stay(self, along: list[T], come: list[T]) -> None:
+        if self._join is None or not along:
+            along.extend(come)
+            return
+        for each in come:
+            self._join(along[0], each)
 
     def _make_room(self, digest: bytes, nbytes: int) -> list[T]:
         """Drop what the newcomer pushes out; put the barrier before the newcomer if it is out.
