@@ -183,6 +183,7 @@ class CalibrationFigures:
 
     Attributes:
         batches: Batches that ranges come from, without those held out for verification.
+        held_out: Batches held out for verification; none where ranges come from an earlier job.
         rejected: Batches rejected.
         tensors: Tensors observed.
         non_finite: Those in which NaN or infinities were seen.
@@ -195,6 +196,7 @@ class CalibrationFigures:
     tensors: int
     non_finite: tuple[NonFiniteTensor, ...]
     convergence: Convergence | None
+    held_out: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -238,9 +238,10 @@ def _calibration(report: Report) -> Iterator[str]:
     seen = report.calibration
     if seen is None:
         return
+    held_out = f", {seen.held_out} more held out to verify with" if seen.held_out else ""
     rejected = f", {seen.rejected} rejected" if seen.rejected else ""
     batches = _counted(seen.batches, "batch")
-    yield f"calibrated  {seen.tensors} tensors on {batches}{rejected}{_moving(seen)}"
+    yield f"calibrated  {seen.tensors} tensors on {batches}{held_out}{rejected}{_moving(seen)}"
     chosen = Counter(_method(tensor) for tensor in report.plan.tensors if tensor.alternatives)
     if chosen:
         yield "chosen      " + ", ".join(f"{n} {method}" for method, n in chosen.most_common())

@@ -326,18 +326,20 @@ class NonFiniteTensor(_message.Message):
     def __init__(self, name: _Optional[str] = ..., nan: _Optional[int] = ..., positive_infinity: _Optional[int] = ..., negative_infinity: _Optional[int] = ..., batches: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class CalibrationFigures(_message.Message):
-    __slots__ = ("batches", "rejected", "tensors", "non_finite", "convergence")
+    __slots__ = ("batches", "rejected", "tensors", "non_finite", "convergence", "held_out")
     BATCHES_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     NON_FINITE_FIELD_NUMBER: _ClassVar[int]
     CONVERGENCE_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
     batches: int
     rejected: int
     tensors: int
     non_finite: _containers.RepeatedCompositeFieldContainer[NonFiniteTensor]
     convergence: _progress_pb2.Convergence
-    def __init__(self, batches: _Optional[int] = ..., rejected: _Optional[int] = ..., tensors: _Optional[int] = ..., non_finite: _Optional[_Iterable[_Union[NonFiniteTensor, _Mapping]]] = ..., convergence: _Optional[_Union[_progress_pb2.Convergence, _Mapping]] = ...) -> None: ...
+    held_out: int
+    def __init__(self, batches: _Optional[int] = ..., rejected: _Optional[int] = ..., tensors: _Optional[int] = ..., non_finite: _Optional[_Iterable[_Union[NonFiniteTensor, _Mapping]]] = ..., convergence: _Optional[_Union[_progress_pb2.Convergence, _Mapping]] = ..., held_out: _Optional[int] = ...) -> None: ...
 
 class RejectedBatches(_message.Message):
     __slots__ = ("reason", "batches", "sequence", "message")

@@ -52,7 +52,7 @@ def test_one_batch_in_eight_is_held_out_of_many_and_none_of_few(
     found, calibration = result.report.verification, result.report.calibration
     assert (found.held_out, found.batches) == (held_out > 0, held_out or min(count, 8))
     assert calibration is not None
-    assert calibration.batches == count - held_out
+    assert (calibration.batches, calibration.held_out) == (count - held_out, held_out)
     assert _high(result) == pytest.approx(_expected(batches, held_out), rel=1e-6)
 
 
@@ -79,6 +79,7 @@ def test_a_batch_that_is_sent_again_is_held_out_with_its_copies(
     result = _run(folder, [*batches, smallest, smallest], workspace)
     assert result.report.calibration is not None
     assert result.report.calibration.batches == 38 - 6
+    assert result.report.calibration.held_out == 6
     assert result.report.verification.batches == 4
 
 

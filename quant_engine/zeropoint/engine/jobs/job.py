@@ -261,8 +261,9 @@ class Job:
     def _calibration_figures(self, decided: Decided) -> CalibrationFigures | None:
         if decided.statistics is None:
             return None
-        convergence = self._settle().convergence
-        return replace(decided.statistics.figures(), convergence=convergence)
+        settled, figures = self._settle(), decided.statistics.figures()
+        left_out = settled.chosen.left_out
+        return replace(figures, convergence=settled.convergence, held_out=left_out)
 
     def _verify(self, candidate: Candidate, reference: ReferenceRequest) -> Verified:
         with self._clock.phase(Phase.VERIFY, "running and comparing the result"):
