@@ -190,6 +190,7 @@ async def test_the_token_is_needed_everywhere_but_for_health(tmp_path: Path) -> 
                     await refused
                 code, info, _ = await status_of(refused)
                 assert (code, info.reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+                assert "authorization: Bearer TOKEN" in (await refused.details() or "")
                 call = Call(channel, token=token)
                 await call.start(script())
                 assert await call.read() is None

@@ -13,6 +13,10 @@ from zeropoint.server.failure import JobError
 
 _FIRST_MESSAGE_SECONDS = 5.0
 _OPEN = "/grpc.health.v1.Health/"
+_NEEDED = (
+    "This server needs a token, and the call had none, or another: its metadata must have "
+    "'authorization: Bearer TOKEN'; in Python and on the command line set ZEROPOINT_TOKEN."
+)
 
 if TYPE_CHECKING:  # grpc's classes are generic in their stubs only
     _Handler = grpc.RpcMethodHandler[Any, Any]
@@ -48,7 +52,5 @@ async def _refuse(requests: AsyncIterator[Any], context: "_Context") -> None:
         async with asyncio.timeout(_FIRST_MESSAGE_SECONDS):
             async for _ in requests:
                 break
-    failure = errors.failure_of(
-        JobError("UNAUTHENTICATED", "This server needs a token: set ZEROPOINT_TOKEN or token=.")
-    )
+    failure = errors.failure_of(JobError("UNAUTHENTICATED", _NEEDED))
     await context.abort_with_status(errors.status_of(failure))

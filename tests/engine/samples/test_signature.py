@@ -53,7 +53,8 @@ def test_inputs_with_defaults_need_not_be_fed() -> None:
         ({"extra": np.zeros(1)}, "BATCH_INPUT_UNKNOWN", "no input 'extra'; it takes 'ids', 'mask'"),
         ({"w": np.zeros(3, np.float32)}, "BATCH_INPUT_UNKNOWN", "no input 'w'"),
         ({"ids": np.zeros((2, 5), np.int32)}, "BATCH_ELEMENT_TYPE", "'ids' takes int64, got int32"),
-        ({"any": np.array(["a"])}, "BATCH_ELEMENT_TYPE", "'any' takes float16, got <U1"),
+        ({"any": np.array(["a"])}, "BATCH_ELEMENT_TYPE", "'any' takes float16, got string"),
+        ({"image": np.zeros((2, 3, 4, 4))}, "BATCH_ELEMENT_TYPE", "takes float32, got float64"),
         ({"image": np.zeros((2, 3, 48), np.float32)}, "BATCH_SHAPE", r"\[batch, 3, \?, \?\], got"),
         ({"image": np.zeros((2, 4, 48, 192), np.float32)}, "BATCH_SHAPE", r"got \[2, 4, 48, 192\]"),
         (

@@ -145,7 +145,7 @@ class Intake:
             Progress(
                 phase=Phase.CALIBRATE,
                 done=self.batches,
-                message=f"{self.batches} batches",
+                message=f"{self.batches} batch{'' if self.batches == 1 else 'es'}",
                 convergence=self._source.convergence(self.batches, seconds),
             )
         )

@@ -134,7 +134,7 @@ def _require_learned(graph: ir.Graph) -> None:
         raise ModelError(
             "NOT_FAKE_QUANTIZED",
             "The model has no QuantizeLinear or DequantizeLinear: nothing was learned that could "
-            "be kept. Use quantize_static or quantize_dynamic, or export the model with its fake "
+            "be kept. Quantize it statically or dynamically, or export it with its fake "
             "quantization.",
         )
 

@@ -62,13 +62,13 @@ def check_batch(signature: Signature, batch: Batch) -> None:
 
 def _check_element_type(spec: TensorSpec, array: NDArray[np.generic]) -> None:
     if element_type_of(array.dtype) != spec.element_type:
-        expected = _type_name(spec.element_type)
+        expected, got = _type_name(spec.element_type), _dtype_name(array.dtype)
         raise BatchError(
             "BATCH_ELEMENT_TYPE",
-            f"Input {spec.name!r} takes {expected}, got {array.dtype}.",
+            f"Input {spec.name!r} takes {expected}, got {got}.",
             input=spec.name,
             expected=expected,
-            got=array.dtype,
+            got=got,
         )
 
 
@@ -124,7 +124,14 @@ def _listed(signature: Signature) -> str:
 def _type_name(element_type: int) -> str:
     if element_type == TensorProto.UNDEFINED:
         return "a value that is no tensor and cannot be fed"
-    return TensorProto.DataType.Name(element_type).lower()
+    if element_type == TensorProto.STRING:
+        return "string"
+    return _dtype_name(dtype_of(element_type))
+
+
+def _dtype_name(dtype: np.dtype[np.generic]) -> str:
+    """The name of a type in numpy, but that of ONNX for text of any kind."""
+    return "string" if element_type_of(dtype) == TensorProto.STRING else dtype.name
 
 
 def _shape_text(shape: tuple[int | str | None, ...] | None) -> str:
