@@ -127,6 +127,19 @@ def test_a_number_beyond_memory_is_taken_for_a_resend() -> None:
         ledger.open(header(2, 0, content=1))
 
 
+def test_another_description_of_the_same_bytes_is_no_resend() -> None:
+    """It was taken for one: a batch that was mended, or meant otherwise, was silently left out."""
+    ledger = BatchLedger(window=WINDOW, largest=LARGEST)
+    first, mended = (
+        BatchHeader(sequence=1, size=0, sha256=bytes(32), payload=payload)
+        for payload in (b"[4, 63]", b"[4, 64]")
+    )
+    assert ledger.open(first)
+    assert not ledger.open(first)
+    with pytest.raises(JobError, match="BATCH_CONFLICT"):
+        ledger.open(mended)
+
+
 @pytest.mark.parametrize(
     "malformed",
     [

@@ -132,6 +132,7 @@ async def test_a_calibration_comes_behind_the_files_of_the_result(patient: Serve
     assert result.calibration.size == 4 * words
     assert [file.path for file in result.manifest.files] == ["model.onnx", "model.onnx.data"]
     assert files[2] == b"kept" * words
+    assert result.calibration.path == "calibration.zpcal"
 
 
 @in_loop
@@ -235,6 +236,23 @@ async def test_a_resend_is_acknowledged_and_not_counted(patient: ServerProcess) 
     assert json.loads(files[0])["digests"] == [content(batch(n)) for n in (1, 2, 3)]
     returned = sum(credit.bytes for credit in call.all_heard("credit"))
     assert returned == 6 * len(payload(batch(1)))
+
+
+@in_loop
+async def test_a_rejected_batch_is_not_mended_under_its_number(patient: ServerProcess) -> None:
+    """It was acknowledged like a resend, and never counted."""
+    mended = header(1, batch(1))
+    wrong = v1.BatchHeader()
+    wrong.CopyFrom(mended)
+    wrong.tensors[0].shape[-1] -= 1
+    async with grpc.aio.insecure_channel(patient.address) as channel:
+        call = Call(channel)
+        await call.begin(script())
+        for described in (wrong, wrong, mended):
+            await call.say(batch_header=described)
+            await call.send_payload(payload(batch(1)))
+        failure = await call.hear("failure")
+    assert (failure.reason, failure.metadata["sequence"]) == ("BATCH_CONFLICT", "1")
 
 
 @in_loop

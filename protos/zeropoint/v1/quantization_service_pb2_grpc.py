@@ -39,8 +39,8 @@ class QuantizationServiceStub(object):
     finish                        ->
     <-    progress, report ..., result, model_chunk ..., done
 
-    Inspect is the same without batches and result: done follows started. A static job that is given
-    a calibration is finished without batches.
+    Inspect is the same without batches, finish and result: done follows started. A static job that is
+    given a calibration has no batches: finish follows started.
 
     Failures come as a message of the stream; the status of the call repeats them. Both sides send a
     heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
@@ -93,8 +93,8 @@ class QuantizationServiceServicer(object):
     finish                        ->
     <-    progress, report ..., result, model_chunk ..., done
 
-    Inspect is the same without batches and result: done follows started. A static job that is given
-    a calibration is finished without batches.
+    Inspect is the same without batches, finish and result: done follows started. A static job that is
+    given a calibration has no batches: finish follows started.
 
     Failures come as a message of the stream; the status of the call repeats them. Both sides send a
     heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
@@ -188,8 +188,8 @@ class QuantizationService(object):
     finish                        ->
     <-    progress, report ..., result, model_chunk ..., done
 
-    Inspect is the same without batches and result: done follows started. A static job that is given
-    a calibration is finished without batches.
+    Inspect is the same without batches, finish and result: done follows started. A static job that is
+    given a calibration has no batches: finish follows started.
 
     Failures come as a message of the stream; the status of the call repeats them. Both sides send a
     heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/

@@ -40,8 +40,8 @@ class QuantizationServiceStub:
       finish                        ->
                                     <-    progress, report ..., result, model_chunk ..., done
 
-    Inspect is the same without batches and result: done follows started. A static job that is given
-    a calibration is finished without batches.
+    Inspect is the same without batches, finish and result: done follows started. A static job that is
+    given a calibration has no batches: finish follows started.
 
     Failures come as a message of the stream; the status of the call repeats them. Both sides send a
     heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
@@ -82,8 +82,8 @@ class QuantizationServiceAsyncStub(QuantizationServiceStub):
       finish                        ->
                                     <-    progress, report ..., result, model_chunk ..., done
 
-    Inspect is the same without batches and result: done follows started. A static job that is given
-    a calibration is finished without batches.
+    Inspect is the same without batches, finish and result: done follows started. A static job that is
+    given a calibration has no batches: finish follows started.
 
     Failures come as a message of the stream; the status of the call repeats them. Both sides send a
     heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/
@@ -120,8 +120,8 @@ class QuantizationServiceServicer(metaclass=_abc_1.ABCMeta):
       finish                        ->
                                     <-    progress, report ..., result, model_chunk ..., done
 
-    Inspect is the same without batches and result: done follows started. A static job that is given
-    a calibration is finished without batches.
+    Inspect is the same without batches, finish and result: done follows started. A static job that is
+    given a calibration has no batches: finish follows started.
 
     Failures come as a message of the stream; the status of the call repeats them. Both sides send a
     heartbeat after 15 s in which they sent nothing else, from start to the end of the call. docs/

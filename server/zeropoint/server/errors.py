@@ -91,7 +91,7 @@ CATALOG: Mapping[str, Entry] = {
     ),
     "BATCH_SEQUENCE_GAP": Entry(grpc.StatusCode.OUT_OF_RANGE, "a batch's number skips others"),
     "BATCH_CONFLICT": Entry(
-        grpc.StatusCode.ALREADY_EXISTS, "a batch's number came before with other bytes"
+        grpc.StatusCode.ALREADY_EXISTS, "a batch's number came before with another header"
     ),
     "CREDIT_EXCEEDED": Entry(_INVALID, "a batch is larger than the credit that is left"),
     "FINISH_MISMATCH": Entry(
@@ -139,8 +139,8 @@ CATALOG: Mapping[str, Entry] = {
 REJECTIONS: Mapping[str, str] = {
     "BATCH_INPUT_MISSING": "an input of the model is missing",
     "BATCH_INPUT_UNKNOWN": "the model has no such input, or it comes twice",
-    "BATCH_ELEMENT_TYPE": "an input has another type, or one that cannot be sent",
-    "BATCH_SHAPE": "a shape does not fit the model, or the bytes that were sent",
+    "BATCH_ELEMENT_TYPE": "an input has another type, one that cannot be sent, or a BOOL above 1",
+    "BATCH_SHAPE": "a shape does not fit the model, or the bytes that were sent; text is no UTF-8",
     "BATCH_RUN_FAILED": "the model does not run on it",
     "BATCH_CORRUPT": "its bytes do not have the SHA-256 of its header",
 }

@@ -3,6 +3,7 @@
 A pure state machine: no clock, no input or output, no bytes of batches.
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ from zeropoint.server.failure import JobError
 from zeropoint.server.messages import Ack, BatchHeader, Credit, Rejection
 
 REMEMBERED = 1024
-"""Batches whose digests are kept, to tell a resend from another batch of the same number."""
+"""Batches whose headers' digests are kept, to tell a resend from another of the same number."""
 
 _MOST_REJECTED = 256
 """Rejections in one Ack: each may have some kilobytes of text."""
@@ -59,7 +60,7 @@ class BatchLedger:
             return False
         self.opened = header.sequence
         self._sizes[header.sequence] = header.size
-        self._digests[header.sequence] = header.sha256
+        self._digests[header.sequence] = _digest(header)
         if len(self._digests) > self._remembered:
             self._digests.popitem(last=False)
         return True
@@ -114,10 +115,12 @@ class BatchLedger:
                 sequence=header.sequence,
                 expectedSequence=self.opened + 1,
             )
-        if self._digests.get(header.sequence, header.sha256) != header.sha256:
+        known = self._digests.get(header.sequence)
+        if known is not None and known != _digest(header):
             raise JobError(
                 "BATCH_CONFLICT",
-                f"Batch {header.sequence} was sent before with other contents.",
+                f"Batch {header.sequence} was sent before with another header. What is new needs a "
+                "number of its own, also in place of a batch that was rejected.",
                 sequence=header.sequence,
             )
 
@@ -140,3 +143,8 @@ class BatchLedger:
                 bytes=header.size,
                 credit=self.credit,
             )
+
+
+def _digest(header: BatchHeader) -> bytes:
+    """Return a digest of all that a header says, the SHA-256 of the bytes behind it included."""
+    return hashlib.sha256(header.sha256 + header.payload).digest()

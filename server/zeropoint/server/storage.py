@@ -10,7 +10,7 @@
                 calibration          the verified file of a calibration, if one is sent
                 workspace/           the worker's own files
                 result/              the files of the result
-                kept                 the calibration to return, if it is asked for
+                calibration.zpcal    the calibration to return, if it is asked for
 
 A server that starts removes the folders of servers that are gone. One that cannot remove a job's
 folder, as where no file can be opened, sweeps it away later.
@@ -49,7 +49,7 @@ class JobFolder:
         self.calibration = path / "calibration"
         self.workspace = path / "workspace"
         self.result = path / "result"
-        self.kept = path / "kept"
+        self.kept = path / "calibration.zpcal"
 
     @property
     def name(self) -> str:
