@@ -109,7 +109,12 @@ def asked(options: v1.StaticOptions) -> Scenario:
 # Reason -> what provokes it on the strict server.
 SCENARIOS: dict[str, Scenario] = {
     "OPTION_INVALID": asked(v1.StaticOptions(percentile=3.0)),
-    "OPTION_CONFLICT": asked(v1.StaticOptions(activation_type=v1.QUANT_TYPE_QINT8)),
+    "OPTION_CONFLICT": asked(
+        v1.StaticOptions(
+            activation_type=v1.QUANT_TYPE_QINT8,
+            weight=v1.WeightOptions(quant_type=v1.QUANT_TYPE_QUINT8),
+        )
+    ),
     "OPTION_UNKNOWN": asked(unknown_type),
     "MANIFEST_INVALID": begun(lambda c: c.say(start=start("../m"))),
     "TOO_MANY_FILES": begun(lambda c: c.say(start=start(files=4))),
