@@ -57,8 +57,10 @@ def _declared(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
 
 
 def _undeclared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy that says nothing of shapes, and has no functions: they may be without end."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
+    del bare.functions[:]
     for graph in graphs(bare.graph):
         del graph.value_info[:]
         for info in _declared(graph):
