@@ -1,6 +1,7 @@
 """When what failed is tried again, on a clock of the test's own."""
 
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,8 @@ def attempts(
             break
         times.append(clock.now)
     assert gave_up is given
-    assert begun or gave_up.__notes__ == [f"It was tried {len(times)} times."]
+    tried = f"It was tried {len(times)} times in {clock.now - times[0]:.0f} s."
+    assert begun or gave_up.__notes__[0].startswith(tried)
     return times
 
 
@@ -87,11 +89,29 @@ def test_a_delay_longer_than_the_time_left_is_not_waited_out(clock: Clock) -> No
     assert times[-1] < 120.0
 
 
-def test_without_a_limit_a_busy_server_is_waited_for(clock: Clock) -> None:
+@pytest.mark.parametrize("delay", [4.0, None])
+def test_without_a_limit_a_server_that_refuses_is_asked_for_ten_minutes(
+    clock: Clock, delay: float | None
+) -> None:
+    """A disk may stay full for ever."""
     retrying = retry(clock, None)
-    for _ in range(1000):
-        retrying.wait(busy(), begun=False)
+    times = attempts(retrying, clock, lambda: busy(delay))
+    assert 690.0 < times[-1] < 700.0
     assert retrying.left is None
+
+
+def test_the_error_says_how_to_have_it_tried_longer(clock: Clock) -> None:
+    full = busy(300.0)
+    times = attempts(retry(clock, None), clock, lambda: full)
+    [note] = full.__notes__
+    tried = f"It was tried {len(times)} times in 600 s."
+    assert note == f"{tried} Give a timeout to have it tried for longer."
+
+
+def test_a_server_that_refuses_and_goes_away_by_turns_is_left_in_the_end(clock: Clock) -> None:
+    turns = cycle([busy, absent])
+    times = attempts(retry(clock, None), clock, lambda: next(turns)())
+    assert 690.0 < times[-1] < 700.0
 
 
 def test_without_a_limit_an_absent_server_is_sought_for_a_while(clock: Clock) -> None:

@@ -89,7 +89,7 @@ def quantize_static(
         credentials: TLS credentials, `grpc.ssl_channel_credentials()`; None: a plain connection.
         progress: Told how far the job is, in this thread.
         timeout: Seconds for the whole job, in which what a busy or absent server refuses is tried
-            again; None: no limit.
+            again; None: no limit for the job, and 10 minutes for that.
         cancel: Something like `threading.Event`; the job ends soon after it is set.
 
     Returns:
@@ -175,7 +175,7 @@ def quantize_dynamic(
         credentials: TLS credentials, `grpc.ssl_channel_credentials()`; None: a plain connection.
         progress: Told how far the job is, in this thread.
         timeout: Seconds for the whole job, in which what a busy or absent server refuses is tried
-            again; None: no limit.
+            again; None: no limit for the job, and 10 minutes for that.
         cancel: Something like `threading.Event`; the job ends soon after it is set.
 
     Returns:
@@ -267,7 +267,7 @@ def quantize_qat(
         credentials: TLS credentials, `grpc.ssl_channel_credentials()`; None: a plain connection.
         progress: Told how far the job is, in this thread.
         timeout: Seconds for the whole job, in which what a busy or absent server refuses is tried
-            again; None: no limit.
+            again; None: no limit for the job, and 10 minutes for that.
         cancel: Something like `threading.Event`; the job ends soon after it is set.
 
     Returns:

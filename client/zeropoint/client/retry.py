@@ -1,6 +1,5 @@
 """When what failed is tried again: what the server calls retryable, within the time allowed."""
 
-import math
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +13,8 @@ _FIRST_SECONDS, _LONGEST_SECONDS = 0.2, 5.0  # between attempts where the server
 _JITTER = 0.25  # so that clients that were turned away together do not come back together
 _UNREACHABLE_SECONDS = 10.0
 """Time in which a server is sought that does not answer, where no time was given."""
+_REFUSED_SECONDS = 600.0
+"""Time in which a server is asked again that refuses, where no time was given."""
 _RESTARTS = 2
 """How often a job begins anew that had begun: what it does may be what ends the server."""
 _LEAST_SECONDS = 0.5  # what is left of the time is not worth another attempt
@@ -37,8 +38,8 @@ class Retry:
         """Begin to count.
 
         Args:
-            timeout: Seconds for all attempts; None: no limit, but 10 s for a server that does not
-                answer.
+            timeout: Seconds for all attempts; None: no limit for a job, but 10 s for a server that
+                does not answer, and 10 minutes for one that refuses.
             cancel: Ends the waiting.
             tell: Told why there is a wait, and how long it is.
             clock: Seconds that pass.
@@ -50,6 +51,7 @@ class Retry:
         self._clock, self._sleep, self._chance = clock, sleep, chance
         self._end = None if timeout is None else clock() + timeout
         self._sought: float | None = None  # since when the server does not answer
+        self._failed: float | None = None  # since when every attempt has failed
         self._failures = 0
         self._restarts = 0
 
@@ -73,15 +75,17 @@ class Retry:
             raise error
         if begun:
             self._restarts += 1
-            self._sought, self._failures = None, 0
+            self._sought, self._failed, self._failures = None, None, 0
             if self._restarts > _RESTARTS:
                 error.add_note(f"The job was begun anew {_RESTARTS} times.")
                 raise error
         self._failures += 1
+        if self._failed is None:
+            self._failed = self._clock()
         delay = self._fitting(self._delay(error), self._last(error))
         if delay is None:
             if self._failures > 1:
-                error.add_note(f"It was tried {self._failures} times.")
+                error.add_note(self._given_up(self._clock() - self._failed))
             raise error
         self._tell(f"{error.message} Trying again in {delay:.1f} s.")
         self._pause(delay)
@@ -97,12 +101,22 @@ class Retry:
         """Return when there are no more attempts after an error."""
         if self._end is not None:
             return self._end
+        now = self._clock()
+        refused = (now if self._failed is None else self._failed) + _REFUSED_SECONDS
         if not isinstance(error, UnavailableError):
             self._sought = None
-            return math.inf
+            return refused
         if self._sought is None:
-            self._sought = self._clock()
-        return self._sought + _UNREACHABLE_SECONDS
+            self._sought = now
+        return min(self._sought + _UNREACHABLE_SECONDS, refused)
+
+    def _given_up(self, seconds: float) -> str:
+        tried = f"It was tried {self._failures} times in {seconds:.0f} s."
+        return (
+            tried
+            if self._end is not None
+            else f"{tried} Give a timeout to have it tried for longer."
+        )
 
     def _fitting(self, delay: float, end: float) -> float | None:
         """Return `delay`, or less where the time ends before; None where none is left."""

@@ -202,7 +202,7 @@ Timeout = Annotated[
     float | None,
     typer.Option(
         help="Seconds for the whole job, in which what a busy or absent server refuses is tried "
-        "again."
+        "again; without it, for 10 minutes."
     ),
 ]
 JsonOutput = Annotated[
