@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import typer
 from support.fake_service import JOB, RESULT, FakeServer, Script
 from support.waiting import eventually
 from typer.testing import CliRunner, Result
@@ -19,6 +20,7 @@ from typer.testing import CliRunner, Result
 from zeropoint import v1
 from zeropoint.client import (
     Convergence,
+    ModelError,
     Phase,
     Progress,
     embedded,
@@ -367,6 +369,18 @@ def test_serve_needs_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("serve", "--listen", "127.0.0.1:0")
     assert result.exit_code == 1
     assert "pip install 'zeropoint[server]'" in result.stderr
+
+
+def test_an_error_is_one_line_and_each_note_another(capsys: Any) -> None:
+    """A line break in the name of a node forges none."""
+    name = "conv\nwritten     model.int8.onnx"
+    error = ModelError("MODEL_INVALID", f"Node {name} has no input.")
+    error.add_note(f"Batch 1 was rejected: {name}")
+    with pytest.raises(typer.Exit), display.exit_codes(json_output=False):
+        raise error
+    shown = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in shown] == ["error", "Batch 1 was rejected"]
+    assert all("conv\\nwritten" in line for line in shown)
 
 
 def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -362,5 +362,5 @@ def _receive(job: Job, link: Link[Request, Response], response: Response) -> Non
     error = errors.from_failure(response.failure, link.finish())
     rejected = job.rejected if isinstance(job, Quantization) else ()
     for rejection in rejected[:_REJECTIONS_TOLD]:
-        error.add_note(f"Batch {rejection.batch} was rejected: {rejection.message}")
+        error.add_note(printable(f"Batch {rejection.batch} was rejected: {rejection.message}"))
     raise error

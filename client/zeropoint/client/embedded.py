@@ -22,6 +22,7 @@ from typing import IO
 
 from zeropoint.client.channel import Endpoint
 from zeropoint.client.errors import UnavailableError
+from zeropoint.client.printable import printable
 
 _START_SECONDS = 120.0  # a first start on a cold machine compiles and caches
 _STOP_SECONDS = 5.0
@@ -98,15 +99,23 @@ class EmbeddedServer:
         except (Empty, LookupError, TypeError, ValueError):
             self.let_go()
             self._drain.join(_STOP_SECONDS)  # hear out what it has to say
-            tail = "".join(self._stderr).strip() or "It gave no reason."
-            message = f"The embedded server did not start:\n{tail}"
-            raise UnavailableError("SERVER_UNREACHABLE", message) from None
+            raise _not_started([line.rstrip() for line in self._stderr]) from None
 
     def _keep_stderr(self) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as lines:
             for line in lines:
                 self._stderr.append(line.decode("utf-8", errors="replace"))
+
+
+def _not_started(said: list[str]) -> UnavailableError:
+    """Return the error of a server that said this before it ended; the last line is the reason."""
+    reason = next((line for line in reversed(said) if line), "it gave no reason.")
+    message = f"The embedded server did not start: {reason}"
+    error = UnavailableError("SERVER_UNREACHABLE", message)
+    for line in said:
+        error.add_note(printable(line))
+    return error
 
 
 _lock = threading.Lock()

@@ -68,7 +68,7 @@ class ZeropointError(Exception):
 
     def __str__(self) -> str:
         job = f", {self.job}" if self.job else ""
-        return printable(f"{self.message} [{self.reason}{job}]", lines=True)
+        return printable(f"{self.message} [{self.reason}{job}]")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.reason, self.message, self.metadata), self.__dict__

@@ -55,7 +55,7 @@ def exit_codes(json_output: bool) -> Iterator[None]:
         yield
     except errors.ZeropointError as error:
         notes = getattr(error, "__notes__", [])
-        told = [f"error: {error}", *(printable(note, lines=True) for note in notes)]
+        told = [f"error: {error}", *map(printable, notes)]
         print("\n".join(told), file=sys.stderr)
         if json_output:
             fields = ("reason", "message", "metadata", "retryable", "retry_delay", "job")
