@@ -371,6 +371,16 @@ def test_serve_needs_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'zeropoint[server]'" in result.stderr
 
 
+def test_data_that_only_verify_are_named_once(folder: Path, server: str, script: Script) -> None:
+    both = ["--data", "data.npz", "--verification-data", "data.npz", "--server", server]
+    refused = run("quantize", "qat", "m.onnx", "o.onnx", *both)
+    assert "give one. [OPTION_CONFLICT]" in refused.stderr
+    assert run("quantize", "qat", "m.onnx", "o.onnx", *both, "--calibrate").exit_code == 0
+    sent = (r for r in script.seen if r.WhichOneof("message") == "batch_header")
+    flags = [request.batch_header.verification_only for request in sent]
+    assert flags == [False] * 5 + [True] * 5
+
+
 def test_an_error_is_one_line_and_each_note_another(capsys: Any) -> None:
     """A line break in the name of a node forges none."""
     name = "conv\nwritten     model.int8.onnx"

@@ -414,25 +414,6 @@ def test_the_command(model: Path, output: Path) -> None:
     assert results[0] == results[1]
 
 
-def test_batches_that_only_verify_with_data_and_with_a_cache(
-    model: Path, output: Path, tmp_path: Path
-) -> None:
-    """Loud ones widen no range, whatever the rest comes from."""
-    loud = [{name: array * 50 for name, array in batch.items()} for batch in BATCHES[:2]]
-    cache = tmp_path / "model.zpcal"
-    plain = quantize_static(model, output, BATCHES)
-    expected = plain.model.read_bytes()
-    for data in (BATCHES, None):
-        result = quantize_static(
-            model, output, data, calibration_cache_path=cache, verification_data=loud
-        )
-        assert result.model.read_bytes() == expected
-        verification = result.report.verification
-        assert (verification.held_out, verification.batches) == (True, 2)
-        assert verification.state.value == "compared"
-        assert not result.rejected
-
-
 def test_strict_refuses_what_cannot_be_compared(output: Path, tmp_path: Path) -> None:
     b = GraphBuilder()
     b.input("x", ["N", 16])

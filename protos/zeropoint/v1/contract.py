@@ -14,6 +14,7 @@ FEATURES: Mapping[str, str] = MappingProxyType(
         "pieces": "plans and reports in pieces, no message above 4 MiB",
         "resend": "a batch may be sent again, and counts once",
         "text": "inputs of type STRING in batches",
+        "verification_only": "`verification_only` in a header of a batch that chooses no range",
     }
 )
 """What a server may offer, by the word that says so."""

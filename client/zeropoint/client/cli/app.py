@@ -14,9 +14,10 @@ import typer
 from rich.console import Console
 
 from zeropoint.client import api, embedded
+from zeropoint.client.batches import BatchSource
 from zeropoint.client.cli import arguments as args
 from zeropoint.client.cli.connection import connection
-from zeropoint.client.cli.data import open_data
+from zeropoint.client.cli.data import SAMPLE_SUFFIXES, open_data
 from zeropoint.client.cli.display import exit_codes, print_answer, progress_display
 from zeropoint.client.client import QuantizationResult
 from zeropoint.client.errors import OptionError
@@ -65,6 +66,7 @@ def quantize_static(
     output: args.Output,
     data: args.Data = None,
     calibration_cache: args.CalibrationCache = None,
+    verification_data: args.VerificationData = None,
     batch_size: args.BatchSize = None,
     quant_format: args.Format = QuantFormat.QDQ,
     activation_type: args.ActivationType = QuantType.QUInt8,
@@ -98,6 +100,7 @@ def quantize_static(
             output,
             None if data is None else open_data(data, batch_size),
             calibration_cache_path=calibration_cache,
+            verification_data=_verification(verification_data, batch_size),
             quant_format=quant_format,
             activation_type=activation_type,
             weight_type=weight_type,
@@ -177,6 +180,7 @@ def quantize_qat(
     model: args.Model,
     output: args.Output,
     data: args.OptionalData = None,
+    verification_data: args.VerificationData = None,
     batch_size: args.BatchSize = None,
     calibrate: args.Calibrate = False,
     quant_format: args.Format = QuantFormat.QDQ,
@@ -206,6 +210,10 @@ def quantize_qat(
         if calibrate and source is None:
             message = "--calibrate needs --data to choose parameters from."
             raise OptionError("OPTION_CONFLICT", message, {"option": "calibrate"})
+        if verification_data is not None and source is not None and not calibrate:
+            message = "Without --calibrate, --data and --verification-data say the same; give one."
+            raise OptionError("OPTION_CONFLICT", message, {"option": "verification_data"})
+        verifying = _verification(verification_data, batch_size)
         result = api.quantize_qat(
             model,
             output,
@@ -222,7 +230,7 @@ def quantize_qat(
             min_sqnr_db=min_sqnr_db,
             strict=strict,
             calibration_data_reader=source if calibrate else None,
-            verification_data=() if calibrate or source is None else source,
+            verification_data=verifying if calibrate or source is None else source,
             progress=progress,
             timeout=timeout,
             **connection(server, token, token_file, tls=tls, ca_file=ca_file),
@@ -319,6 +327,13 @@ def serve(context: typer.Context) -> None:
 def _job(json_output: bool) -> Iterator[ProgressCallback]:
     with exit_codes(json_output), progress_display() as progress:
         yield progress
+
+
+def _verification(spec: str | None, batch_size: int | None) -> BatchSource:
+    """Return the batches of `--verification-data`; `--batch-size` may be for `--data` alone."""
+    if spec is None:
+        return ()
+    return open_data(spec, batch_size if Path(spec).suffix in SAMPLE_SUFFIXES else None)
 
 
 def _print_result(result: QuantizationResult, json_output: bool) -> None:

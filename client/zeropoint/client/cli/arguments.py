@@ -36,6 +36,13 @@ OptionalData = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Samples in a batch of one .npz or .npy file; default 1.")
 ]
+VerificationData = Annotated[
+    str | None,
+    typer.Option(
+        help="Batches only to verify the result with, given as --data; without any, some of the "
+        "calibration batches are held out for that."
+    ),
+]
 ActivationType = Annotated[
     QuantType,
     typer.Option(case_sensitive=False, metavar=_TYPES, help="Integer type of activations."),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zeropoint.client.batches import Batch, BatchSource
 from zeropoint.client.errors import DataError, OptionError
 
-_SUFFIXES = (".npy", ".npz")
+SAMPLE_SUFFIXES = (".npy", ".npz")
 
 
 def open_data(spec: str, batch_size: int | None) -> BatchSource:
@@ -32,7 +32,7 @@ def open_data(spec: str, batch_size: int | None) -> BatchSource:
         OptionError: `batch_size` is given where the batches are already made.
     """
     path = Path(spec)
-    if path.is_file() and path.suffix in _SUFFIXES:
+    if path.is_file() and path.suffix in SAMPLE_SUFFIXES:
         return SampleFile(path, 1 if batch_size is None else batch_size)
     if batch_size is not None:
         message = "--batch-size is for one .npz or .npy file; elsewhere batches are as they are."
@@ -97,7 +97,7 @@ class BatchFolder:
         Raises:
             DataError: it holds neither.
         """
-        self._paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+        self._paths = sorted(path for path in folder.iterdir() if path.suffix in SAMPLE_SUFFIXES)
         if not self._paths:
             message = f"The folder {folder} holds neither .npy nor .npz files."
             raise DataError("DATA_INVALID", message, {"data": str(folder)})
