@@ -166,3 +166,25 @@ def test_a_number_that_masks_is_no_data(tmp_path: Path, number: float) -> None:
     assert result.states()["where_m"] == "NO_INTEGER_FORM"
     reference, other = run(source, IMAGES[0])[0], run(result.path, IMAGES[0])[0]
     assert sqnr_db(reference, other) > 20
+
+
+@pytest.mark.parametrize("filled_in", [0.0, 5.0])
+def test_a_resize_that_fills_in_a_value_shares_no_range(tmp_path: Path, filled_in: float) -> None:
+    """What lies outside of its data has a value of its own, which their codes need not reach."""
+
+    def cropped(b: GraphBuilder) -> str:
+        roi = b.constant("roi", np.array([0, 0, -0.5, -0.5, 1, 1, 1.2, 1.2], np.float32))
+        scales = b.constant("scales", np.array([1, 1, 2, 2], np.float32))
+        return b.node(
+            "Resize",
+            ["a", roi, scales],
+            "o",
+            mode="nearest",
+            coordinate_transformation_mode="tf_crop_and_resize",
+            extrapolation_value=filled_in,
+        )
+
+    source = between(cropped).save(tmp_path)
+    result = quantize(source, IMAGES, static(), tmp_path / "job")
+    assert result.states()["resize_o"] == "NO_INTEGER_FORM"
+    assert sqnr_db(run(source, IMAGES[0])[0], run(result.path, IMAGES[0])[0]) > 25

@@ -38,9 +38,14 @@ def average_pool_refused(node: ir.Node) -> str | None:
 
 
 def nearest(node: ir.Node) -> str | None:
-    """Refuse a Resize that computes new values."""
+    """Refuse a Resize that gives values which are not those of its data."""
     mode = node.attributes.get_string("mode", "nearest")
-    return None if mode == "nearest" else f"Resize with mode={mode} mixes values"
+    if mode != "nearest":
+        return f"Resize with mode={mode} mixes values"
+    crop = "tf_crop_and_resize"
+    if node.attributes.get_string("coordinate_transformation_mode", "") == crop:
+        return f"Resize with {crop} fills in a value, extrapolation_value, of its own"
+    return None
 
 
 def plain_max_pool(node: ir.Node) -> str | None:
