@@ -248,11 +248,9 @@ def test_rejected_batches_are_told(serve: Serve, model: Path, output: Path) -> N
     script = Script(rejections=(rejection,))
     result = quantize_static(model, output, BATCHES, server=serve(script))
     assert [(r.batch, r.reason) for r in result.rejected] == [(2, "BATCH_SHAPE")]
-    script = Script(
-        rejections=(rejection,),
-        fail_at="finish",
-        failure=v1.Failure(reason="NO_BATCHES", message="No batch was usable."),
-    )
+    empty = v1.Rejection(sequence=1, reason="BATCH_EMPTY", message="It is empty.")
+    failure = v1.Failure(reason="NO_BATCHES", message="None is of use. It is empty.")
+    script = Script(rejections=(empty, rejection), fail_at="finish", failure=failure)
     with pytest.raises(DataError) as caught:
         quantize_static(model, output, BATCHES, server=serve(script))
     assert caught.value.__notes__ == ["Batch 2 was rejected: x has rank 2, not 3."]

@@ -371,6 +371,13 @@ def test_serve_needs_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pip install 'zeropoint[server]'" in result.stderr
 
 
+def test_progress_says_nothing_twice_and_counts_no_single_step(capsys: Any) -> None:
+    with display.progress_display() as show:
+        show(Progress(phase=Phase.CALIBRATE, done=2, total=8, message="2 batches"))
+        show(Progress(phase=Phase.QUANTIZE, done=0, total=1, message="choosing parameters"))
+    assert capsys.readouterr().err == "calibrate 2/8\nquantize choosing parameters\n"
+
+
 def test_data_that_only_verify_are_named_once(folder: Path, server: str, script: Script) -> None:
     both = ["--data", "data.npz", "--verification-data", "data.npz", "--server", server]
     refused = run("quantize", "qat", "m.onnx", "o.onnx", *both)

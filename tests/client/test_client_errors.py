@@ -10,6 +10,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from zeropoint import v1
 from zeropoint.client import errors
+from zeropoint.client.client import rejections
+from zeropoint.client.quantization import Rejection
 
 
 class EndedCall(grpc.RpcError):
@@ -112,3 +114,14 @@ def test_errors_cross_processes() -> None:
     error = errors.LimitError("SERVER_BUSY", "busy", {"jobs": "2"}, retryable=True, retry_delay=3.0)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.metadata, copy.retry_delay) == (str(error), {"jobs": "2"}, 3.0)
+
+
+def test_batches_with_the_same_fault_are_told_once_and_what_the_error_says_not_again() -> None:
+    batches = {1: "It is empty.", 2: "x has rank 2.", 3: "x has rank 2.", 4: "It is empty."}
+    rejected = [
+        Rejection(batch=number, reason="R", message=message, metadata={})
+        for number, message in batches.items()
+    ]
+    told = ["Batch 2, and 1 more like it, were rejected: x has rank 2."]
+    assert list(rejections(rejected, "None is of use. It is empty.")) == told
+    assert len(list(rejections(rejected, "None is of use."))) == 2

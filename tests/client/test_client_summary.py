@@ -1,6 +1,7 @@
 """The printed report: what comes first, what is grouped, and that no name steers a terminal."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from zeropoint.client.client import QuantizationResult
 from zeropoint.client.errors import unknown_value
 from zeropoint.client.keywords import Mode
 from zeropoint.client.printable import printable
-from zeropoint.client.proof import ComparedAs, Speed
+from zeropoint.client.progress import Convergence
+from zeropoint.client.proof import ComparedAs, SampleFigures, Speed
 from zeropoint.client.report import NodePlan, NodeState, ReportWarning
 from zeropoint.v1 import mirror
 
@@ -53,7 +55,8 @@ def test_what_the_figures_are_of_is_said() -> None:
     )
     proof = dataclasses.replace(report.verification, outputs=(logits,))
     text = str(dataclasses.replace(report, verification=proof))
-    assert "y: SQNR of the logits 31.5 dB median, 30.0 dB for one in ten, 30.0 dB at least" in text
+    assert "y: SQNR of the logits 31.5 dB (median of " in text
+    assert "; one in ten has 30.0 dB or less, the lowest 30.0 dB)" in text
     assert "99.0% of 100 classes agree; 1 sample of another shape" in text
     assert "the original itself repeats it with 3.0 dB" in text
 
@@ -67,6 +70,45 @@ def test_nodes_that_stay_float_are_grouped_by_reason_in_words() -> None:
         "float       100 HardSigmoid, 7 Mul: no integer kernel does what it does [NO_INTEGER_FORM]",
         "float       1 Foo: z stays [FROM_LATER]",
     ]
+
+
+def test_what_is_the_same_for_all_samples_is_said_once_and_a_gain_as_a_gain() -> None:
+    report = _report()
+    (output,) = report.verification.outputs
+    exact = SampleFigures(samples=8, median_db=math.inf, tenth_db=math.inf, least_db=math.inf)
+    proof = dataclasses.replace(
+        report.verification,
+        batches=8,
+        held_out=True,
+        outputs=(dataclasses.replace(output, by_sample=exact),),
+        speed=Speed(float_ms=5.0, result_ms=2.5, ratio=0.5, runs=9, apart=True),
+    )
+    lines = str(dataclasses.replace(report, verification=proof)).splitlines()
+    how = "compared with the original on 8 batches that no range was chosen from"
+    assert f"checked     {how}" in lines
+    assert any(line.startswith("output      y: SQNR exact, all 8 samples") for line in lines)
+    assert "speed       5 ms -> 2.5 ms a batch on one thread (2.00 times as fast)" in lines
+
+
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        (0, "on 40 batches; the last 5 batches moved 16% of the ranges"),
+        (5, "on 40 batches, 5 more held out to verify with; these would move 16% of the ranges"),
+    ],
+)
+def test_how_many_batches_chose_ranges_and_how_many_did_not(held_out: int, said: str) -> None:
+    report = _report()
+    assert report.calibration is not None
+    seen = dataclasses.replace(
+        report.calibration,
+        batches=40,
+        rejected=0,
+        held_out=held_out,
+        convergence=Convergence(moving_share=0.16, batches=5),
+    )
+    lines = str(dataclasses.replace(report, calibration=seen)).splitlines()
+    assert any(line.endswith(said) for line in lines if line.startswith("calibrated"))
 
 
 def test_many_tensors_that_are_not_finite_are_one_line() -> None:

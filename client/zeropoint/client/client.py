@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -361,6 +362,18 @@ def _receive(job: Job, link: Link[Request, Response], response: Response) -> Non
         return
     error = errors.from_failure(response.failure, link.finish())
     rejected = job.rejected if isinstance(job, Quantization) else ()
-    for rejection in rejected[:_REJECTIONS_TOLD]:
-        error.add_note(printable(f"Batch {rejection.batch} was rejected: {rejection.message}"))
+    for note in rejections(rejected, error.message):
+        error.add_note(printable(note))
     raise error
+
+
+def rejections(rejected: Sequence[Rejection], known: str) -> Iterator[str]:
+    """Return what was wrong with batches, each thing once, and none that the error has told."""
+    alike: dict[str, list[int]] = {}
+    for rejection in rejected:
+        if rejection.message not in known:
+            alike.setdefault(rejection.message, []).append(rejection.batch)
+    for message, batches in itertools.islice(alike.items(), _REJECTIONS_TOLD):
+        others = len(batches) - 1
+        which = f"Batch {batches[0]}" + (f", and {others} more like it," if others else "")
+        yield f"{which} {'were' if others else 'was'} rejected: {message}"

@@ -7,7 +7,7 @@ REASONS: Mapping[str, str] = {
     "NOT_SELECTED": "other options of selection leave it out",
     "ALREADY_QUANTIZED": "it works on integers, or on what is quantized already",
     "NO_INTEGER_FORM": "no integer kernel does what it does",
-    "NO_INTEGER_NEIGHBOUR": "between floats its conversions would only cost",
+    "NO_INTEGER_NEIGHBOUR": "no neighbour is on integers, so conversions would only cost time",
     "SLOWER": "its integer form takes longer than float; naming it has it all the same",
     "OPSET_TOO_LOW": "it takes integers from a later opset on",
     "OPSET_TOO_HIGH": "ONNX Runtime has no conversions of this opset yet",

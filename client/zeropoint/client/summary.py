@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Exactness,
         KernelCount,
         OutputFigures,
+        SampleFigures,
         Speed,
         Verification,
     )
@@ -46,6 +47,7 @@ _COMPARED_AS = {
     "pre_activations": " in front of the last operator",
 }
 _DECISIONS = {"argmax": "classes", "threshold": "scores above 0.5", "equal": "values"}
+_STATES = {"folded": "no longer needed", "float": "left float"}
 _WORST_NODES = 5
 _TYPES_OF_A_REASON = 6
 
@@ -134,8 +136,13 @@ def _accuracy(proof: Verification) -> Iterator[str]:
 
 
 def _how(proof: Verification) -> str:
-    batches = f"{proof.state.value.replace('_', ' ')}, {_counted(proof.batches, 'batch')}"
-    return f"{batches}: {proof.message}" if proof.message else batches
+    counted = _counted(proof.batches, "batch")
+    chosen = "no range was chosen from" if proof.held_out else "ranges were chosen from, too"
+    text = {
+        "compared": f"compared with the original on {counted} that {chosen}",
+        "generated": f"compared with the original on {counted} of made-up data",
+    }.get(proof.state.value, f"{proof.state.value.replace('_', ' ')}, {counted}")
+    return f"{text}: {proof.message}" if proof.message else text
 
 
 def _output(output: OutputFigures) -> str:
@@ -145,8 +152,7 @@ def _output(output: OutputFigures) -> str:
     else:
         text = (
             f"{output.name}: SQNR{_COMPARED_AS.get(output.compared_as.value, '')}"
-            f" {decibels(found.median_db)} median, {decibels(found.tenth_db)} for one in ten,"
-            f" {decibels(found.least_db)} at least, {_counted(found.samples, 'sample')}"
+            f" {_by_sample(found)}"
         )
     if decided is not None:
         kind = _DECISIONS[decided.kind.value]
@@ -156,6 +162,14 @@ def _output(output: OutputFigures) -> str:
     if output.repeat_db is not None:
         text += f"; the original itself repeats it with {decibels(output.repeat_db)}"
     return text
+
+
+def _by_sample(found: SampleFigures) -> str:
+    median, tenth, least = map(decibels, (found.median_db, found.tenth_db, found.least_db))
+    counted = _counted(found.samples, "sample")
+    if median == least:
+        return f"{median}, {counted}" if found.samples == 1 else f"{median}, all {counted}"
+    return f"{median} (median of {counted}; one in ten has {tenth} or less, the lowest {least})"
 
 
 def _exactness(found: Exactness, kernels: tuple[KernelCount, ...]) -> str:
@@ -197,14 +211,16 @@ def _speed(proof: Verification) -> Iterator[str]:
     if proof.speed is not None:
         yield f"speed       {_pace(proof.speed)}"
     if proof.kernels and proof.exactness is None:
-        yield f"integer     {', '.join(map(_kernels, proof.kernels))} kernels"
+        counts = ", ".join(f"{one.integer} of {one.nodes} {one.op_type}" for one in proof.kernels)
+        yield f"integer     {counts} on integer kernels"
 
 
 def _pace(speed: Speed) -> str:
     chance = "" if speed.apart else ", which may be chance"
+    faster = f"{1 / speed.ratio:.2f} times as fast" if 0 < speed.ratio < 1 else ""
     return (
         f"{speed.float_ms:.3g} ms -> {speed.result_ms:.3g} ms a batch on one thread"
-        f" ({speed.ratio:.2f} times as long{chance})"
+        f" ({faster or f'{speed.ratio:.2f} times as long'}{chance})"
     )
 
 
@@ -213,7 +229,9 @@ def _pace(speed: Speed) -> str:
 
 def _plan(plan: Plan) -> Iterator[str]:
     states = Counter(node.state.value for node in plan.nodes)
-    counts = ", ".join(f"{times} {state}" for state, times in states.most_common())
+    counts = ", ".join(
+        f"{times} {_STATES.get(state, state)}" for state, times in states.most_common()
+    )
     yield f"nodes       {counts}; opset {plan.opset}"
     for reason, nodes in by_reason(plan.skipped).items():
         yield f"float       {_types(nodes)}: {REASONS.get(reason, nodes[0].message)} [{reason}]"
@@ -231,17 +249,17 @@ def _types(nodes: Sequence[NodePlan]) -> str:
     types = Counter(node.op_type for node in nodes).most_common()
     listed = ", ".join(f"{times} {op_type}" for op_type, times in types[:_TYPES_OF_A_REASON])
     rest = sum(times for _, times in types[_TYPES_OF_A_REASON:])
-    return f"{listed}, {rest} others" if rest else listed
+    return f"{listed}, {rest} other{'s' if rest > 1 else ''}" if rest else listed
 
 
 def _calibration(report: Report) -> Iterator[str]:
     seen = report.calibration
     if seen is None:
         return
-    held_out = f", {seen.held_out} more held out to verify with" if seen.held_out else ""
     rejected = f", {seen.rejected} rejected" if seen.rejected else ""
+    held_out = f", {seen.held_out} more held out to verify with" if seen.held_out else ""
     batches = _counted(seen.batches, "batch")
-    yield f"calibrated  {seen.tensors} tensors on {batches}{held_out}{rejected}{_moving(seen)}"
+    yield f"calibrated  {seen.tensors} tensors on {batches}{rejected}{held_out}{_moving(seen)}"
     chosen = Counter(_method(tensor) for tensor in report.plan.tensors if tensor.alternatives)
     if chosen:
         yield "chosen      " + ", ".join(f"{n} {method}" for method, n in chosen.most_common())
@@ -267,9 +285,9 @@ def _moving(seen: CalibrationFigures) -> str:
     last = seen.convergence
     if last is None:
         return ""
-    return (
-        f"; {last.moving_share:.0%} of the ranges move with {_counted(last.batches, 'batch')} more"
-    )
+    counted = "the last batch" if last.batches == 1 else f"the last {last.batches} batches"
+    moved = "these would move" if seen.held_out else f"{counted} moved"
+    return f"; {moved} {last.moving_share:.0%} of the ranges"
 
 
 def _non_finite(tensors: Sequence[NonFiniteTensor]) -> str:

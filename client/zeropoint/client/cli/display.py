@@ -140,6 +140,8 @@ class _Bars:
 def _note(progress: Progress) -> str:
     """Return what is said behind the count."""
     message = printable(progress.message)
+    if progress.total and message.startswith(f"{progress.done} batch"):
+        message = ""  # the count has said it
     if progress.convergence is None:
         return message
     moving = f"ranges: {progress.convergence.moving_share * 100:.2g} % still move"
@@ -147,8 +149,9 @@ def _note(progress: Progress) -> str:
 
 
 def _count(progress: Progress) -> str:
-    if not (progress.done or progress.total):
+    counts_bytes = progress.phase in _BYTE_PHASES
+    if not (progress.done or progress.total) or (progress.total == 1 and not counts_bytes):
         return ""
-    scale, unit = (1e6, " MB") if progress.phase in _BYTE_PHASES else (1, "")
+    scale, unit = (1e6, " MB") if counts_bytes else (1, "")
     done, total = progress.done / scale, progress.total / scale
     return f"{done:.4g}/{total:.4g}{unit}" if total else f"{done:.4g}{unit}"
