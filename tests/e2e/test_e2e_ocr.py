@@ -82,7 +82,10 @@ def static(
 
     @functools.cache
     def quantize(name: str, per_channel: bool) -> QuantizationResult:
-        case, options = cases[name], PER_CHANNEL if per_channel else StaticKeywords()
+        case, options = (
+            cases[name],
+            PER_CHANNEL if per_channel else StaticKeywords(per_channel=False),
+        )
         before = case.path.read_bytes()
         batches = [*case.batches, *(case.more if per_channel else ())]
         target = tmp_path_factory.mktemp("static") / "out.onnx"
@@ -199,4 +202,4 @@ def test_dynamic(cases: dict[str, Case], address: str, tmp_path: Path, name: str
     assert result.report.verification.state.value == "compared"
     assert result.report.verification.batches == 1
     found = integer(result.report)
-    assert found["Conv"][0] == found["Conv"][1] > 0
+    assert found["Conv"][0] > found["Conv"][1] == 0  # slower than float, and not named

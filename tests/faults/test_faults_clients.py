@@ -151,6 +151,10 @@ def test_two_clients_at_once_get_each_their_own(shared: ServerProcess, tmp_path:
         assert isinstance(options, StaticOptions)
         assert options.weight.per_channel == bool(number)
     alone = quantize_static(
-        folders[0] / "model.onnx", folders[0] / "alone.onnx", BATCHES, server=shared.address
+        folders[0] / "model.onnx",
+        folders[0] / "alone.onnx",
+        BATCHES,
+        per_channel=False,
+        server=shared.address,
     )
     assert alone.model.read_bytes() == results[folders[0]].model.read_bytes()

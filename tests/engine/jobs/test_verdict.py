@@ -84,7 +84,12 @@ def test_a_good_result_needs_no_warnings(sqnr_db: float) -> None:
     assert "median of 40 samples" in found.conclusion
 
 
-@pytest.mark.parametrize("options", [StaticOptions(), DynamicOptions()])
+ONE_SCALE = WeightOptions(per_channel=False)
+
+
+@pytest.mark.parametrize(
+    "options", [StaticOptions(weight=ONE_SCALE), DynamicOptions(weight=ONE_SCALE)]
+)
 def test_a_low_sqnr_names_output_and_worst_nodes(options: Options) -> None:
     found = _judge(_verified(3.21), options)
     warning = _only(found)
@@ -106,8 +111,9 @@ def test_nodes_that_lose_little_are_not_blamed() -> None:
 
 
 def test_per_channel_is_advised_only_where_it_is_off() -> None:
-    warning = _only(_judge(_verified(3.0), PER_CHANNEL))
-    assert "per_channel" not in warning.message
+    for options in (PER_CHANNEL, StaticOptions()):
+        warning = _only(_judge(_verified(3.0), options))
+        assert "per_channel" not in warning.message
     assert "nodes_to_exclude" in warning.message
 
 

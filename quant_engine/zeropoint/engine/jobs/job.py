@@ -34,7 +34,7 @@ from zeropoint.engine.verify import ReferenceRequest, Verified, Verifier, explai
 # Models up to this size are verified with several of them open and several batches at once: half
 # a gigabyte at most. Above, one after the other, so that no more than the weights is needed.
 _AT_ONCE_BYTES = 128 << 20
-_SIDE_BY_SIDE_BYTES = 256 << 20  # the original and the result together take half as much again
+_SIDE_BY_SIDE_BYTES = 128 << 20  # the original and the result together take half as much again
 _ACTIVATIONS_PER_INPUT = 16  # how much a batch takes while it runs, roughly
 
 _CALIBRATION_FILE = "calibration.zpcal"
