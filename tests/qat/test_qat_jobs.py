@@ -235,7 +235,7 @@ def test_a_float_model_has_learned_nothing(folder: Path, workspace: Path) -> Non
     graph = Graph()
     graph.add("Relu", ["x"], "y")
     source = graph.save(folder / "m.onnx", (2, 3))
-    with pytest.raises(ModelError, match="quantize_static") as caught:
+    with pytest.raises(ModelError, match="Quantize it statically") as caught:
         quantize(source, [], QatOptions(), workspace)
     assert caught.value.reason == "NOT_FAKE_QUANTIZED"
 
