@@ -76,7 +76,7 @@ def test_reports_are_json_and_text() -> None:
     assert values["verification"]["outputs"][0]["similarity"]["sqnr_db"] == "Infinity"
     assert values["plan"]["nodes"][0]["state"] == "quantized"
     text = str(read)
-    assert "1 quantized, 1 float" in text
+    assert "1 quantized, 1 left float" in text
     assert "OP_NOT_SUPPORTED" in text
     assert "chosen      1 Percentile 99.99" in text
     assert "x had NaN." in text
