@@ -83,7 +83,8 @@ def test_the_json_document_is_whole(outcome: DemoOutcome) -> None:
         assert counted == len(model.job.report.skipped)
 
 
-def test_a_server_that_is_not_there_is_an_error() -> None:
+def test_a_server_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zeropoint.client.retry._UNREACHABLE_SECONDS", 0.5)
     with pytest.raises(ZeropointError) as caught:
         demonstrate(
             Console(file=io.StringIO()), models=rapidocr_models(), server="127.0.0.1:1", samples=1

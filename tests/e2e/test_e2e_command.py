@@ -92,7 +92,7 @@ GOOD = (*STATIC, "--data", "samples.npz")
 @pytest.mark.parametrize(
     ("code", "reason", "arguments"),
     [
-        (1, "SERVER_UNREACHABLE", (*GOOD, "--server", "127.0.0.1:1")),
+        (1, "SERVER_UNREACHABLE", (*GOOD, "--server", "127.0.0.1:1", "--timeout", "1")),
         (2, None, (*GOOD, "--no-such-flag")),
         (2, "OUTPUT_NOT_WRITABLE", ("quantize", "dynamic", "model.onnx", "no/folder/out.onnx")),
         (3, "MODEL_INVALID", ("quantize", "dynamic", "mine.py", "out.onnx")),

@@ -115,7 +115,10 @@ def test_a_verifier_that_dies_while_it_waits_is_replaced(
     assert result.report.verification.state.value == "compared"
 
 
-def test_a_server_that_is_killed(tmp_path: Path, model: Path, output: Path) -> None:
+def test_a_server_that_is_killed(
+    tmp_path: Path, model: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zeropoint.client.retry._UNREACHABLE_SECONDS", 0.5)  # nobody starts another
     for phase, rounds in ((Phase.CALIBRATE, 1000), (Phase.VERIFY, 1)):
         with real_server(tmp_path / "server") as server:
             # The files of the one before are gone.
