@@ -131,8 +131,8 @@ class WeightOptions:
     ) -> "WeightOptions":
         """Return the options of one weight; `per_channel` is its own where that is left open."""
         if override is None:
-            open_ = self.per_channel is None
-            return dataclasses.replace(self, per_channel=per_channel) if open_ else self
+            named = self.per_channel is not None
+            return self if named else dataclasses.replace(self, per_channel=per_channel)
         default = self.symmetric if override.axis is None else None
         reduced = self.reduce_range if override.reduce_range is None else override.reduce_range
         return WeightOptions(

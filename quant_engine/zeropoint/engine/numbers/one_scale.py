@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 LEAST_DB = 40.0
 """Below this much signal to noise one scale is too coarse.
 
-Channels that are spread alike have about 41 dB with 8 bits. Networks whose metric one scale
-destroys (the PP-OCRv4 recogniser, EfficientNet-lite0) have layers of 0 to 29 dB; with a limit of
-30 dB, EfficientNet-lite0 and a face detector still lost 3 to 4 points that scales for each channel
-of all layers keep. Those cost no time.
+Channels that are spread alike have about 41 dB with 8 bits. Networks whose work one scale destroys
+(the PP-OCRv4 recogniser, EfficientNet-lite0) have layers far below 30 dB; some lost points with a
+limit of 30 still. Scales for each channel cost no time.
 """
 
 _SQUARED = 1e-12  # scales whose squares, and those of 255 of them, are ordinary float32

@@ -69,7 +69,7 @@ def advice(kept: Iterable[Kept], *, dynamic: bool) -> str:
 def _computed(*, dynamic: bool) -> str:
     if dynamic:
         return (
-            "quantize_static takes computed weights of Conv, MatMul and Gemm; here MatMul takes "
-            "them with MatMulConstBOnly=False."
+            "quantize_static takes computed weights of Conv, MatMul and Gemm; here only MatMul "
+            "does, with MatMulConstBOnly=False."
         )
-    return "MatMulConstBOnly=False lets MatMul have a computed weight."
+    return "MatMulConstBOnly=False lets MatMul, and no other, have a computed weight."

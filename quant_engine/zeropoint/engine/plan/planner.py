@@ -116,11 +116,11 @@ def _constants(
         if index is None or array is None:
             continue
         override = overrides.get(name_of(value))
+        kept = stored.get(name_of(value))
         wanted = weights.per_channel if override is None else override.axis is not None
         if wanted is None:
-            wanted = _needs_channels(node, rule, array, weights)
+            wanted = kept is None and _needs_channels(node, rule, array, weights)
         axes = rule.scale_axes(node, array.shape, per_channel=wanted)
-        kept = stored.get(name_of(value))
         if kept is not None:
             axes = () if kept.axis is None else (kept.axis,)
         yield ConstantInput(
