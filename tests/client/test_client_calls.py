@@ -41,6 +41,8 @@ from zeropoint.client import (
 BATCHES = [{"x": np.full((1, 3, 4), number, np.float32)} for number in range(3)]
 Serve = Callable[[Script], str]
 
+GUARD = v1.AccuracyOptions(mode=v1.ACCURACY_MODE_GUARD, objective=v1.OBJECTIVE_LATENCY)
+
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
@@ -130,14 +132,14 @@ def test_a_job_on_a_trained_model(serve: Serve, model: Path, output: Path) -> No
         server=serve(script),
     )
     assert result.report.verification.exactness is not None
-    request = script.seen[0]
     assert script.rpcs == ["qat"]
-    assert request.start.qat_options == v1.QatOptions(
+    assert script.seen[0].start.qat_options == v1.QatOptions(
         selection=v1.NodeSelection(),
         quant_format=v1.QUANT_FORMAT_QOPERATOR,
         quantize_bias=True,
         calibrate=True,
         verify=v1.VerifyOptions(),
+        accuracy=GUARD,
     )
     assert len(script.batches) == 2
 

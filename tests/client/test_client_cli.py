@@ -30,6 +30,8 @@ from zeropoint.client.cli import display
 from zeropoint.client.cli.app import app
 from zeropoint.client.cli.data import open_data
 
+GUARD = v1.AccuracyOptions(mode=v1.ACCURACY_MODE_GUARD, objective=v1.OBJECTIVE_LATENCY)
+
 
 @pytest.fixture
 def script() -> Script:
@@ -93,6 +95,7 @@ def test_static(folder: Path, server: str, script: Script) -> None:
         calibration_range_symmetric=True,
         qdq=v1.QdqOptions(),
         verify=v1.VerifyOptions(min_sqnr_db=20, strict=True),
+        accuracy=GUARD,
     )
 
 
@@ -150,6 +153,7 @@ def test_qat(folder: Path, server: str, script: Script) -> None:
         quantize_bias=True,
         calibrate=True,
         verify=v1.VerifyOptions(min_sqnr_db=20, strict=True),
+        accuracy=GUARD,
     )
 
 
@@ -161,6 +165,7 @@ def test_qat_keeps_what_was_learned(folder: Path, server: str, script: Script) -
         quant_format=v1.QUANT_FORMAT_QDQ,
         exact=True,
         verify=v1.VerifyOptions(),
+        accuracy=GUARD,
     )
     assert script.seen[0].start.qat_options == asked
     assert len(script.batches) == 5

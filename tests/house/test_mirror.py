@@ -10,16 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeropoint import v1
+from zeropoint.client import accuracy_report as client_accuracy
 from zeropoint.client import options as client_options
 from zeropoint.client import progress as client_progress
 from zeropoint.client import proof
 from zeropoint.client import report as client_report
 from zeropoint.client.errors import ServerError, unknown_value
-from zeropoint.engine import errors, number_types, options, progress, tensor_override
+from zeropoint.engine import (
+    accuracy_options,
+    errors,
+    number_types,
+    options,
+    progress,
+    tensor_override,
+)
 from zeropoint.engine import report as told
 from zeropoint.server.convert import engine as convert
 from zeropoint.v1 import mirror
-from zeropoint.v1.pieces import pieces
 
 SENT: list[tuple[type[Any], Any]] = [
     (told.Report, v1.Report),
@@ -56,6 +63,12 @@ ENUMS: list[tuple[Any, Any, set[str]]] = [
     (told.ComparedAs, v1.ComparedAs, set()),
     (told.DecisionKind, v1.DecisionKind, set()),
     (told.Verdict, v1.Verdict, set()),
+    (accuracy_options.AccuracyMode, v1.AccuracyMode, set()),
+    (accuracy_options.Objective, v1.Objective, set()),
+    (told.Remedy, v1.Remedy, set()),
+    (client_options.AccuracyMode, v1.AccuracyMode, set()),
+    (client_options.Objective, v1.Objective, set()),
+    (client_accuracy.Remedy, v1.Remedy, set()),
     (client_options.QuantType, v1.QuantType, set()),
     (client_options.QuantFormat, v1.QuantFormat, set()),
     (client_options.CalibrationMethod, v1.CalibrationMethod, set()),
@@ -245,7 +258,7 @@ def test_what_is_left_out_takes_the_engines_default() -> None:
 
 def test_no_default_is_left_open() -> None:
     # A type of weights that nobody named is an answer of its own; the rest follows from each.
-    by_weight = {"quant_type", "per_channel", "symmetric"}
+    by_weight = {"quant_type", "per_channel", "symmetric", "max_drop"}
     settled: list[Any] = [options.StaticOptions().settled(), options.DynamicOptions().settled()]
     while settled:
         value = settled.pop()
@@ -410,37 +423,3 @@ def test_values_of_a_newer_server_are_refused() -> None:
     sent.ClearField("static_options")
     with pytest.raises(ServerError, match="options=0"):
         mirror.read(client_report.Report, sent, unknown_value)
-
-
-@given(st.lists(st.text(max_size=40), max_size=40), st.integers(400, 2000))
-def test_pieces_give_the_message_again(words: list[str], size: int) -> None:
-    [message] = convert.report(a_report())
-    for word in words:
-        message.plan.nodes.add(name=word, op_type="Conv")
-        message.warnings.add(code="W", message=word)
-        message.static_options.selection.nodes_to_exclude.append(word)
-    whole = v1.Report()
-    for piece in pieces(message, size):
-        whole.MergeFromString(piece.SerializeToString())
-    assert whole.plan == message.plan
-    assert whole.static_options == message.static_options
-    assert [one.message for one in message.warnings] == [one.message for one in whole.warnings]
-
-
-@pytest.mark.parametrize("size", [1 << 14, 1 << 20])
-def test_pieces_are_as_large_as_they_may_be(size: int) -> None:
-    nodes = [v1.NodePlan(name=f"n{number}" * 9, op_type="Conv") for number in range(20_000)]
-    sizes = [piece.ByteSize() for piece in pieces(v1.Plan(nodes=nodes, opset=17), size)]
-    assert max(sizes) <= size + 32
-    assert sum(sizes) / (len(sizes) - 1) > 0.9 * size
-
-
-def test_a_warning_that_names_very_many_nodes_comes_as_several() -> None:
-    names = [f"node {number}" for number in range(300_000)]
-    message = v1.Plan(warnings=[v1.Warning(code="C", message="m", nodes=names)])
-    whole = v1.Plan()
-    for piece in pieces(message):
-        assert piece.ByteSize() < 4 << 20
-        whole.MergeFrom(piece)
-    assert {(one.code, one.message) for one in whole.warnings} == {("C", "m")}
-    assert [name for one in whole.warnings for name in one.nodes] == names

@@ -32,9 +32,12 @@ from zeropoint.client.errors import (
     ZeropointError,
 )
 from zeropoint.client.options import (
+    AccuracyMode,
+    AccuracyOptions,
     CalibrationMethod,
     DynamicOptions,
     NodeSelection,
+    Objective,
     QatOptions,
     QdqOptions,
     QuantFormat,
@@ -51,6 +54,8 @@ from zeropoint.client.reader import CalibrationDataReader
 from zeropoint.client.report import Inspection, Report, ServerInfo
 
 __all__ = [
+    "AccuracyMode",
+    "AccuracyOptions",
     "AuthenticationError",
     "CalibrationDataReader",
     "CalibrationMethod",
@@ -66,6 +71,7 @@ __all__ = [
     "ModelError",
     "ModelFileError",
     "NodeSelection",
+    "Objective",
     "OptionError",
     "OutputError",
     "Phase",

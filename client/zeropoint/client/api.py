@@ -12,7 +12,14 @@ from zeropoint.client.client import QuantizationClient, QuantizationResult
 from zeropoint.client.keywords import Mode
 from zeropoint.client.link import CancelSignal
 from zeropoint.client.model_files import ModelInput
-from zeropoint.client.options import CalibrationMethod, InspectKeywords, QuantFormat, QuantType
+from zeropoint.client.options import (
+    AccuracyMode,
+    CalibrationMethod,
+    InspectKeywords,
+    Objective,
+    QuantFormat,
+    QuantType,
+)
 from zeropoint.client.progress import ProgressCallback
 from zeropoint.client.report import Inspection
 
@@ -36,7 +43,12 @@ def quantize_static(
     calibration_cache_path: str | os.PathLike[str] | None = None,
     *,
     min_sqnr_db: float | None = None,
+    min_agreement: float | None = None,
     strict: bool = False,
+    accuracy: AccuracyMode | str = AccuracyMode.guard,
+    objective: Objective | str = Objective.latency,
+    sensitivity: bool = False,
+    decisions: str = "",
     verification_data: BatchSource = (),
     server: str | None = None,
     token: str | None = None,
@@ -79,7 +91,16 @@ def quantize_static(
         calibration_cache_path: Statistics of this model. If the file is there, it is used and no
             data are taken, whatever the other options; else it is written when the job is done.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
-        strict: Refuse a result below that floor, or that could not be compared.
+        min_agreement: Least share of decisions that are the original's, where outputs make at
+            least 100; None: 0.95.
+        strict: Refuse a result below these floors, or that could not be compared.
+        accuracy: What is done about a result below them. "guard": the nodes that cause it get the
+            least costly remedy; "auto": what is asked for are limits, within which the best model
+            that keeps them is looked for; "off": it is told.
+        objective: What counts in "auto": "latency" or "size".
+        sensitivity: Have the effect of each node measured, for `report.accuracy.sensitivities`.
+        decisions: `report.accuracy.decisions` of an earlier job on this model: the same is done
+            again, and nothing is searched.
         verification_data: Batches to compare the result with the original on, given as the others,
             which then all serve for ranges. Without any, one in eight of 32 calibration batches or
             more is held out for that; of fewer none is.
@@ -119,7 +140,12 @@ def quantize_static(
             calibrate_method=calibrate_method,
             extra_options=extra_options,
             min_sqnr_db=min_sqnr_db,
+            min_agreement=min_agreement,
             strict=strict,
+            accuracy=accuracy,
+            objective=objective,
+            sensitivity=sensitivity,
+            decisions=decisions,
             progress=progress,
             timeout=timeout,
             cancel=cancel,
@@ -139,7 +165,12 @@ def quantize_dynamic(
     extra_options: Mapping[str, Any] | None = None,
     *,
     min_sqnr_db: float | None = None,
+    min_agreement: float | None = None,
     strict: bool = False,
+    accuracy: AccuracyMode | str = AccuracyMode.guard,
+    objective: Objective | str = Objective.latency,
+    sensitivity: bool = False,
+    decisions: str = "",
     verification_data: BatchSource = (),
     server: str | None = None,
     token: str | None = None,
@@ -166,7 +197,16 @@ def quantize_dynamic(
             a result over 2 GB always gets one.
         extra_options: As for `quantize_static`, as far as they have a meaning here.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
-        strict: Refuse a result below that floor, or that could not be compared.
+        min_agreement: Least share of decisions that are the original's, where outputs make at
+            least 100; None: 0.95.
+        strict: Refuse a result below these floors, or that could not be compared.
+        accuracy: What is done about a result below them. "guard": the nodes that cause it get the
+            least costly remedy; "auto": what is asked for are limits, within which the best model
+            that keeps them is looked for; "off": it is told.
+        objective: What counts in "auto": "latency" or "size".
+        sensitivity: Have the effect of each node measured, for `report.accuracy.sensitivities`.
+        decisions: `report.accuracy.decisions` of an earlier job on this model: the same is done
+            again, and nothing is searched.
         verification_data: Batches to compare the result with the original on, given as those
             of `quantize_static`.
         server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
@@ -198,7 +238,12 @@ def quantize_dynamic(
             use_external_data_format=use_external_data_format,
             extra_options=extra_options,
             min_sqnr_db=min_sqnr_db,
+            min_agreement=min_agreement,
             strict=strict,
+            accuracy=accuracy,
+            objective=objective,
+            sensitivity=sensitivity,
+            decisions=decisions,
             verification_data=verification_data,
             progress=progress,
             timeout=timeout,
@@ -222,7 +267,12 @@ def quantize_qat(
     extra_options: Mapping[str, Any] | None = None,
     exact: bool = False,
     min_sqnr_db: float | None = None,
+    min_agreement: float | None = None,
     strict: bool = False,
+    accuracy: AccuracyMode | str = AccuracyMode.guard,
+    objective: Objective | str = Objective.latency,
+    sensitivity: bool = False,
+    decisions: str = "",
     calibration_data_reader: BatchSource | None = None,
     verification_data: BatchSource = (),
     server: str | None = None,
@@ -255,7 +305,16 @@ def quantize_qat(
         extra_options: QuantizeBias, which stores biases as int32; others are refused.
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
-        strict: Refuse a result below that floor, or that could not be compared.
+        min_agreement: Least share of decisions that are the original's, where outputs make at
+            least 100; None: 0.95.
+        strict: Refuse a result below these floors, or that could not be compared.
+        accuracy: What is done about a result below them. "guard": the nodes that cause it get the
+            least costly remedy; "auto": what is asked for are limits, within which the best model
+            that keeps them is looked for; "off": it is told.
+        objective: What counts in "auto": "latency" or "size".
+        sensitivity: Have the effect of each node measured, for `report.accuracy.sensitivities`.
+        decisions: `report.accuracy.decisions` of an earlier job on this model: the same is done
+            again, and nothing is searched.
         calibration_data_reader: Batches to choose parameters from for what was not trained with
             any, given as those of `quantize_static`, with which the result is then verified. What
             they complete gets the types above, else those that were learned and QInt8 weights with
@@ -294,7 +353,12 @@ def quantize_qat(
             extra_options=extra_options,
             exact=exact,
             min_sqnr_db=min_sqnr_db,
+            min_agreement=min_agreement,
             strict=strict,
+            accuracy=accuracy,
+            objective=objective,
+            sensitivity=sensitivity,
+            decisions=decisions,
             calibration_data_reader=calibration_data_reader,
             verification_data=verification_data,
             progress=progress,

@@ -12,15 +12,20 @@ from typing import TypeVar
 import numpy as np
 
 from zeropoint.client.errors import OptionError
-from zeropoint.client.options import CalibrationMethod, QuantFormat, QuantType
+from zeropoint.client.options import (
+    AccuracyMode,
+    CalibrationMethod,
+    Objective,
+    QuantFormat,
+    QuantType,
+)
 
-_EnumT = TypeVar("_EnumT", QuantType, QuantFormat, CalibrationMethod)
+_EnumT = TypeVar("_EnumT", QuantType, QuantFormat, CalibrationMethod, AccuracyMode, Objective)
 
 # Members that onnxruntime.quantization has and this version of Zeropoint has not.
 _NOT_YET: Mapping[type[Enum], frozenset[str]] = MappingProxyType(
     {
         QuantType: frozenset({"QFLOAT8E4M3FN", "QInt16", "QUInt16", "QInt4", "QUInt4"}),
-        QuantFormat: frozenset(),
         CalibrationMethod: frozenset({"Distribution"}),
     }
 )
@@ -58,7 +63,7 @@ def coerce(enum: type[_EnumT], value: object, option: str) -> _EnumT:
     if name is not None and name.lower() in members:
         return members[name.lower()]
     choices = " or ".join(enum.__members__)
-    absent = {member.lower(): member for member in _NOT_YET[enum]}
+    absent = {member.lower(): member for member in _NOT_YET.get(enum, ())}
     if name is not None and name.lower() in absent:
         problem = f"{option}={absent[name.lower()]} is not supported yet; use {choices}."
     else:
@@ -115,6 +120,17 @@ def names(value: object, option: str) -> tuple[str, ...]:
         if all(isinstance(name, str) for name in listed):
             return listed
     raise _invalid(option, value, "a list of names")
+
+
+def text(value: object, option: str) -> str:
+    """Return `value` if it is text.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if isinstance(value, str):
+        return value
+    raise _invalid(option, value, "text")
 
 
 def reject_unknown(given: Sequence[str], known: Sequence[str], kind: str) -> None:

@@ -17,7 +17,13 @@ from zeropoint.client.client import QuantizationResult
 from zeropoint.client.errors import OptionError
 from zeropoint.client.link import CancelSignal
 from zeropoint.client.model_files import ModelInput
-from zeropoint.client.options import CalibrationMethod, QuantFormat, QuantType
+from zeropoint.client.options import (
+    AccuracyMode,
+    CalibrationMethod,
+    Objective,
+    QuantFormat,
+    QuantType,
+)
 from zeropoint.client.progress import ProgressCallback
 
 Type = QuantType | str | int | Enum
@@ -135,7 +141,12 @@ class JobKeywords(TypedDict, total=False):
     """What the functions of Zeropoint take beside options of quantization."""
 
     min_sqnr_db: float | None
+    min_agreement: float | None
     strict: bool
+    accuracy: AccuracyMode | str
+    objective: Objective | str
+    sensitivity: bool
+    decisions: str
     server: str | None
     token: str | None
     credentials: grpc.ChannelCredentials | None

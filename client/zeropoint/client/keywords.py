@@ -4,15 +4,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Unpack, cast
 
-from zeropoint.client.coercion import coerce, flag, names, number, reject_unknown
+from zeropoint.client.coercion import coerce, flag, names, number, reject_unknown, text
 from zeropoint.client.errors import OptionError
 from zeropoint.client.extra_options import Extras, dynamic_extras, qat_extras, static_extras
 from zeropoint.client.options import (
+    AccuracyMode,
+    AccuracyOptions,
     CalibrationMethod,
     DynamicKeywords,
     DynamicOptions,
     InspectKeywords,
     NodeSelection,
+    Objective,
     Options,
     QatKeywords,
     QatOptions,
@@ -154,16 +157,27 @@ def _flag_if_given(keywords: Mapping[str, Any], name: str) -> bool | None:
 def _shared(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
     """Return the fields that all kinds of options have."""
     external_data(keywords)
-    floor = keywords.get("min_sqnr_db")
     lists = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")
     selection = {name: names(keywords.get(name), name) for name in lists} | extras.selection
     return {
         "selection": NodeSelection(**selection),
         "verify": VerifyOptions(
-            min_sqnr_db=None if floor is None else number(floor, "min_sqnr_db"),
+            min_sqnr_db=_number_if_given(keywords, "min_sqnr_db"),
             strict=flag(keywords.get("strict", False), "strict"),
+            min_agreement=_number_if_given(keywords, "min_agreement"),
+        ),
+        "accuracy": AccuracyOptions(
+            mode=coerce(AccuracyMode, keywords.get("accuracy", AccuracyMode.guard), "accuracy"),
+            objective=coerce(Objective, keywords.get("objective", Objective.latency), "objective"),
+            sensitivity=flag(keywords.get("sensitivity", False), "sensitivity"),
+            decisions=text(keywords.get("decisions", ""), "decisions"),
         ),
     }
+
+
+def _number_if_given(keywords: Mapping[str, Any], name: str) -> float | None:
+    given = keywords.get(name)
+    return None if given is None else number(given, name)
 
 
 def _warn_of_providers(providers: Sequence[Any] | None) -> None:

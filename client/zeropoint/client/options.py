@@ -102,10 +102,56 @@ class VerifyOptions:
     Attributes:
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
         strict: Refuse a result below that floor instead.
+        min_agreement: Least share of decisions that are the original's, where outputs make at
+            least 100; None: 0.95.
     """
 
     min_sqnr_db: float | None = None
     strict: bool = False
+    min_agreement: float | None = None
+
+
+class AccuracyMode(StrEnum):
+    """What is done about a result that is not good enough.
+
+    off: it is told. guard: what was asked for is tried as it is; where it falls below the floor,
+    the nodes that cause it get the least costly remedy. auto: what was asked for are limits, within
+    which the best model that keeps the floor is looked for.
+    """
+
+    off = "off"
+    guard = "guard"
+    auto = "auto"
+
+
+class Objective(StrEnum):
+    """What counts in `AccuracyMode.auto` where the floor is kept."""
+
+    latency = "latency"
+    size = "size"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyOptions:
+    """What may be done for a result that is good enough.
+
+    Attributes:
+        mode: What is done about one that is not.
+        objective: What counts in `AccuracyMode.auto`.
+        evaluate: Whether this side answers what each candidate is worth.
+        max_drop: By how much that figure may be less than the original's, in its own unit; None:
+            by 1 % of the original's.
+        sensitivity: Have the effect of each node measured and told, also where nothing is searched.
+        decisions: What an earlier job's report says that it decided: that is done, and nothing is
+            searched. Empty: nothing is known.
+    """
+
+    mode: AccuracyMode = AccuracyMode.guard
+    objective: Objective = Objective.latency
+    evaluate: bool = False
+    max_drop: float | None = None
+    sensitivity: bool = False
+    decisions: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +199,7 @@ class StaticOptions:
         qdq: How Q/DQ pairs are written.
         tensor_quant_overrides: What is otherwise for single tensors.
         verify: How the result is judged.
+        accuracy: What may be done for a result that is good enough.
         keep_activation_type: Write int8 activations as int8 also where ONNX Runtime has faster
             kernels for the same numbers as uint8.
     """
@@ -170,6 +217,7 @@ class StaticOptions:
     qdq: QdqOptions = QdqOptions()
     tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     verify: VerifyOptions = VerifyOptions()
+    accuracy: AccuracyOptions = AccuracyOptions()
     keep_activation_type: bool = False
 
 
@@ -181,6 +229,7 @@ class DynamicOptions:
     weight: WeightOptions = WeightOptions()
     tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     verify: VerifyOptions = VerifyOptions()
+    accuracy: AccuracyOptions = AccuracyOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +252,7 @@ class QatOptions:
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
         calibrate: Choose parameters from batches for what was not trained with any.
         verify: How the result is judged.
+        accuracy: What may be done for a result that is good enough.
         keep_activation_type: Keep learned int8 activations int8, whatever kernels that costs.
     """
 
@@ -215,6 +265,7 @@ class QatOptions:
     exact: bool = False
     calibrate: bool = False
     verify: VerifyOptions = VerifyOptions()
+    accuracy: AccuracyOptions = AccuracyOptions()
     keep_activation_type: bool = False
 
 
@@ -234,6 +285,11 @@ class DynamicKeywords(TypedDict, total=False):
     use_external_data_format: bool
     min_sqnr_db: float | None
     strict: bool
+    accuracy: AccuracyMode | str
+    objective: Objective | str
+    min_agreement: float | None
+    sensitivity: bool
+    decisions: str
 
 
 class StaticKeywords(DynamicKeywords, total=False):
@@ -261,6 +317,11 @@ class QatKeywords(TypedDict, total=False):
     exact: bool
     min_sqnr_db: float | None
     strict: bool
+    accuracy: AccuracyMode | str
+    objective: Objective | str
+    min_agreement: float | None
+    sensitivity: bool
+    decisions: str
 
 
 class InspectKeywords(QatKeywords, total=False):

@@ -16,6 +16,7 @@ class Phase(StrEnum):
     CALIBRATE = "calibrate"
     QUANTIZE = "quantize"
     VERIFY = "verify"
+    SEARCH = "search"
     DOWNLOAD = "download"
 
 

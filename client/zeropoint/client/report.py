@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from zeropoint.client import summary
+from zeropoint.client.accuracy_report import Accuracy
 from zeropoint.client.json_values import to_json_values
 from zeropoint.client.options import CalibrationMethod, Options, QuantFormat, QuantType
 from zeropoint.client.printable import printable
@@ -264,6 +265,7 @@ class Report:
         source_bytes: Bytes of the user's model, external data included.
         result_bytes: Bytes of the result, external data included.
         phases: Where the time went.
+        accuracy: How it came to be good enough, or why it is not.
     """
 
     verdict: Verdict
@@ -281,6 +283,7 @@ class Report:
     source_bytes: int
     result_bytes: int
     phases: tuple[PhaseTime, ...]
+    accuracy: Accuracy | None
 
     @property
     def sqnr_db(self) -> float | None:

@@ -28,6 +28,19 @@ class CalibrationMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CALIBRATION_METHOD_ENTROPY: _ClassVar[CalibrationMethod]
     CALIBRATION_METHOD_MSE: _ClassVar[CalibrationMethod]
     CALIBRATION_METHOD_AUTO: _ClassVar[CalibrationMethod]
+
+class AccuracyMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ACCURACY_MODE_UNSPECIFIED: _ClassVar[AccuracyMode]
+    ACCURACY_MODE_OFF: _ClassVar[AccuracyMode]
+    ACCURACY_MODE_GUARD: _ClassVar[AccuracyMode]
+    ACCURACY_MODE_AUTO: _ClassVar[AccuracyMode]
+
+class Objective(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OBJECTIVE_UNSPECIFIED: _ClassVar[Objective]
+    OBJECTIVE_LATENCY: _ClassVar[Objective]
+    OBJECTIVE_SIZE: _ClassVar[Objective]
 QUANT_TYPE_UNSPECIFIED: QuantType
 QUANT_TYPE_QINT8: QuantType
 QUANT_TYPE_QUINT8: QuantType
@@ -41,6 +54,13 @@ CALIBRATION_METHOD_PERCENTILE: CalibrationMethod
 CALIBRATION_METHOD_ENTROPY: CalibrationMethod
 CALIBRATION_METHOD_MSE: CalibrationMethod
 CALIBRATION_METHOD_AUTO: CalibrationMethod
+ACCURACY_MODE_UNSPECIFIED: AccuracyMode
+ACCURACY_MODE_OFF: AccuracyMode
+ACCURACY_MODE_GUARD: AccuracyMode
+ACCURACY_MODE_AUTO: AccuracyMode
+OBJECTIVE_UNSPECIFIED: Objective
+OBJECTIVE_LATENCY: Objective
+OBJECTIVE_SIZE: Objective
 
 class NodeSelection(_message.Message):
     __slots__ = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude", "enable_subgraph", "matmul_const_b_only", "force_quantize_no_input_check", "op_types_to_exclude_output_quantization")
@@ -109,15 +129,33 @@ class WeightOptions(_message.Message):
     def __init__(self, quant_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., symmetric: bool = ..., minimum_real_range: _Optional[float] = ...) -> None: ...
 
 class VerifyOptions(_message.Message):
-    __slots__ = ("min_sqnr_db", "strict")
+    __slots__ = ("min_sqnr_db", "strict", "min_agreement")
     MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
+    MIN_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
     min_sqnr_db: float
     strict: bool
-    def __init__(self, min_sqnr_db: _Optional[float] = ..., strict: bool = ...) -> None: ...
+    min_agreement: float
+    def __init__(self, min_sqnr_db: _Optional[float] = ..., strict: bool = ..., min_agreement: _Optional[float] = ...) -> None: ...
+
+class AccuracyOptions(_message.Message):
+    __slots__ = ("mode", "objective", "evaluate", "max_drop", "sensitivity", "decisions")
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    MAX_DROP_FIELD_NUMBER: _ClassVar[int]
+    SENSITIVITY_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    mode: AccuracyMode
+    objective: Objective
+    evaluate: bool
+    max_drop: float
+    sensitivity: bool
+    decisions: str
+    def __init__(self, mode: _Optional[_Union[AccuracyMode, str]] = ..., objective: _Optional[_Union[Objective, str]] = ..., evaluate: bool = ..., max_drop: _Optional[float] = ..., sensitivity: bool = ..., decisions: _Optional[str] = ...) -> None: ...
 
 class StaticOptions(_message.Message):
-    __slots__ = ("selection", "quant_format", "activation_type", "activation_symmetric", "activation_restricted_asymmetric", "minimum_real_range", "weight", "calibrate_method", "percentile", "calibration_range_symmetric", "qdq", "tensor_quant_overrides", "verify", "keep_activation_type")
+    __slots__ = ("selection", "quant_format", "activation_type", "activation_symmetric", "activation_restricted_asymmetric", "minimum_real_range", "weight", "calibrate_method", "percentile", "calibration_range_symmetric", "qdq", "tensor_quant_overrides", "verify", "keep_activation_type", "accuracy")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     QUANT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -132,6 +170,7 @@ class StaticOptions(_message.Message):
     TENSOR_QUANT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     VERIFY_FIELD_NUMBER: _ClassVar[int]
     KEEP_ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
+    ACCURACY_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
     quant_format: QuantFormat
     activation_type: QuantType
@@ -146,22 +185,25 @@ class StaticOptions(_message.Message):
     tensor_quant_overrides: _containers.RepeatedCompositeFieldContainer[TensorQuantOverride]
     verify: VerifyOptions
     keep_activation_type: bool
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., activation_symmetric: bool = ..., activation_restricted_asymmetric: bool = ..., minimum_real_range: _Optional[float] = ..., weight: _Optional[_Union[WeightOptions, _Mapping]] = ..., calibrate_method: _Optional[_Union[CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., calibration_range_symmetric: bool = ..., qdq: _Optional[_Union[QdqOptions, _Mapping]] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ..., keep_activation_type: bool = ...) -> None: ...
+    accuracy: AccuracyOptions
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., activation_symmetric: bool = ..., activation_restricted_asymmetric: bool = ..., minimum_real_range: _Optional[float] = ..., weight: _Optional[_Union[WeightOptions, _Mapping]] = ..., calibrate_method: _Optional[_Union[CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., calibration_range_symmetric: bool = ..., qdq: _Optional[_Union[QdqOptions, _Mapping]] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ..., keep_activation_type: bool = ..., accuracy: _Optional[_Union[AccuracyOptions, _Mapping]] = ...) -> None: ...
 
 class DynamicOptions(_message.Message):
-    __slots__ = ("selection", "weight", "tensor_quant_overrides", "verify")
+    __slots__ = ("selection", "weight", "tensor_quant_overrides", "verify", "accuracy")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     TENSOR_QUANT_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     VERIFY_FIELD_NUMBER: _ClassVar[int]
+    ACCURACY_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
     weight: WeightOptions
     tensor_quant_overrides: _containers.RepeatedCompositeFieldContainer[TensorQuantOverride]
     verify: VerifyOptions
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., weight: _Optional[_Union[WeightOptions, _Mapping]] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ...) -> None: ...
+    accuracy: AccuracyOptions
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., weight: _Optional[_Union[WeightOptions, _Mapping]] = ..., tensor_quant_overrides: _Optional[_Iterable[_Union[TensorQuantOverride, _Mapping]]] = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ..., accuracy: _Optional[_Union[AccuracyOptions, _Mapping]] = ...) -> None: ...
 
 class QatOptions(_message.Message):
-    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "quantize_bias", "exact", "calibrate", "verify", "keep_activation_type")
+    __slots__ = ("selection", "quant_format", "activation_type", "weight_type", "per_channel", "quantize_bias", "exact", "calibrate", "verify", "keep_activation_type", "accuracy")
     SELECTION_FIELD_NUMBER: _ClassVar[int]
     QUANT_FORMAT_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -172,6 +214,7 @@ class QatOptions(_message.Message):
     CALIBRATE_FIELD_NUMBER: _ClassVar[int]
     VERIFY_FIELD_NUMBER: _ClassVar[int]
     KEEP_ACTIVATION_TYPE_FIELD_NUMBER: _ClassVar[int]
+    ACCURACY_FIELD_NUMBER: _ClassVar[int]
     selection: NodeSelection
     quant_format: QuantFormat
     activation_type: QuantType
@@ -182,4 +225,5 @@ class QatOptions(_message.Message):
     calibrate: bool
     verify: VerifyOptions
     keep_activation_type: bool
-    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., quantize_bias: bool = ..., exact: bool = ..., calibrate: bool = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ..., keep_activation_type: bool = ...) -> None: ...
+    accuracy: AccuracyOptions
+    def __init__(self, selection: _Optional[_Union[NodeSelection, _Mapping]] = ..., quant_format: _Optional[_Union[QuantFormat, str]] = ..., activation_type: _Optional[_Union[QuantType, str]] = ..., weight_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., quantize_bias: bool = ..., exact: bool = ..., calibrate: bool = ..., verify: _Optional[_Union[VerifyOptions, _Mapping]] = ..., keep_activation_type: bool = ..., accuracy: _Optional[_Union[AccuracyOptions, _Mapping]] = ...) -> None: ...

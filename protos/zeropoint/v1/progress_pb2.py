@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bzeropoint/v1/progress.proto\x12\x0czeropoint.v1\"4\n\x0b\x43onvergence\x12\x14\n\x0cmoving_share\x18\x01 \x01(\x01\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x04\"\xa1\x01\n\x08Progress\x12\"\n\x05phase\x18\x01 \x01(\x0e\x32\x13.zeropoint.v1.Phase\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x33\n\x0b\x63onvergence\x18\x05 \x01(\x0b\x32\x19.zeropoint.v1.ConvergenceH\x00\x88\x01\x01\x42\x0e\n\x0c_convergence*\xa1\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPHASE_QUEUED\x10\x01\x12\x10\n\x0cPHASE_UPLOAD\x10\x02\x12\x0f\n\x0bPHASE_START\x10\x03\x12\x11\n\rPHASE_PREPARE\x10\x04\x12\x13\n\x0fPHASE_CALIBRATE\x10\x05\x12\x12\n\x0ePHASE_QUANTIZE\x10\x06\x12\x10\n\x0cPHASE_VERIFY\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bzeropoint/v1/progress.proto\x12\x0czeropoint.v1\"4\n\x0b\x43onvergence\x12\x14\n\x0cmoving_share\x18\x01 \x01(\x01\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x04\"\xa1\x01\n\x08Progress\x12\"\n\x05phase\x18\x01 \x01(\x0e\x32\x13.zeropoint.v1.Phase\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x33\n\x0b\x63onvergence\x18\x05 \x01(\x0b\x32\x19.zeropoint.v1.ConvergenceH\x00\x88\x01\x01\x42\x0e\n\x0c_convergence*\xb3\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPHASE_QUEUED\x10\x01\x12\x10\n\x0cPHASE_UPLOAD\x10\x02\x12\x0f\n\x0bPHASE_START\x10\x03\x12\x11\n\rPHASE_PREPARE\x10\x04\x12\x13\n\x0fPHASE_CALIBRATE\x10\x05\x12\x12\n\x0ePHASE_QUANTIZE\x10\x06\x12\x10\n\x0cPHASE_VERIFY\x10\x07\x12\x10\n\x0cPHASE_SEARCH\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeropoint.v1.progress_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PHASE']._serialized_start=264
-  _globals['_PHASE']._serialized_end=425
+  _globals['_PHASE']._serialized_end=443
   _globals['_CONVERGENCE']._serialized_start=45
   _globals['_CONVERGENCE']._serialized_end=97
   _globals['_PROGRESS']._serialized_start=100

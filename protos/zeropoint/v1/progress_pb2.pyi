@@ -16,6 +16,7 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PHASE_CALIBRATE: _ClassVar[Phase]
     PHASE_QUANTIZE: _ClassVar[Phase]
     PHASE_VERIFY: _ClassVar[Phase]
+    PHASE_SEARCH: _ClassVar[Phase]
 PHASE_UNSPECIFIED: Phase
 PHASE_QUEUED: Phase
 PHASE_UPLOAD: Phase
@@ -24,6 +25,7 @@ PHASE_PREPARE: Phase
 PHASE_CALIBRATE: Phase
 PHASE_QUANTIZE: Phase
 PHASE_VERIFY: Phase
+PHASE_SEARCH: Phase
 
 class Convergence(_message.Message):
     __slots__ = ("moving_share", "batches")

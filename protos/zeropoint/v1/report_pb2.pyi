@@ -58,6 +58,21 @@ class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VERDICT_CHECK: _ClassVar[Verdict]
     VERDICT_DEGRADED: _ClassVar[Verdict]
     VERDICT_UNVERIFIED: _ClassVar[Verdict]
+
+class Remedy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REMEDY_UNSPECIFIED: _ClassVar[Remedy]
+    REMEDY_RANGE_METHOD: _ClassVar[Remedy]
+    REMEDY_RANGE_CLIPPED: _ClassVar[Remedy]
+    REMEDY_PER_CHANNEL: _ClassVar[Remedy]
+    REMEDY_EQUALIZED: _ClassVar[Remedy]
+    REMEDY_SMOOTHED: _ClassVar[Remedy]
+    REMEDY_BIAS_CORRECTED: _ClassVar[Remedy]
+    REMEDY_WEIGHTS_ROUNDED: _ClassVar[Remedy]
+    REMEDY_OUTPUT_FLOAT: _ClassVar[Remedy]
+    REMEDY_DYNAMIC_INPUT: _ClassVar[Remedy]
+    REMEDY_WEIGHT_ONLY: _ClassVar[Remedy]
+    REMEDY_STAYS_FLOAT: _ClassVar[Remedy]
 NODE_STATE_UNSPECIFIED: NodeState
 NODE_STATE_QUANTIZED: NodeState
 NODE_STATE_FLOAT: NodeState
@@ -88,6 +103,18 @@ VERDICT_ACCURATE: Verdict
 VERDICT_CHECK: Verdict
 VERDICT_DEGRADED: Verdict
 VERDICT_UNVERIFIED: Verdict
+REMEDY_UNSPECIFIED: Remedy
+REMEDY_RANGE_METHOD: Remedy
+REMEDY_RANGE_CLIPPED: Remedy
+REMEDY_PER_CHANNEL: Remedy
+REMEDY_EQUALIZED: Remedy
+REMEDY_SMOOTHED: Remedy
+REMEDY_BIAS_CORRECTED: Remedy
+REMEDY_WEIGHTS_ROUNDED: Remedy
+REMEDY_OUTPUT_FLOAT: Remedy
+REMEDY_DYNAMIC_INPUT: Remedy
+REMEDY_WEIGHT_ONLY: Remedy
+REMEDY_STAYS_FLOAT: Remedy
 
 class NodePlan(_message.Message):
     __slots__ = ("name", "op_type", "state", "reason", "message")
@@ -371,8 +398,116 @@ class PhaseTime(_message.Message):
     seconds: float
     def __init__(self, phase: _Optional[_Union[_progress_pb2.Phase, str]] = ..., seconds: _Optional[float] = ...) -> None: ...
 
+class Floor(_message.Message):
+    __slots__ = ("min_sqnr_db", "min_tenth_db", "min_agreement", "min_metric")
+    MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
+    MIN_TENTH_DB_FIELD_NUMBER: _ClassVar[int]
+    MIN_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    MIN_METRIC_FIELD_NUMBER: _ClassVar[int]
+    min_sqnr_db: float
+    min_tenth_db: float
+    min_agreement: float
+    min_metric: float
+    def __init__(self, min_sqnr_db: _Optional[float] = ..., min_tenth_db: _Optional[float] = ..., min_agreement: _Optional[float] = ..., min_metric: _Optional[float] = ...) -> None: ...
+
+class Departure(_message.Message):
+    __slots__ = ("remedy", "nodes", "reason", "effect")
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    remedy: Remedy
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    reason: str
+    effect: str
+    def __init__(self, remedy: _Optional[_Union[Remedy, str]] = ..., nodes: _Optional[_Iterable[str]] = ..., reason: _Optional[str] = ..., effect: _Optional[str] = ...) -> None: ...
+
+class Trial(_message.Message):
+    __slots__ = ("number", "description", "sqnr_db", "tenth_db", "agreement", "metric", "latency_ratio", "integer_share", "float_nodes", "result_bytes", "held", "chosen")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SQNR_DB_FIELD_NUMBER: _ClassVar[int]
+    TENTH_DB_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_RATIO_FIELD_NUMBER: _ClassVar[int]
+    INTEGER_SHARE_FIELD_NUMBER: _ClassVar[int]
+    FLOAT_NODES_FIELD_NUMBER: _ClassVar[int]
+    RESULT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    description: str
+    sqnr_db: float
+    tenth_db: float
+    agreement: float
+    metric: float
+    latency_ratio: float
+    integer_share: float
+    float_nodes: int
+    result_bytes: int
+    held: bool
+    chosen: bool
+    def __init__(self, number: _Optional[int] = ..., description: _Optional[str] = ..., sqnr_db: _Optional[float] = ..., tenth_db: _Optional[float] = ..., agreement: _Optional[float] = ..., metric: _Optional[float] = ..., latency_ratio: _Optional[float] = ..., integer_share: _Optional[float] = ..., float_nodes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., held: bool = ..., chosen: bool = ...) -> None: ...
+
+class OutputEffect(_message.Message):
+    __slots__ = ("output", "sqnr_db")
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SQNR_DB_FIELD_NUMBER: _ClassVar[int]
+    output: str
+    sqnr_db: float
+    def __init__(self, output: _Optional[str] = ..., sqnr_db: _Optional[float] = ...) -> None: ...
+
+class Sensitivity(_message.Message):
+    __slots__ = ("name", "op_type", "effects", "share", "clipped_share", "weight_db", "activation_db", "tried")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OP_TYPE_FIELD_NUMBER: _ClassVar[int]
+    EFFECTS_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    CLIPPED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_DB_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_DB_FIELD_NUMBER: _ClassVar[int]
+    TRIED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    op_type: str
+    effects: _containers.RepeatedCompositeFieldContainer[OutputEffect]
+    share: float
+    clipped_share: float
+    weight_db: float
+    activation_db: float
+    tried: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., op_type: _Optional[str] = ..., effects: _Optional[_Iterable[_Union[OutputEffect, _Mapping]]] = ..., share: _Optional[float] = ..., clipped_share: _Optional[float] = ..., weight_db: _Optional[float] = ..., activation_db: _Optional[float] = ..., tried: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Accuracy(_message.Message):
+    __slots__ = ("mode", "floor", "held", "message", "searched", "choosing_samples", "agreement_low", "agreement_high", "departures", "trials", "sensitivities", "decisions")
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SEARCHED_FIELD_NUMBER: _ClassVar[int]
+    CHOOSING_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_LOW_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_HIGH_FIELD_NUMBER: _ClassVar[int]
+    DEPARTURES_FIELD_NUMBER: _ClassVar[int]
+    TRIALS_FIELD_NUMBER: _ClassVar[int]
+    SENSITIVITIES_FIELD_NUMBER: _ClassVar[int]
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    mode: _options_pb2.AccuracyMode
+    floor: Floor
+    held: bool
+    message: str
+    searched: bool
+    choosing_samples: int
+    agreement_low: float
+    agreement_high: float
+    departures: _containers.RepeatedCompositeFieldContainer[Departure]
+    trials: _containers.RepeatedCompositeFieldContainer[Trial]
+    sensitivities: _containers.RepeatedCompositeFieldContainer[Sensitivity]
+    decisions: str
+    def __init__(self, mode: _Optional[_Union[_options_pb2.AccuracyMode, str]] = ..., floor: _Optional[_Union[Floor, _Mapping]] = ..., held: bool = ..., message: _Optional[str] = ..., searched: bool = ..., choosing_samples: _Optional[int] = ..., agreement_low: _Optional[float] = ..., agreement_high: _Optional[float] = ..., departures: _Optional[_Iterable[_Union[Departure, _Mapping]]] = ..., trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., sensitivities: _Optional[_Iterable[_Union[Sensitivity, _Mapping]]] = ..., decisions: _Optional[str] = ...) -> None: ...
+
 class Report(_message.Message):
-    __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "qat_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature", "verdict", "conclusion", "rejected")
+    __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "qat_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature", "verdict", "conclusion", "rejected", "accuracy")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_SHA256_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -390,6 +525,7 @@ class Report(_message.Message):
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     CONCLUSION_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
+    ACCURACY_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     source_sha256: bytes
     digest: bytes
@@ -407,4 +543,5 @@ class Report(_message.Message):
     verdict: Verdict
     conclusion: str
     rejected: _containers.RepeatedCompositeFieldContainer[RejectedBatches]
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., source_sha256: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationFigures, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., source_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., conclusion: _Optional[str] = ..., rejected: _Optional[_Iterable[_Union[RejectedBatches, _Mapping]]] = ...) -> None: ...
+    accuracy: Accuracy
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., source_sha256: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationFigures, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., source_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., conclusion: _Optional[str] = ..., rejected: _Optional[_Iterable[_Union[RejectedBatches, _Mapping]]] = ..., accuracy: _Optional[_Union[Accuracy, _Mapping]] = ...) -> None: ...

@@ -1,3 +1,6 @@
+from .accuracy_options import AccuracyMode as AccuracyMode
+from .accuracy_options import AccuracyOptions as AccuracyOptions
+from .accuracy_options import Objective as Objective
 from .errors import BatchError as BatchError
 from .errors import CalibrationError as CalibrationError
 from .errors import EngineError as EngineError
@@ -28,7 +31,9 @@ from .progress import Convergence as Convergence
 from .progress import Phase as Phase
 from .progress import Progress as Progress
 from .progress import ProgressCallback as ProgressCallback
+from .report import Accuracy as Accuracy
 from .report import CalibrationFigures as CalibrationFigures
+from .report import Departure as Departure
 from .report import Exactness as Exactness
 from .report import Inspection as Inspection
 from .report import KernelCount as KernelCount
@@ -41,12 +46,15 @@ from .report import ParameterSource as ParameterSource
 from .report import PhaseTime as PhaseTime
 from .report import PlanReport as PlanReport
 from .report import RangeAlternative as RangeAlternative
+from .report import Remedy as Remedy
 from .report import Report as Report
+from .report import Sensitivity as Sensitivity
 from .report import Signature as Signature
 from .report import Similarity as Similarity
 from .report import TensorDifference as TensorDifference
 from .report import TensorPlan as TensorPlan
 from .report import TensorSpec as TensorSpec
+from .report import Trial as Trial
 from .report import Verification as Verification
 from .report import VerificationState as VerificationState
 from .report import Versions as Versions

@@ -1,11 +1,11 @@
 """What the user asks for, validated when it is made, before any data is taken."""
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from zeropoint.engine.accuracy_options import AccuracyOptions, VerifyOptions
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.number_types import INT8, NumberType, QuantType
 from zeropoint.engine.tensor_override import TensorQuantOverride, check_names
@@ -182,30 +182,6 @@ class QdqOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyOptions:
-    """How the result is judged.
-
-    Attributes:
-        min_sqnr_db: Floor, in dB, below which a result carries a warning.
-        strict: Refuse a result below the floor instead.
-    """
-
-    min_sqnr_db: float = 10.0
-    strict: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse a floor that is no number.
-
-        Raises:
-            OptionError: `min_sqnr_db` is NaN.
-        """
-        if math.isnan(self.min_sqnr_db):
-            raise OptionError(
-                "OPTION_INVALID", "min_sqnr_db must be a number of dB.", option="min_sqnr_db"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StaticOptions:
     """Options of static quantization; names and defaults follow the text in README.md.
 
@@ -225,6 +201,7 @@ class StaticOptions:
         qdq: How Q/DQ pairs are written, where the result has any.
         tensor_quant_overrides: What is otherwise for single tensors.
         verify: How the result is judged.
+        accuracy: What may be done for a result that is good enough.
     """
 
     selection: NodeSelection = field(default_factory=NodeSelection)
@@ -241,6 +218,7 @@ class StaticOptions:
     qdq: QdqOptions = field(default_factory=QdqOptions)
     tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     verify: VerifyOptions = field(default_factory=VerifyOptions)
+    accuracy: AccuracyOptions = field(default_factory=AccuracyOptions)
 
     def __post_init__(self) -> None:
         """Refuse combinations that cannot work.
@@ -329,12 +307,14 @@ class DynamicOptions:
         weight: How weights become integers.
         tensor_quant_overrides: What is otherwise for single weights.
         verify: How the result is judged.
+        accuracy: What may be done for a result that is good enough.
     """
 
     selection: NodeSelection = field(default_factory=NodeSelection)
     weight: WeightOptions = field(default_factory=WeightOptions)
     tensor_quant_overrides: tuple[TensorQuantOverride, ...] = ()
     verify: VerifyOptions = field(default_factory=VerifyOptions)
+    accuracy: AccuracyOptions = field(default_factory=AccuracyOptions)
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning where nothing is quantized between nodes.
@@ -379,6 +359,7 @@ class QatOptions:
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
         calibrate: Choose parameters from batches for what was not trained with any.
         verify: How the result is judged.
+        accuracy: What may be done for a result that is good enough.
         keep_activation_type: Keep learned int8 activations int8, whatever kernels that costs.
     """
 
@@ -391,6 +372,7 @@ class QatOptions:
     exact: bool = False
     calibrate: bool = False
     verify: VerifyOptions = field(default_factory=VerifyOptions)
+    accuracy: AccuracyOptions = field(default_factory=AccuracyOptions)
     keep_activation_type: bool = False
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ class Phase(StrEnum):
     CALIBRATE = "calibrate"
     QUANTIZE = "quantize"
     VERIFY = "verify"
+    SEARCH = "search"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,7 @@ CATALOG: Mapping[str, Entry] = {
         "two options contradict each other, or an option contradicts the model or the kind of job",
     ),
     "OPTION_UNKNOWN": Entry(_INVALID, "an option has a number that this server does not know"),
+    "DECISIONS_INVALID": Entry(_INVALID, "decisions are of another version or another model"),
     "NODE_UNKNOWN": Entry(_INVALID, "an option names a node that the model does not have"),
     "OP_TYPE_UNKNOWN": Entry(
         _INVALID, "an option names an operator type that the model, or quantization, does not have"

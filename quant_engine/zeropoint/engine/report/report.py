@@ -5,21 +5,8 @@ from enum import StrEnum
 
 from zeropoint.engine.options import CalibrationMethod, Options
 from zeropoint.engine.progress import Convergence, Phase
-from zeropoint.engine.proof import (  # noqa: F401 - a part of the report
-    ComparedAs,
-    DecisionKind,
-    Decisions,
-    Exactness,
-    KernelCount,
-    NodeFigures,
-    OutputFigures,
-    SampleFigures,
-    Similarity,
-    Speed,
-    TensorDifference,
-    Verification,
-    VerificationState,
-)
+from zeropoint.engine.report.accuracy import Accuracy
+from zeropoint.engine.report.proof import Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +277,7 @@ class Report:
         source_bytes: Bytes of the user's model, external data included.
         result_bytes: Bytes of the result, external data included.
         phases: Where the time went.
+        accuracy: How it came to be good enough, or why it is not.
     """
 
     verdict: Verdict = Verdict.UNVERIFIED
@@ -307,3 +295,4 @@ class Report:
     result_bytes: int
     phases: tuple[PhaseTime, ...]
     rejected: tuple[RejectedBatches, ...] = ()
+    accuracy: Accuracy | None = None
