@@ -19,6 +19,30 @@ Settled = Callable[[BaseException | None], None]
 For a BatchError the job goes on without the batch; any other one ends the job.
 """
 
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateFiles:
+    """A model of which the caller tells what it is worth.
+
+    Attributes:
+        number: That of its trial in the report; None for the model that was given.
+        description: What is different in it, for people.
+        files: The ONNX file first, then its external data file where there is one; empty for the
+            model that was given. They stay as they are until the answer is there.
+    """
+
+    number: int | None
+    description: str
+    files: tuple[Path, ...] = ()
+
+
+Evaluate = Callable[[CandidateFiles], float]
+"""What a candidate is worth by the caller's own figure, of which more is better; it may take hours.
+
+Minus infinity: the candidate cannot be used. Never NaN. Called by one thread at a time.
+"""
+
 _LONGEST_NAME = 240  # of 255, with room for ".data"
 
 OBSERVE_BYTES = 512 << 20
@@ -46,6 +70,8 @@ class JobSettings:
         progress: Told how far the job is.
         saved: Told the files of the result as soon as they are written: a caller that needs their
             digests can compute them while the result is verified. They must not be moved yet.
+        evaluate: Answers what candidates are worth, where the options say that the caller does; it
+            is asked for the model that was given, too.
     """
 
     workspace: Path
@@ -61,6 +87,7 @@ class JobSettings:
     before: Mapping[Phase, float] = field(default_factory=dict)
     progress: ProgressCallback | None = None
     saved: Callable[[tuple[Path, ...]], None] | None = None
+    evaluate: Evaluate | None = None
 
     def __post_init__(self) -> None:
         """Refuse a name that is none.
