@@ -60,6 +60,7 @@ from .report import VerificationState as VerificationState
 from .report import Versions as Versions
 from .report import Warning as Warning
 from .settings import Batch as Batch
+from .settings import CandidateFiles as CandidateFiles
 from .settings import JobResult as JobResult
 from .settings import JobSettings as JobSettings
 from .tensor_override import QuantType as QuantType

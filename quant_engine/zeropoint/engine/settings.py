@@ -20,7 +20,6 @@ For a BatchError the job goes on without the batch; any other one ends the job.
 """
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateFiles:
     """A model of which the caller tells what it is worth.
