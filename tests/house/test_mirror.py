@@ -365,6 +365,16 @@ def a_report() -> told.Report:
         source_bytes=10,
         result_bytes=5,
         phases=(told.PhaseTime(phase=progress.Phase.PREPARE, seconds=0.5),),
+        histograms=(
+            told.Histogram(
+                node="a",
+                tensor="x",
+                low=-1.0,
+                high=2.0,
+                counts=(1, 0, 1 << 40),
+                ranges=plan.tensors[1].alternatives,
+            ),
+        ),
     )
 
 

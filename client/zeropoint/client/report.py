@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from zeropoint.client import summary
 from zeropoint.client.accuracy_report import Accuracy
+from zeropoint.client.distribution import Histogram, RangeAlternative
 from zeropoint.client.json_values import to_json_values
 from zeropoint.client.options import CalibrationMethod, Options, QuantFormat, QuantType
 from zeropoint.client.printable import printable
@@ -73,26 +74,6 @@ class ParameterSource(StrEnum):
     FIXED = "fixed"
     LEARNED = "learned"
     DYNAMIC = "dynamic"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangeAlternative:
-    """A range that was compared with others.
-
-    Attributes:
-        method: What gives it.
-        percentile: Percentage of the values inside, for Percentile.
-        low: Lower end in the tensor's own units.
-        high: Upper end.
-        expected_error: Mean squared error of rounding and clipping to be expected, in the
-            tensor's units squared.
-    """
-
-    method: CalibrationMethod
-    percentile: float | None
-    low: float
-    high: float
-    expected_error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +247,7 @@ class Report:
         result_bytes: Bytes of the result, external data included.
         phases: Where the time went.
         accuracy: How it came to be good enough, or why it is not.
+        histograms: What calibration saw of the nodes that lose most, those first.
     """
 
     verdict: Verdict
@@ -284,6 +266,7 @@ class Report:
     result_bytes: int
     phases: tuple[PhaseTime, ...]
     accuracy: Accuracy | None
+    histograms: tuple[Histogram, ...]
 
     @property
     def sqnr_db(self) -> float | None:

@@ -144,6 +144,22 @@ class RangeAlternative(_message.Message):
     expected_error: float
     def __init__(self, method: _Optional[_Union[_options_pb2.CalibrationMethod, str]] = ..., percentile: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., expected_error: _Optional[float] = ...) -> None: ...
 
+class Histogram(_message.Message):
+    __slots__ = ("node", "tensor", "low", "high", "counts", "ranges")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    tensor: str
+    low: float
+    high: float
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    ranges: _containers.RepeatedCompositeFieldContainer[RangeAlternative]
+    def __init__(self, node: _Optional[str] = ..., tensor: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., counts: _Optional[_Iterable[int]] = ..., ranges: _Optional[_Iterable[_Union[RangeAlternative, _Mapping]]] = ...) -> None: ...
+
 class TensorPlan(_message.Message):
     __slots__ = ("name", "element_type", "axis", "symmetric", "source", "inherited_from", "low", "high", "scale", "zero_point", "method", "percentile", "alternatives")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -507,7 +523,7 @@ class Accuracy(_message.Message):
     def __init__(self, mode: _Optional[_Union[_options_pb2.AccuracyMode, str]] = ..., floor: _Optional[_Union[Floor, _Mapping]] = ..., held: bool = ..., message: _Optional[str] = ..., searched: bool = ..., choosing_samples: _Optional[int] = ..., agreement_low: _Optional[float] = ..., agreement_high: _Optional[float] = ..., departures: _Optional[_Iterable[_Union[Departure, _Mapping]]] = ..., trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., sensitivities: _Optional[_Iterable[_Union[Sensitivity, _Mapping]]] = ..., decisions: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "qat_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature", "verdict", "conclusion", "rejected", "accuracy")
+    __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "qat_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature", "verdict", "conclusion", "rejected", "accuracy", "histograms")
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_SHA256_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -526,6 +542,7 @@ class Report(_message.Message):
     CONCLUSION_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
     ACCURACY_FIELD_NUMBER: _ClassVar[int]
+    HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
     versions: Versions
     source_sha256: bytes
     digest: bytes
@@ -544,4 +561,5 @@ class Report(_message.Message):
     conclusion: str
     rejected: _containers.RepeatedCompositeFieldContainer[RejectedBatches]
     accuracy: Accuracy
-    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., source_sha256: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationFigures, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., source_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., conclusion: _Optional[str] = ..., rejected: _Optional[_Iterable[_Union[RejectedBatches, _Mapping]]] = ..., accuracy: _Optional[_Union[Accuracy, _Mapping]] = ...) -> None: ...
+    histograms: _containers.RepeatedCompositeFieldContainer[Histogram]
+    def __init__(self, versions: _Optional[_Union[Versions, _Mapping]] = ..., source_sha256: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., verification: _Optional[_Union[Verification, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationFigures, _Mapping]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., source_bytes: _Optional[int] = ..., result_bytes: _Optional[int] = ..., phases: _Optional[_Iterable[_Union[PhaseTime, _Mapping]]] = ..., signature: _Optional[_Union[_model_pb2.ModelSignature, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, str]] = ..., conclusion: _Optional[str] = ..., rejected: _Optional[_Iterable[_Union[RejectedBatches, _Mapping]]] = ..., accuracy: _Optional[_Union[Accuracy, _Mapping]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ...) -> None: ...

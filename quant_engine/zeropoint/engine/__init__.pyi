@@ -35,6 +35,7 @@ from .report import Accuracy as Accuracy
 from .report import CalibrationFigures as CalibrationFigures
 from .report import Departure as Departure
 from .report import Exactness as Exactness
+from .report import Histogram as Histogram
 from .report import Inspection as Inspection
 from .report import KernelCount as KernelCount
 from .report import NodeFigures as NodeFigures

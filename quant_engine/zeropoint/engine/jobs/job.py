@@ -12,6 +12,7 @@ from zeropoint.engine.jobs.candidate import Candidate, make_candidate, twins_of
 from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.doubts import calibration_doubts, with_non_finite
 from zeropoint.engine.jobs.held_out import Chosen, VerificationBatches
+from zeropoint.engine.jobs.histograms import histograms
 from zeropoint.engine.jobs.source import Counted, Decided, Source
 from zeropoint.engine.jobs.verdict import judge
 from zeropoint.engine.jobs.versions import versions
@@ -256,6 +257,7 @@ class Job:
             result_bytes=candidate.nbytes,
             phases=self._clock.times,
             rejected=self._intake.rejected,
+            histograms=histograms(candidate.decided, (n.name for n in verified.verification.nodes)),
         )
 
     def _calibration_figures(self, decided: Decided) -> CalibrationFigures | None:

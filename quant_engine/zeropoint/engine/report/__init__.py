@@ -9,6 +9,7 @@ from zeropoint.engine.report.accuracy import (
     Sensitivity,
     Trial,
 )
+from zeropoint.engine.report.distribution import Histogram, RangeAlternative
 from zeropoint.engine.report.proof import (
     ComparedAs,
     DecisionKind,
@@ -33,7 +34,6 @@ from zeropoint.engine.report.report import (
     ParameterSource,
     PhaseTime,
     PlanReport,
-    RangeAlternative,
     RejectedBatches,
     Report,
     Signature,

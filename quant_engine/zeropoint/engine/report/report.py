@@ -6,6 +6,7 @@ from enum import StrEnum
 from zeropoint.engine.options import CalibrationMethod, Options
 from zeropoint.engine.progress import Convergence, Phase
 from zeropoint.engine.report.accuracy import Accuracy
+from zeropoint.engine.report.distribution import Histogram, RangeAlternative
 from zeropoint.engine.report.proof import Verification
 
 
@@ -69,24 +70,6 @@ class ParameterSource(StrEnum):
     FIXED = "fixed"
     LEARNED = "learned"
     DYNAMIC = "dynamic"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangeAlternative:
-    """A range that was compared with others, in the tensor's own units.
-
-    Attributes:
-        method: What gives it.
-        percentile: Percentage of the values inside, for PERCENTILE.
-        expected_error: Mean squared error of rounding and clipping to be expected, in the
-            tensor's units squared.
-    """
-
-    method: CalibrationMethod
-    percentile: float | None
-    low: float
-    high: float
-    expected_error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +261,7 @@ class Report:
         result_bytes: Bytes of the result, external data included.
         phases: Where the time went.
         accuracy: How it came to be good enough, or why it is not.
+        histograms: What calibration saw of the nodes that lose most, those first.
     """
 
     verdict: Verdict = Verdict.UNVERIFIED
@@ -296,3 +280,4 @@ class Report:
     phases: tuple[PhaseTime, ...]
     rejected: tuple[RejectedBatches, ...] = ()
     accuracy: Accuracy | None = None
+    histograms: tuple[Histogram, ...] = ()
