@@ -1,0 +1,103 @@
+"""AUTO: the fastest or smallest candidate that keeps the floor; what was asked for are limits.
+
+Three things are looked for, in this order. How many of the first convolutions are better float:
+they read few channels, for which integer kernels are slow, and hold most of what goes wrong; one
+boundary only moves. Then what keeps the floor, as GUARD does. Then, where the result is no faster
+than the original, the region of large layers that is.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from zeropoint.engine.accuracy_options import Objective
+from zeropoint.engine.graph import name_of
+from zeropoint.engine.operators import Trait, has
+from zeropoint.engine.search.changes import Changes
+from zeropoint.engine.search.exclusion import exclude
+from zeropoint.engine.search.grow import counted, more_floats
+from zeropoint.engine.search.guard import all_float, worth_it
+from zeropoint.engine.search.workbench import Attempt, Workbench
+
+_MOST_FIRST: Final = 3
+_CLEARLY: Final = 0.95  # of the time: less of a gain may be chance
+_NO_SLOWER: Final = 1.05
+_LARGE: Final = (0.005, 0.02)  # shares of the arithmetic from which a layer is large
+
+
+def auto(bench: Workbench) -> Attempt:
+    """Return the best candidate that keeps the floor."""
+    begin = _without_first(bench)
+    found = begin if begin.holds else exclude(bench, begin)
+    if bench.planned.options.accuracy.objective is Objective.SIZE:
+        return _smaller(bench, found)
+    return _fast_enough(bench, worth_it(bench, found))
+
+
+def _without_first(bench: Workbench) -> Attempt:
+    """Return the candidate with as many first convolutions float as make it clearly faster."""
+    asked = bench.attempt(Changes(), "as asked for")
+    first = list(_first_convolutions(bench))[:_MOST_FIRST]
+    tried = [
+        bench.attempt(
+            more_floats(Changes(), first[:count]),
+            f"the first {counted(count, 'convolution')} float",
+        )
+        for count in range(1, len(first) + 1)
+    ]
+    return _fastest(bench, asked, [one for one in tried if one.margin_db >= asked.margin_db])
+
+
+def _first_convolutions(bench: Workbench) -> Iterator[str]:
+    planned = bench.planned
+    for node in planned.graph:
+        if has(node, Trait.CONVOLVES) and name_of(node) in planned.plan.nodes:
+            yield name_of(node)
+
+
+def _fastest(bench: Workbench, begin: Attempt, others: Iterable[Attempt]) -> Attempt:
+    """Return the fastest, if it clearly is faster than what it is compared with."""
+    candidates = [begin, *others]
+    if not candidates[1:]:
+        return begin
+    ratios = bench.latency(candidates)
+    ratio, best = min(zip(ratios, candidates, strict=True), key=lambda pair: pair[0])
+    return best if ratio < _CLEARLY * ratios[0] else begin
+
+
+def _fast_enough(bench: Workbench, found: Attempt) -> Attempt:
+    """Return a candidate, or a faster one where it is slower than the original."""
+    (ratio,) = bench.latency([found])
+    if ratio <= _NO_SLOWER:
+        return found
+    others = [one for one in _with_large_layers(bench, found) if one.holds]
+    if others:
+        ratios = bench.latency(others)
+        best, other = min(zip(ratios, others, strict=True), key=lambda pair: pair[0])
+        if best <= _NO_SLOWER:
+            return other
+    return all_float(bench)
+
+
+def _with_large_layers(bench: Workbench, found: Attempt) -> Iterator[Attempt]:
+    """Yield candidates with small layers float, whose conversions cost more than integers save."""
+    suspects = bench.suspects()
+    for least in _LARGE:
+        small = [one.node for one in suspects if one.share < least]
+        changes = more_floats(found.changes, small)
+        yield bench.attempt(changes, f"layers float with less than {least:.1%} of the arithmetic")
+
+
+def _smaller(bench: Workbench, found: Attempt) -> Attempt:
+    """Return the candidate with the weights of float nodes stored as integers, if that holds."""
+    floats = found.changes.floats
+    if not floats:
+        return found
+    stored = replace(found.changes, floats=frozenset(), weight_only=floats)
+    smaller = bench.attempt(stored, f"{counted(len(floats), 'float node')} with integer weights")
+    return smaller if smaller.holds and smaller.nbytes < found.nbytes else found
+
+
+def best_of(attempts: Sequence[Attempt]) -> Attempt:
+    """Return the one that comes nearest to the floor, or is furthest above it."""
+    return max(attempts, key=lambda one: one.margin_db)
