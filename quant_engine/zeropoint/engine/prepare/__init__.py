@@ -8,6 +8,7 @@ from zeropoint.engine.prepare.affine_fusion import (
 )
 from zeropoint.engine.prepare.constants import fold_constants
 from zeropoint.engine.prepare.float16 import narrow_weights
+from zeropoint.engine.prepare.hard_functions import name_hard_functions
 from zeropoint.engine.prepare.infer_types import infer_shapes
 from zeropoint.engine.prepare.normalize_gemm import normalize_gemms
 from zeropoint.engine.prepare.prepare import (

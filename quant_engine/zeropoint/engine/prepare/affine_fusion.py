@@ -52,6 +52,15 @@ def fuse_affine(graph: ir.Graph, weights: WeightFile) -> None:
     remove_unused(graph)
 
 
+def take_affine(node: ir.Node, factor: float, shift: float, editor: GraphEditor) -> bool:
+    """Let a layer give factor * y + shift, by its weights, in place; tell whether it could."""
+    layer = _Layer.of(node)
+    if layer is None:
+        return False
+    ones = np.ones(layer.channels)
+    return layer.take(Affine(factor * ones, shift * ones), editor)
+
+
 def _fuse_followers(graph: ir.Graph, node: ir.Node, editor: GraphEditor) -> None:
     layer = _Layer.of(node)
     if layer is None:

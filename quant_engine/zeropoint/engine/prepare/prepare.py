@@ -20,6 +20,11 @@ from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.prepare.affine_fusion import fuse_affine
 from zeropoint.engine.prepare.constants import fold_constants, lift_constants
 from zeropoint.engine.prepare.float16 import widen_halves
+from zeropoint.engine.prepare.hard_functions import (
+    HARD_SWISH_OPSET,
+    has_hard_swish,
+    name_hard_functions,
+)
 from zeropoint.engine.prepare.infer_types import infer_shapes, learn_types, unknown_values
 from zeropoint.engine.prepare.loop_invariants import free_invariants
 from zeropoint.engine.prepare.opset import (
@@ -128,7 +133,7 @@ def prepare_model(loaded: LoadedModel, *, min_opset: int, workspace: Path) -> Pr
         )
     path = workspace / "prepared.onnx"
     refusal: Exception | None = None
-    for passes in (_FULL, _KEEP_OPSET, _AS_IT_IS)[loaded.opset >= min_opset :]:
+    for passes in _WAYS:
         work = _Work(model, loaded, min_opset)
         try:
             work.run((*passes, partial(_check_loads, path=path)))
@@ -226,8 +231,15 @@ def _widen(work: _Work) -> Iterator[report.Warning]:
 
 
 def _raise_opset(work: _Work) -> None:
-    if _has_operators(work.model):
+    if work.loaded.opset < work.min_opset and _has_operators(work.model):
         _convert(work.model, work.min_opset)
+
+
+def _raise_for_hard_swish(work: _Work) -> None:
+    opset = work.model.opset_imports[""]
+    if opset < HARD_SWISH_OPSET and has_hard_swish(work.model.graph):
+        _convert(work.model, HARD_SWISH_OPSET)
+        infer_shapes(work.model)
 
 
 def _convert(model: ir.Model, opset: int) -> None:
@@ -256,9 +268,19 @@ def _fuse(work: _Work) -> None:
     fuse_affine(work.model.graph, work.loaded.weights)
 
 
-_KEEP_OPSET: _Passes = (_normalize, _widen, _infer, _simplify, _fuse)
-_FULL: _Passes = (_normalize, _widen, _raise_opset, _infer, _simplify, _fuse)
-_AS_IT_IS: _Passes = (_settle, _infer)
+def _name_functions(work: _Work) -> None:
+    model = work.model
+    name_hard_functions(model.graph, work.loaded.weights, model.opset_imports[""])
+
+
+_REDUCE: _Passes = (_infer, _simplify, _fuse)
+_WAYS: tuple[_Passes, ...] = (
+    (_normalize, _widen, _raise_opset, *_REDUCE, _raise_for_hard_swish, _name_functions),
+    (_normalize, _widen, _raise_opset, *_REDUCE, _name_functions),
+    (_normalize, _widen, *_REDUCE),
+    (_settle, _infer),
+)
+"""The next way is taken where one fails."""
 
 
 def _is_weight(value: ir.Value) -> bool:
