@@ -195,6 +195,8 @@ class Verification:
         not_run_batches: Numbers of the batches on which the original does not run.
         nodes: Quantized nodes, worst first.
         kernels: Integer kernels in ONNX Runtime's optimized graph of the result.
+        integer_share: Share of the multiply-accumulates of Conv, ConvTranspose, MatMul and Gemm
+            that these kernels do, 0..1; None where that is not known, or there is none of these.
         exactness: Whether what was learned survived, for a model trained with fake quantization.
         speed: How fast the result is; None where that was not measured.
     """
@@ -209,5 +211,6 @@ class Verification:
     not_run_batches: tuple[int, ...]
     nodes: tuple[NodeFigures, ...]
     kernels: tuple[KernelCount, ...]
+    integer_share: float | None
     exactness: Exactness | None
     speed: Speed | None

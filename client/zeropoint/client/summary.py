@@ -212,7 +212,9 @@ def _speed(proof: Verification) -> Iterator[str]:
         yield f"speed       {_pace(proof.speed)}"
     if proof.kernels and proof.exactness is None:
         counts = ", ".join(f"{one.integer} of {one.nodes} {one.op_type}" for one in proof.kernels)
-        yield f"integer     {counts} on integer kernels"
+        share = proof.integer_share
+        arithmetic = "" if share is None else f", {share:.0%} of their arithmetic"
+        yield f"integer     {counts} on integer kernels{arithmetic}"
 
 
 def _pace(speed: Speed) -> str:

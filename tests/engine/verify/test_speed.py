@@ -55,5 +55,5 @@ def test_models_of_which_no_two_fit_into_memory_are_timed_one_after_the_other(fo
         def __del__(self) -> None:
             open_now.pop()
 
-    speed = one_after_the_other(lambda: Counted(path), lambda: Counted(path), batch)
+    (speed,) = one_after_the_other(lambda: Counted(path), [lambda: Counted(path)], batch)
     assert speed.runs >= 3

@@ -49,6 +49,19 @@ _ADDED = re.compile(rf"(_token_\d+|/MatMulAddFusion|_quant|_({'|'.join(_ALL_KERN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnnamedKernels:
+    """Integer kernels that cannot be told apart by name.
+
+    Attributes:
+        nodes: Names of the nodes of one type that they may be.
+        integer: How many of these they are.
+    """
+
+    nodes: tuple[str, ...]
+    integer: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntegerKernels:
     """Which nodes became integer kernels.
 
@@ -58,11 +71,15 @@ class IntegerKernels:
             integer kernels that cannot be told apart by name, only `counts` is known of their type
             and none of its nodes is listed.
         requantized: Names of the nodes that became such kernels although they shall stay float.
+        integer_nodes: Names of the nodes that became such kernels, `requantized` among them.
+        unnamed: What is known of others that did, by type.
     """
 
     counts: tuple[KernelCount, ...]
     float_nodes: tuple[str, ...]
     requantized: tuple[str, ...] = ()
+    integer_nodes: tuple[str, ...] = ()
+    unnamed: tuple[UnnamedKernels, ...] = ()
 
 
 def count_integer_kernels(
@@ -79,12 +96,12 @@ def count_integer_kernels(
     """
     model = onnx.ModelProto.FromString(optimized.read_bytes())
     kernels = [node for node in all_nodes(model.graph) if node.op_type in _ALL_KERNELS]
-    given = {_original_name(node.name, kept) for node in kernels}
+    given = {original_name(node.name, kept) for node in kernels}
     layers = {name: op_type for name, op_type in nodes.items() if name not in kept}
     multiplying = [
         node
         for node in kernels
-        if node.op_type in _INTEGER_KERNELS and _original_name(node.name, kept) is None
+        if node.op_type in _INTEGER_KERNELS and original_name(node.name, kept) is None
     ]
     found, unnamed = _attribute(multiplying, layers)
     totals = Counter(nodes.values())
@@ -97,7 +114,19 @@ def count_integer_kernels(
         name for name, op_type in nodes.items() if name not in found and not unnamed[op_type]
     )
     requantized = tuple(sorted(name for name in given if name is not None))
-    return IntegerKernels(counts=counts, float_nodes=float_nodes, requantized=requantized)
+    return IntegerKernels(
+        counts=counts,
+        float_nodes=float_nodes,
+        requantized=requantized,
+        integer_nodes=tuple(name for name in nodes if name in found or name in requantized),
+        unnamed=tuple(
+            UnnamedKernels(
+                nodes=tuple(n for n, op in layers.items() if op == op_type and n not in found),
+                integer=integer,
+            )
+            for op_type, integer in sorted(unnamed.items())
+        ),
+    )
 
 
 def _attribute(
@@ -107,7 +136,7 @@ def _attribute(
     found: set[str] = set()
     strangers: list[str] = []
     for kernel in kernels:
-        name = _original_name(kernel.name, nodes)
+        name = original_name(kernel.name, nodes)
         if name is None:
             strangers.append(kernel.op_type)
         else:
@@ -122,7 +151,13 @@ def _attribute(
     return found, unnamed
 
 
-def _original_name(name: str, nodes: Container[str]) -> str | None:
+def original_name(name: str, nodes: Container[str]) -> str | None:
+    """Return which of the given nodes a node was made of, by its name; None: of none that is known.
+
+    Args:
+        name: Of a node of a quantized model, or of ONNX Runtime's optimized graph of it.
+        nodes: Names of nodes of the float model.
+    """
     while name not in nodes:
         shorter = _ADDED.sub("", name)
         if shorter == name:

@@ -1,5 +1,6 @@
 """The proof: the shipped bytes, run and compared with the user's own model."""
 
+from zeropoint.engine.verify.arithmetic import integer_share, multiply_accumulates
 from zeropoint.engine.verify.checks import (
     COMPARE,
     DONE,
@@ -21,5 +22,7 @@ from zeropoint.engine.verify.process import OnStage, VerifyProcess, start_spare,
 from zeropoint.engine.verify.saturating import Saturation
 from zeropoint.engine.verify.similarity import DIFFERENT, compare
 from zeropoint.engine.verify.speed import one_after_the_other, speed_of
+from zeropoint.engine.verify.trial_values import Measured, TrialFailed, TrialRequest
+from zeropoint.engine.verify.trials import InProcessTrials, Trials
 from zeropoint.engine.verify.twins import TwinModel, TwinNode, run_twins
 from zeropoint.engine.verify.verifier import ContainedVerifier, InProcessVerifier, Verifier

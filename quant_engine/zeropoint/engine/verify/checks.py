@@ -1,35 +1,26 @@
 """The proof: the result is loaded and run as it is shipped, and compared with the original."""
 
 import dataclasses
-import math
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from zeropoint.engine.errors import VerificationError
-from zeropoint.engine.report import (
-    NodeFigures,
-    OutputFigures,
-    Speed,
-    Verification,
-    VerificationState,
-)
+from zeropoint.engine.report import NodeFigures, Speed, Verification, VerificationState
 from zeropoint.engine.runtime import (
+    IntegerKernels,
     RuntimeRefusal,
     Session,
     count_integer_kernels,
     give_back,
-    weights_of_optimized,
 )
-from zeropoint.engine.samples import StoredArray
-from zeropoint.engine.verify.comparison import OutputComparison
+from zeropoint.engine.verify.arithmetic import integer_share, multiply_accumulates
+from zeropoint.engine.verify.compared import compare_outputs
 from zeropoint.engine.verify.exactness import ProofRequest, kernels_before, prove
+from zeropoint.engine.verify.opening import discard, open_result
 from zeropoint.engine.verify.original import Reference, ReferenceRequest, Runs, run_original
-from zeropoint.engine.verify.parts import parts_of
 from zeropoint.engine.verify.speed import in_turns, one_after_the_other
 from zeropoint.engine.verify.twins import TwinModel, run_twins
 
@@ -164,31 +155,14 @@ class _Case:
         return twins is not None and bool(twins.nodes and self.reference.batches)
 
     def open_shipped(self) -> Session:
-        """Open the result, and begin with the twins beside it where that is allowed.
-
-        Where only its optimized graph cannot be written, it is opened without that graph.
-        """
+        """Open the result, and begin with the twins beside it where that is allowed."""
         if not self.at_once:
             give_back()
         elif self.has_twins:
             pool = ThreadPoolExecutor(1)
             self._twins = pool.submit(self._figures)
             pool.shutdown(wait=False)
-        _send_weights_nowhere(self.optimized)
-        openers = (
-            partial(self.runs.open, self.request.shipped, optimized=self.optimized),
-            partial(self.runs.open, self.request.shipped),
-        )
-        for opener in openers:
-            try:
-                return opener()
-            except RuntimeRefusal as error:
-                _discard(self.optimized)
-                refusal = error
-        raise VerificationError(
-            "RESULT_NOT_RUNNABLE",
-            f"ONNX Runtime does not load the quantized model: {refusal}",
-        ) from refusal
+        return open_result(self.runs, self.request.shipped, self.optimized)
 
     def node_figures(self) -> tuple[NodeFigures, ...]:
         """Return the figures per node, computed now or beside the result."""
@@ -203,10 +177,21 @@ class _Case:
         assert original is not None
         batch = min(self.reference.batches, key=lambda batch: batch.nbytes).load()
         if not reference.side_by_side:
-            return one_after_the_other(partial(Session, original), partial(Session, shipped), batch)
+            openers = [partial(Session, shipped)]
+            return one_after_the_other(partial(Session, original), openers, batch)[0]
         known = None if reference.as_written else self.reference.session
         result = self.shipped_session or Session(shipped)
-        return in_turns(known or Session(original), result, batch)
+        return in_turns(known or Session(original), [result], batch)[0]
+
+    def integer_share(self, kernels: IntegerKernels) -> float | None:
+        """Return the share of multiply-accumulates in integer kernels; None where not known."""
+        batches, request = self.reference.batches, self.request
+        batch = min(batches, key=lambda batch: batch.nbytes).load() if batches else {}
+        try:
+            counts = multiply_accumulates(request.shipped, request.nodes, batch)
+        except RuntimeRefusal:
+            return None
+        return integer_share(counts, kernels)
 
     def _figures(self) -> tuple[NodeFigures, ...]:
         twins = self.request.twins
@@ -222,103 +207,17 @@ def _compare(session: Session, case: _Case) -> Verification:
     reference = case.reference
     if not reference.batches:
         return Verification(state=VerificationState.NOT_RUN, message=reference.message)
-    compared = [_Compared(case, index) for index in range(len(reference.names))]
-    found = case.runs.outputs(session, reference.batches, reference.names)
-    for index, (outputs, expected) in enumerate(zip(found, reference.outputs, strict=True)):
-        if isinstance(outputs, RuntimeRefusal):
-            raise VerificationError(
-                "RESULT_NOT_RUNNABLE",
-                f"The quantized model does not run on verification batch {index + 1}, on which "
-                f"the original runs: {outputs}",
-                batch=index + 1,
-            ) from outputs
-        for output, got, originals in zip(compared, outputs, expected, strict=True):
-            output.add(index, originals, got)
-    left_out = {number for output in compared for number in output.left_out}
+    found = compare_outputs(session, case.runs, reference, case.request.steps, keep=False)
     return Verification(
         state=reference.state,
         message=reference.message,
         batches=len(reference.batches),
         held_out=case.request.reference.held_out,
-        sqnr_db=_worst(compared),
-        outputs=tuple(output.figures for output in compared),
-        non_finite_batches=tuple(sorted(left_out)),
+        sqnr_db=found.sqnr_db,
+        outputs=found.outputs,
+        non_finite_batches=found.left_out,
         not_run_batches=reference.not_run,
     )
-
-
-class _Compared:
-    """One output, beside that of the original."""
-
-    def __init__(self, case: _Case, index: int) -> None:
-        reference = case.reference
-        name = reference.names[index]
-        step = case.request.steps.get(name, 0.0)
-        self._behaviour = reference.behaviours[index]
-        self._comparison = OutputComparison(name, reference.forms[index], step)
-        finite = [batch[index] for batch in reference.finite]
-        # Where every batch has some, the model's outputs are like that, as behind masks.
-        self._usable = finite if any(finite) else [True] * len(finite)
-        self.left_out = [
-            batch.number
-            for batch, usable in zip(reference.batches, self._usable, strict=True)
-            if not usable
-        ]
-
-    def add(self, batch: int, originals: Sequence[StoredArray], output: object) -> None:
-        """Compare the output of one batch, and remove the original's."""
-        if self._usable[batch]:
-            expected = [original.load() for original in originals]
-            results = list(parts_of(output))
-            self._comparison.add(expected, results, apart=self._behaviour.apart)
-        for original in originals:
-            original.path.unlink(missing_ok=True)
-
-    @property
-    def is_float(self) -> bool:
-        """Whether it holds floats."""
-        return self._comparison.is_float
-
-    @property
-    def median_db(self) -> float | None:
-        """SQNR of the median sample; None where nothing says anything about the result."""
-        found = self.figures
-        if found.repeat_db is not None or found.by_sample is None:
-            return None
-        return found.by_sample.median_db
-
-    @property
-    def figures(self) -> OutputFigures:
-        """What was found."""
-        return dataclasses.replace(self._comparison.figures, repeat_db=self._behaviour.repeat_db)
-
-
-def _worst(compared: Sequence[_Compared]) -> float | None:
-    """Return the worst SQNR of the float outputs, where there are any, else of all.
-
-    Integer outputs are codes and indices, whose SQNR says little.
-    """
-    floats = [output for output in compared if output.is_float]
-    figures = [output.median_db for output in floats or compared]
-    known = [figure for figure in figures if figure is not None]
-    if figures and not known:
-        return None
-    return min(known, default=math.inf)
-
-
-def _send_weights_nowhere(optimized: Path) -> None:
-    """Have ONNX Runtime write the weights of an optimized graph, which nobody reads, to nowhere."""
-    _discard(optimized)
-    nowhere = Path(os.devnull)
-    if nowhere.is_char_device():
-        weights_of_optimized(optimized).symlink_to(nowhere)
-
-
-def _discard(optimized: Path) -> None:
-    """Remove an optimized graph and the file of its weights, where they are."""
-    for file in (optimized, weights_of_optimized(optimized)):
-        if not file.is_dir():
-            file.unlink(missing_ok=True)
 
 
 # What is found out beyond that
@@ -330,8 +229,10 @@ def _kernels(case: _Case, found: Verified) -> Verified:
     kernels = count_integer_kernels(
         case.optimized, case.request.nodes, frozenset(case.request.kept)
     )
-    _discard(case.optimized)
-    verification = dataclasses.replace(found.verification, kernels=kernels.counts)
+    discard(case.optimized)
+    verification = dataclasses.replace(
+        found.verification, kernels=kernels.counts, integer_share=case.integer_share(kernels)
+    )
     return Verified(
         verification=verification,
         float_nodes=kernels.float_nodes,

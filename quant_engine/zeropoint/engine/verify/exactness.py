@@ -23,6 +23,7 @@ from zeropoint.engine.runtime import (
     weights_of_optimized,
 )
 from zeropoint.engine.settings import Batch
+from zeropoint.engine.verify.exposed import expose, read_graph, written_beside
 
 _BATCHES = 2
 _TOLD = 16
@@ -81,7 +82,7 @@ def prove(
     """
     found = _Found(request.codes)
     samples = list(batches[:_BATCHES])
-    outputs = [output.name for output in _graph(shipped).graph.output]
+    outputs = [output.name for output in read_graph(shipped).graph.output]
     trained = [*(pair.trained for pair in request.codes), *outputs]
     written = [*(pair.written for pair in request.codes), *outputs]
     with _exposed(request.trained, trained) as model:
@@ -164,10 +165,6 @@ def _steps(pair: CodePair, one: Any, other: Any) -> int:
     return int(np.abs(second - first - pair.shift).max(initial=0))
 
 
-def _graph(path: Path) -> onnx.ModelProto:
-    return onnx.load(path, load_external_data=False)
-
-
 def _run(
     path: Path, threads: int, feeds: Sequence[Batch], outputs: Sequence[str]
 ) -> list[list[Any]]:
@@ -178,11 +175,8 @@ def _run(
 @contextmanager
 def _exposed(path: Path, names: Sequence[str], cut: Sequence[CodePair] = ()) -> Iterator[Path]:
     """Write a copy of a model that gives further tensors, and takes codes where it is cut."""
-    model = _graph(path)
-    there = {output.name for output in model.graph.output}
-    model.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names) if name not in there
-    )
+    model = read_graph(path)
+    expose(model, names)
     given = {pair.written: pair for pair in cut}
     for node in model.graph.node if cut else ():
         for index, name in enumerate(node.input):
@@ -191,12 +185,8 @@ def _exposed(path: Path, names: Sequence[str], cut: Sequence[CodePair] = ()) -> 
     for pair in given.values():
         info = model.graph.input.add(name=_given_name(pair))
         info.type.tensor_type.elem_type = pair.element_type
-    target = path.with_name("exposed.onnx")  # beside the external data
-    target.write_bytes(model.SerializeToString())
-    try:
+    with written_beside(path, model) as target:
         yield target
-    finally:
-        target.unlink()
 
 
 def _given_name(pair: CodePair) -> str:

@@ -1,4 +1,4 @@
-"""How fast the result is beside the original: both run in turns, on one thread.
+"""How fast results are beside the original: all run in turns, on one thread.
 
 Time is what the processor spends on the thread that runs them: a model on one thread waits for
 nobody, and whatever else the machine does then takes less of a share in the figure than in the time
@@ -24,44 +24,49 @@ _LEAST_RUNS_OF_SLOW: Final = 3
 _SLOW_SECONDS: Final = 0.5  # a turn of both
 
 
-def in_turns(original: Session, result: Session, batch: Batch) -> Speed:
-    """Run two models in turns on a batch.
+def in_turns(original: Session, results: Sequence[Session], batch: Batch) -> tuple[Speed, ...]:
+    """Run models in turns on a batch, and return the figures of each result.
 
     Args:
         original: The user's model, open on one thread.
-        result: The quantized one, likewise.
+        results: Quantized ones, likewise.
         batch: Arrays by input name.
 
     Raises:
         RuntimeRefusal: one of them does not run.
     """
-    sides: tuple[tuple[Session, list[float]], ...] = ((original, []), (result, []))
-    turn = sum(_seconds(session, batch) for session, _ in sides)  # caches are filled
-    for number in range(_runs(turn)):
-        for session, times in sides if number % 2 else sides[::-1]:
-            times.append(_seconds(session, batch))
-    return speed_of(sides[0][1], sides[1][1])
+    sides = (original, *results)
+    turn = sum(_seconds(session, batch) for session in sides)  # caches are filled
+    times: list[list[float]] = [[] for _ in sides]
+    order = list(range(len(sides)))
+    for _ in range(_runs(2 * turn / len(sides))):
+        order = [*order[1:], order[0]]
+        for side in order:
+            times[side].append(_seconds(sides[side], batch))
+    return tuple(speed_of(times[0], result) for result in times[1:])
 
 
-def one_after_the_other(original: Opener, result: Opener, batch: Batch) -> Speed:
+def one_after_the_other(
+    original: Opener, results: Sequence[Opener], batch: Batch
+) -> tuple[Speed, ...]:
     """Do the same with models that cannot be open at once.
 
     Args:
         original: Opens the user's model on one thread.
-        result: Opens the quantized one, likewise.
+        results: Each opens a quantized one, likewise.
         batch: Arrays by input name.
 
     Raises:
         RuntimeRefusal: one of them does not load or run.
     """
     times = []
-    for opener in (original, result):
+    for opener in (original, *results):
         session = opener()
         runs = _runs(2 * _seconds(session, batch))
         times.append([_seconds(session, batch) for _ in range(runs)])
         del session
         give_back()
-    return speed_of(times[0], times[1])
+    return tuple(speed_of(times[0], result) for result in times[1:])
 
 
 def speed_of(original: Sequence[float], result: Sequence[float]) -> Speed:

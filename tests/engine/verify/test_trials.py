@@ -1,0 +1,108 @@
+"""Candidates are measured as results are verified, as many as wanted."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from support.graphs import normal_batches
+from support.quantized import CLASSIFIER_NODES, classifier
+
+from zeropoint.engine.runtime import Session
+from zeropoint.engine.samples import store_batch
+from zeropoint.engine.verify import (
+    InProcessTrials,
+    ReferenceRequest,
+    TrialFailed,
+    TrialRequest,
+    VerifyRequest,
+    verify,
+)
+
+
+def _reference(folder: Path, count: int = 3) -> ReferenceRequest:
+    path = folder / "original.onnx"
+    onnx.save(classifier(quantized=False).model(), path)
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    batches = normal_batches({"x": (4, 3, 8, 8)}, count=count)
+    stored = [store_batch(b, scratch / f"{i}.batch", i + 1) for i, b in enumerate(batches)]
+    return ReferenceRequest(original=path, scratch=scratch, batches=tuple(stored))
+
+
+def _candidate(folder: Path, name: str, error: float = 0.0) -> TrialRequest:
+    path = folder / f"{name}.onnx"
+    onnx.save(classifier(quantized=True, error=error).model(), path)
+    return TrialRequest(shipped=path, nodes=CLASSIFIER_NODES)
+
+
+def test_the_figures_are_those_of_the_verification(tmp_path: Path) -> None:
+    reference = _reference(tmp_path)
+    good, bad = _candidate(tmp_path, "good"), _candidate(tmp_path, "bad", error=2.0)
+    trials = InProcessTrials(reference)
+    measured = [trials.measure(request) for request in (good, bad, good)]
+    trials.close()
+    assert measured[0] == measured[2]
+    for request, found in zip((good, bad), measured, strict=False):
+        whole = VerifyRequest(reference=reference, shipped=request.shipped, nodes=CLASSIFIER_NODES)
+        expected = verify(whole)
+        assert found.outputs == expected.verification.outputs
+        assert found.sqnr_db == expected.verification.sqnr_db
+        assert found.kernels == expected.verification.kernels
+        assert found.float_nodes == expected.float_nodes
+        assert found.integer_share == expected.verification.integer_share == 1.0
+        assert found.nbytes == request.shipped.stat().st_size
+    assert {file.suffix for file in reference.scratch.iterdir()} == {".batch"}
+
+
+def test_a_candidate_that_does_not_load_is_told(tmp_path: Path) -> None:
+    trials = InProcessTrials(_reference(tmp_path))
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a model")
+    with pytest.raises(TrialFailed, match="does not load"):
+        trials.measure(TrialRequest(shipped=broken))
+    with pytest.raises(TrialFailed, match="cannot be timed"):
+        trials.speed([broken])
+    good = _candidate(tmp_path, "good")
+    with pytest.raises(TrialFailed, match="cannot be had"):
+        list(trials.run(good.shipped, ["unknown"]))
+    assert trials.measure(good).outputs
+
+
+def test_without_samples_kernels_are_counted_and_nothing_is_compared(tmp_path: Path) -> None:
+    trials = InProcessTrials(_reference(tmp_path, count=0))
+    measured = trials.measure(_candidate(tmp_path, "good"))
+    assert (measured.outputs, measured.sqnr_db) == ((), None)
+    assert [count.integer for count in measured.kernels] == [1, 1]
+    assert measured.integer_share is None  # of an unknown number of samples
+    assert trials.speed([tmp_path / "good.onnx"]) == ()
+    assert list(trials.run(tmp_path / "good.onnx", ["features"])) == []
+
+
+@pytest.mark.parametrize("side_by_side", [True, False])
+def test_candidates_are_timed_together(side_by_side: bool, tmp_path: Path) -> None:
+    request = dataclasses.replace(_reference(tmp_path, count=1), side_by_side=side_by_side)
+    trials = InProcessTrials(request)
+    paths = [_candidate(tmp_path, name).shipped for name in ("one", "two")]
+    speeds = trials.speed(paths)
+    assert len(speeds) == 2
+    assert speeds[0].float_ms == speeds[1].float_ms > 0
+    for speed in speeds:
+        assert speed.ratio == pytest.approx(speed.result_ms / speed.float_ms)
+        assert speed.runs >= 3
+
+
+def test_tensors_of_a_model_are_given_batch_by_batch(tmp_path: Path) -> None:
+    reference = _reference(tmp_path)
+    trials = InProcessTrials(reference)
+    assert reference.original is not None
+    before = sorted(tmp_path.iterdir())
+    found = list(trials.run(reference.original, ["features", "logits"]))
+    assert sorted(tmp_path.iterdir()) == before
+    session = Session(reference.original)
+    assert len(found) == 3
+    for batch, (features, logits) in zip(reference.batches, found, strict=True):
+        assert features.shape == (4, 4, 8, 8)
+        expected = session.run(batch.load(), ["logits"])[0]
+        np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
