@@ -417,16 +417,18 @@ class PhaseTime(_message.Message):
     def __init__(self, phase: _Optional[_Union[_progress_pb2.Phase, str]] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Floor(_message.Message):
-    __slots__ = ("min_sqnr_db", "min_tenth_db", "min_agreement", "min_metric")
+    __slots__ = ("min_sqnr_db", "min_tenth_db", "min_agreement", "min_metric", "original_metric")
     MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
     MIN_TENTH_DB_FIELD_NUMBER: _ClassVar[int]
     MIN_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
     MIN_METRIC_FIELD_NUMBER: _ClassVar[int]
+    ORIGINAL_METRIC_FIELD_NUMBER: _ClassVar[int]
     min_sqnr_db: float
     min_tenth_db: float
     min_agreement: float
     min_metric: float
-    def __init__(self, min_sqnr_db: _Optional[float] = ..., min_tenth_db: _Optional[float] = ..., min_agreement: _Optional[float] = ..., min_metric: _Optional[float] = ...) -> None: ...
+    original_metric: float
+    def __init__(self, min_sqnr_db: _Optional[float] = ..., min_tenth_db: _Optional[float] = ..., min_agreement: _Optional[float] = ..., min_metric: _Optional[float] = ..., original_metric: _Optional[float] = ...) -> None: ...
 
 class Departure(_message.Message):
     __slots__ = ("remedy", "nodes", "reason", "effect")

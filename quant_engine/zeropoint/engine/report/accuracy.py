@@ -31,12 +31,14 @@ class Floor:
         min_tenth_db: SQNR of the tenth percentile of the samples, in dB.
         min_agreement: Share of the decisions that are the original's, where there are enough.
         min_metric: Least value of the caller's own figure, which then counts alone.
+        original_metric: The original's, by that figure.
     """
 
     min_sqnr_db: float
     min_tenth_db: float
     min_agreement: float
     min_metric: float | None = None
+    original_metric: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """How a candidate stands: figures of its outputs, held against the floor.
 
-All three kinds of figures are brought to one scale, the margin in dB: above 0 the floor is kept.
-What disagreement is to the share that is allowed counts like noise to signal, so that half of it is
-3 dB.
+All kinds of figures are brought to one scale, the margin in dB: above 0 the floor is kept. What
+disagreement is to the share that is allowed counts like noise to signal, so half of it is 3 dB;
+so does what the caller's own figure lost.
 """
 
 import math
@@ -24,6 +24,7 @@ _TENTH_TOLERANCE_DB: Final = 2.0
 _MORE_DISAGREEMENT: Final = 1.6
 _MOST_DB: Final = 30.0  # beyond, nothing is better
 _WORST_DB: Final = -60.0
+_LEAST_DROP: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,8 @@ class Standing:
 
         Nothing to compare is nothing against it.
         """
-        if floor.min_metric is not None and self.metric is not None:
-            return self.metric - floor.min_metric
+        if floor.min_metric is not None and floor.original_metric is not None:
+            return _dropped(self.metric, floor.original_metric, floor.min_metric)
         margins = (
             _over(self.sqnr_db, floor.min_sqnr_db),
             _over(self.tenth_db, floor.min_tenth_db),
@@ -116,6 +117,16 @@ def _agreement(decisions: Decisions) -> float:
 
 def _over(figure: float | None, least: float) -> float:
     return _MOST_DB if figure is None else min(_MOST_DB, figure - least)
+
+
+def _dropped(metric: float | None, original: float, least: float) -> float:
+    """Return the margin of a figure: what it lost is to what it may lose like noise to signal."""
+    if metric is None or not math.isfinite(metric):
+        return _WORST_DB
+    lost, allowed = original - metric, original - least
+    if lost <= 0.0:
+        return _MOST_DB
+    return max(_WORST_DB, 10.0 * math.log10(max(allowed, _LEAST_DROP * lost) / lost))
 
 
 def _agreeing(share: float | None, least: float) -> float:
