@@ -57,14 +57,14 @@ def page_tasks() -> Iterator[Task]:
         metric="F1 of lines found",
         path=detector,
         calibration=lambda count: list(detector_batches(max(1, count // 2))),
-        score=lambda count, run, _original: _lines_found(max(1, count // 6), run),
+        score=lambda count, run, _original: lines_found(max(1, count // 6), run),
     )
     yield Task(
         name="PP-OCRv4 rec",
         metric="lines read without fault",
         path=recognizer,
         calibration=lambda count: list(recognizer_batches(count)),
-        score=lambda count, run, _original: _lines_read(count, run),
+        score=lambda count, run, _original: lines_read(count, run),
     )
     yield Task(
         name="PP-OCR cls",
@@ -94,7 +94,8 @@ def _right(run: Run, samples: Iterable[tuple[Batch, int]]) -> float:
     return agreement([int(run(batch)[0].argmax()) for batch in batches], expected)
 
 
-def _lines_found(count: int, run: Run) -> float:
+def lines_found(count: int, run: Run) -> float:
+    """Return F1 of the lines of as many held-out pages."""
     hits = found = wanted = 0
     for page in pages(count, first=_HELD_OUT):
         [probability] = run({"x": detector_input(page.image)})
@@ -125,7 +126,8 @@ def _lines(count: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     return islice(every, count)
 
 
-def _lines_read(count: int, run: Run) -> float:
+def lines_read(count: int, run: Run) -> float:
+    """Return the share of as many held-out lines that PP-OCRv4 reads without fault."""
     expected, inputs = zip(*_lines(count), strict=True)
     read = (ctc_text(run({"x": line})[0], _characters()) for line in inputs)
     return agreement([" ".join(text.split()) for text in read], expected)

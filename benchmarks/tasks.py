@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 Batch = Mapping[str, NDArray[Any]]
 
@@ -26,8 +27,9 @@ class Task:
         metric: What `score` counts, in words.
         path: Fetches the model and returns its ONNX file.
         calibration: Returns as many batches as asked for.
-        score: Returns how well a model does, 0 to 1, on as many other samples as asked for, given
-            how to run it and how to run the float model.
+        score: Returns how well a model does on as many other samples as asked for, given how to
+            run it and how to run the float model: more is better, 1 is best where nothing else
+            is said.
     """
 
     name: str
@@ -45,3 +47,25 @@ def agreement(answers: Sequence[Any], expected: Sequence[Any]) -> float:
 def f1(hits: int, found: int, wanted: int) -> float:
     """Return the harmonic mean of precision and recall; 1 where there is nothing to find."""
     return 2 * hits / (found + wanted) if found + wanted else 1.0
+
+
+def rank_correlation(ours: ArrayLike, theirs: ArrayLike) -> float:
+    """Return Spearman's correlation of two rows of figures; 0 where one of them is constant."""
+    if np.ptp(np.asarray(ours)) == 0:
+        return 0.0
+    one, other = (
+        np.asarray(figures).argsort(kind="stable").argsort() for figures in (ours, theirs)
+    )
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def area_under_curve(scores: ArrayLike, wanted: ArrayLike) -> float:
+    """Return the share of pairs of a wanted and an unwanted item whose scores are in order.
+
+    Args:
+        scores: float [N].
+        wanted: bool [N]; both kinds are there.
+    """
+    values, flags = np.asarray(scores), np.asarray(wanted)
+    order = values[flags][:, None] - values[~flags][None, :]
+    return float((order > 0).mean() + (order == 0).mean() / 2)
