@@ -38,13 +38,13 @@ def test_batches_that_only_verify_with_data_and_with_a_cache(
     cache = tmp_path / "model.zpcal"
     plain = quantize_static(model, output, BATCHES)
     expected = plain.model.read_bytes()
-    for data in (BATCHES, None):
+    for data, verifying in ((BATCHES, 2), (None, 1)):  # candidates need some, too
         result = quantize_static(
             model, output, data, calibration_cache_path=cache, verification_data=loud
         )
         assert result.model.read_bytes() == expected
         verification = result.report.verification
-        assert (verification.held_out, verification.batches) == (True, 2)
+        assert (verification.held_out, verification.batches) == (True, verifying)
         assert verification.state.value == "compared"
         assert not result.rejected
 

@@ -102,7 +102,7 @@ def quantize_static(
         decisions: `report.accuracy.decisions` of an earlier job on this model: the same is done
             again, and nothing is searched.
         verification_data: Batches to compare the result with the original on, given as the others,
-            which then all serve for ranges. Without any, one in eight of 32 calibration batches or
+            which then all serve for ranges. Without any, one in eight of 32 calibration samples or
             more is held out for that; of fewer none is.
         server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
             this process's own.
@@ -208,7 +208,7 @@ def quantize_dynamic(
         decisions: `report.accuracy.decisions` of an earlier job on this model: the same is done
             again, and nothing is searched.
         verification_data: Batches to compare the result with the original on, given as those
-            of `quantize_static`.
+            of `quantize_static`; half of them are kept for candidates, where these are compared.
         server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
             this process's own.
         token: Token to show to the server; None: ZEROPOINT_TOKEN.

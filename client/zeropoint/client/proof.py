@@ -187,7 +187,9 @@ class Verification:
         state: What was done.
         message: Why not more; empty when compared.
         batches: Batches compared.
+        samples: Samples in them.
         held_out: Whether they took no part in choosing ranges.
+        independent: Whether they took no part in choosing between candidates, either.
         sqnr_db: SQNR of the median sample in dB, of the worst output; None where nothing could be
             compared.
         outputs: Each output.
@@ -204,7 +206,9 @@ class Verification:
     state: VerificationState
     message: str
     batches: int
+    samples: int
     held_out: bool
+    independent: bool
     sqnr_db: float | None
     outputs: tuple[OutputFigures, ...]
     non_finite_batches: tuple[int, ...]

@@ -327,7 +327,7 @@ class Speed(_message.Message):
     def __init__(self, float_ms: _Optional[float] = ..., result_ms: _Optional[float] = ..., ratio: _Optional[float] = ..., runs: _Optional[int] = ..., apart: bool = ...) -> None: ...
 
 class Verification(_message.Message):
-    __slots__ = ("state", "message", "batches", "held_out", "sqnr_db", "outputs", "non_finite_batches", "not_run_batches", "nodes", "kernels", "exactness", "speed", "integer_share")
+    __slots__ = ("state", "message", "batches", "held_out", "sqnr_db", "outputs", "non_finite_batches", "not_run_batches", "nodes", "kernels", "exactness", "speed", "integer_share", "samples", "independent")
     STATE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     BATCHES_FIELD_NUMBER: _ClassVar[int]
@@ -341,6 +341,8 @@ class Verification(_message.Message):
     EXACTNESS_FIELD_NUMBER: _ClassVar[int]
     SPEED_FIELD_NUMBER: _ClassVar[int]
     INTEGER_SHARE_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    INDEPENDENT_FIELD_NUMBER: _ClassVar[int]
     state: VerificationState
     message: str
     batches: int
@@ -354,7 +356,9 @@ class Verification(_message.Message):
     exactness: Exactness
     speed: Speed
     integer_share: float
-    def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., held_out: bool = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., non_finite_batches: _Optional[_Iterable[int]] = ..., not_run_batches: _Optional[_Iterable[int]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ..., exactness: _Optional[_Union[Exactness, _Mapping]] = ..., speed: _Optional[_Union[Speed, _Mapping]] = ..., integer_share: _Optional[float] = ...) -> None: ...
+    samples: int
+    independent: bool
+    def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., held_out: bool = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., non_finite_batches: _Optional[_Iterable[int]] = ..., not_run_batches: _Optional[_Iterable[int]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ..., exactness: _Optional[_Union[Exactness, _Mapping]] = ..., speed: _Optional[_Union[Speed, _Mapping]] = ..., integer_share: _Optional[float] = ..., samples: _Optional[int] = ..., independent: bool = ...) -> None: ...
 
 class NonFiniteTensor(_message.Message):
     __slots__ = ("name", "nan", "positive_infinity", "negative_infinity", "batches")

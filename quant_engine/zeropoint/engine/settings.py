@@ -56,8 +56,9 @@ class JobSettings:
         workspace: An empty folder for the job's own files; the caller removes it.
         threads: Threads for running models and counting.
         observe_bytes: Budget for the activations held at once while observing.
-        retained_batches: Batches kept to verify the result with.
-        retained_bytes: Budget for those.
+        retained_samples: Samples kept to choose and to verify the result with, in whole batches; 0:
+            none are, and inputs are made up to verify with.
+        retained_bytes: Budget for those, on disk.
         verify_seconds: Longest time for running and comparing the result.
         keep_calibration: Return the statistics as a file, with those of every tensor that a later
             job on this model may need, whatever its options. They take longer to gather.
@@ -76,8 +77,8 @@ class JobSettings:
     workspace: Path
     threads: int = 1
     observe_bytes: int = OBSERVE_BYTES
-    retained_batches: int = 8
-    retained_bytes: int = 64 << 20
+    retained_samples: int = 64
+    retained_bytes: int = 256 << 20
     verify_seconds: float = 600.0
     keep_calibration: bool = False
     result_name: str = "model.onnx"

@@ -10,8 +10,10 @@ import pytest
 from support.engine import Quantized, dynamic, open_here, quantize, static
 from support.graphs import Array, normal_batches, residual
 
-from zeropoint.engine import JobSettings, Options, Report, StaticOptions
-from zeropoint.engine.samples import content_digest
+from zeropoint.engine import JobSettings, Options, Report, StaticOptions, VerificationState
+from zeropoint.engine.jobs.held_out import Chosen
+from zeropoint.engine.observe import CountedApart
+from zeropoint.engine.samples import Retained, content_digest
 from zeropoint.sketch import Sketch
 
 SHAPES = {"x": (2, 3, 16, 16)}
@@ -43,14 +45,19 @@ def _run(folder: Path, batches: Batches, workspace: Path, **settings: Any) -> Qu
     return quantize(residual().save(folder), batches, StaticOptions(), workspace, **settings)
 
 
-@pytest.mark.parametrize(("count", "held_out"), [(1, 0), (31, 0), (32, 4), (40, 5), (80, 8)])
-def test_one_batch_in_eight_is_held_out_of_many_and_none_of_few(
-    count: int, held_out: int, folder: Path, workspace: Path
+@pytest.mark.parametrize(
+    ("count", "held_out", "verifying"),
+    [(1, 0, 1), (2, 0, 1), (7, 0, 4), (15, 0, 4), (16, 2, 2), (40, 5, 5), (80, 10, 10)],
+)
+def test_one_sample_in_eight_is_held_out_of_many_and_none_of_few(
+    count: int, held_out: int, verifying: int, folder: Path, workspace: Path
 ) -> None:
+    """Batches of two samples; of few, half verify, and ranges come from all."""
     batches = _loud(count)
     result = _run(folder, batches, workspace)
     found, calibration = result.report.verification, result.report.calibration
-    assert (found.held_out, found.batches) == (held_out > 0, held_out or min(count, 8))
+    assert (found.held_out, found.batches) == (held_out > 0, verifying)
+    assert (found.samples, found.independent) == (2 * verifying, count > 1)
     assert calibration is not None
     assert (calibration.batches, calibration.held_out) == (count - held_out, held_out)
     assert _high(result) == pytest.approx(_expected(batches, held_out), rel=1e-6)
@@ -78,9 +85,9 @@ def test_a_batch_that_is_sent_again_is_held_out_with_its_copies(
     smallest = min(batches, key=content_digest)
     result = _run(folder, [*batches, smallest, smallest], workspace)
     assert result.report.calibration is not None
-    assert result.report.calibration.batches == 38 - 6
-    assert result.report.calibration.held_out == 6
-    assert result.report.verification.batches == 4
+    assert result.report.calibration.batches == 38 - 7
+    assert result.report.calibration.held_out == 7
+    assert result.report.verification.batches == 5
 
 
 def test_one_batch_sent_many_times_is_not_held_out(folder: Path, workspace: Path) -> None:
@@ -164,16 +171,16 @@ def test_batches_that_are_not_finite_are_kept_only_where_all_are(
     assert some.verification.non_finite_batches == tuple(range(2, 13))
     assert (some.verification.sqnr_db or 0) > 20
     every = _run(folder, batches[1:], workspace / "every").report
-    assert every.verification.batches == 8
+    assert every.verification.batches == 4
 
 
 def test_memory_for_verification_bounds_what_is_held_out(folder: Path, workspace: Path) -> None:
     batches = _loud(40)
     nbytes = batches[0]["x"].nbytes
     two = _run(folder, batches, workspace / "two", retained_bytes=2 * nbytes)
-    assert two.report.verification.batches == 2
+    assert two.report.verification.batches == 1
     assert two.report.calibration is not None
-    assert two.report.calibration.batches == 38
+    assert two.report.calibration.batches == 39
     none = _run(folder, batches, workspace / "none", retained_bytes=nbytes - 1)
     assert not none.report.verification.held_out
     assert none.report.calibration is not None
@@ -188,7 +195,7 @@ def _moved(report: Report) -> tuple[float, list[str]]:
 
 
 def _of_digest(batches: Batches, *, small: bool) -> Batches:
-    return [batch for batch in batches if (content_digest(batch)[0] < 128) is small][:8]
+    return [batch for batch in batches if (content_digest(batch)[0] < 128) is small][:4]
 
 
 def test_the_report_says_how_far_the_ranges_still_moved(folder: Path, workspace: Path) -> None:
@@ -204,3 +211,66 @@ def test_the_report_says_how_far_the_ranges_still_moved(folder: Path, workspace:
     alone = _run(folder, normal_batches(SHAPES, 1), workspace / "alone").report
     assert alone.calibration is not None
     assert alone.calibration.convergence is None
+
+
+def _chosen(
+    folder: Path, batches: Batches, options: Options, workspace: Path, given: Batches = ()
+) -> Chosen:
+    """What serves for what, once all batches have come."""
+    with open_here(residual().save(folder), options, JobSettings(workspace=workspace)) as job:
+        for batch in batches:
+            job.submit(batch)
+        for batch in given:
+            job.submit(batch, verify_only=True)
+        job.drain()
+        return job._settle().chosen
+
+
+def _samples(kept: Sequence[Retained[CountedApart]]) -> int:
+    return sum(each.samples for each in kept)
+
+
+@pytest.mark.parametrize(("count", "choosing"), [(3, 2), (7, 6), (40, 54), (80, 44)])
+def test_candidates_are_compared_on_samples_that_do_not_verify(
+    count: int, choosing: int, folder: Path, workspace: Path
+) -> None:
+    """Of 64 samples that are kept, or of all where there are less."""
+    chosen = _chosen(folder, normal_batches(SHAPES, count), static(), workspace)
+    assert chosen.independent
+    assert _samples(chosen.choosing) == choosing
+    assert _samples(chosen.choosing + chosen.batches) == min(64, 2 * count)
+    assert all(kept.stored.load()["x"].shape == SHAPES["x"] for kept in chosen.choosing)
+
+
+def test_one_batch_serves_for_everything(folder: Path, workspace: Path) -> None:
+    chosen = _chosen(folder, normal_batches(SHAPES, 1), static(), workspace)
+    assert chosen.choosing == chosen.batches
+    assert not chosen.independent
+
+
+@pytest.mark.parametrize("options", [static(), dynamic()])
+def test_batches_given_for_verification_choose_nothing(
+    options: Options, folder: Path, workspace: Path
+) -> None:
+    given = normal_batches(SHAPES, 3, seed=9)
+    chosen = _chosen(folder, normal_batches(SHAPES, 5), options, workspace, given)
+    assert sorted(kept.digest for kept in chosen.batches) == sorted(map(content_digest, given))
+    assert (_samples(chosen.choosing), chosen.held_out, chosen.independent) == (10, True, True)
+
+
+def test_half_of_what_is_given_chooses_where_there_is_nothing_else(
+    folder: Path, workspace: Path
+) -> None:
+    given = normal_batches(SHAPES, 6)
+    chosen = _chosen(folder, (), dynamic(), workspace, given)
+    assert (_samples(chosen.batches), _samples(chosen.choosing)) == (6, 6)
+    assert chosen.independent
+
+
+def test_nothing_is_kept_where_nothing_is_to_be(folder: Path, workspace: Path) -> None:
+    result = _run(folder, normal_batches(SHAPES, 40), workspace, retained_samples=0)
+    found = result.report.verification
+    assert (found.state, found.held_out) == (VerificationState.GENERATED, False)
+    assert "there are no samples" in found.message
+    assert result.report.calibration is not None
+    assert result.report.calibration.batches == 40

@@ -1,7 +1,11 @@
 """Retained batches: chosen by content alone, within the budget, whatever the order."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from zeropoint.engine.samples import RetainedBatches, content_digest, store_batch, store_retained
+from zeropoint.engine.samples import (
+    Front,
+    Retained,
+    RetainedBatches,
+    content_digest,
+    store_batch,
+)
 
 Batch = dict[str, NDArray[np.generic]]
 
@@ -22,18 +32,48 @@ def _nbytes(batch: Batch) -> int:
     return sum(array.nbytes for array in batch.values())
 
 
-def _chosen(batches: list[Batch], count: int, budget: int) -> list[bytes]:
+def _samples(batch: Batch) -> int:
+    return 1 + len(batch["x"]) % 3
+
+
+def _chosen(batches: list[Batch], samples: int, budget: int) -> list[bytes]:
     """The rule as the module states it, over the set of all batches."""
-    sizes = {content_digest(batch): _nbytes(batch) for batch in batches}
-    fitting = sorted(digest for digest, size in sizes.items() if size <= budget)
+    distinct = {content_digest(batch): batch for batch in batches}
+    fitting = sorted(digest for digest, batch in distinct.items() if _nbytes(batch) <= budget)
+    if not samples:
+        return []
     if not fitting:
-        return sorted(sizes)[: min(count, 1)]
+        return sorted(distinct)[:1]
     kept: list[bytes] = []
-    for digest in fitting[:count]:
-        if sum(sizes[other] for other in [*kept, digest]) > budget:
+    for digest in fitting:
+        before = sum(_samples(distinct[other]) for other in kept)
+        nbytes = sum(_nbytes(distinct[other]) for other in [*kept, digest])
+        if nbytes > budget or (before >= samples and len(kept) >= 2):
             break
         kept.append(digest)
     return kept
+
+
+def _in_front(kept: list[Retained[int]], front: Front) -> list[bytes]:
+    """The digests of those with which something comes along, by the same rule."""
+    found = []
+    for index, each in enumerate(kept):
+        before = sum(other.samples for other in kept[:index])
+        picked = index < 4 or each.digest[0] < 64
+        if picked and index < front.batches and before < front.samples:
+            found.append(each.digest)
+    return found
+
+
+@contextmanager
+def _retaining(
+    samples: int,
+    budget: int,
+    front: Front | None = None,
+    join: Callable[[list[int], list[int]], None] | None = None,
+) -> Iterator[RetainedBatches[Any]]:
+    with TemporaryDirectory() as folder:
+        yield RetainedBatches(samples, budget, Path(folder) / "kept", front=front, join=join)
 
 
 _streams = st.lists(
@@ -41,72 +81,103 @@ _streams = st.lists(
 )
 
 
-@given(_streams, st.integers(0, 5), st.integers(1, 20), st.randoms())
+@given(_streams, st.integers(0, 9), st.integers(1, 40), st.randoms())
 def test_the_order_and_repetition_of_batches_do_not_matter(
-    batches: list[Batch], count: int, budget: int, random: Random
+    batches: list[Batch], samples: int, budget: int, random: Random
 ) -> None:
-    expected = _chosen(batches, count, budget)
+    expected = _chosen(batches, samples, budget)
     shuffled = batches + batches[: len(batches) // 2]
     random.shuffle(shuffled)
     for stream in (batches, batches[::-1], shuffled):
-        retained: RetainedBatches[str] = RetainedBatches(count, budget)
-        for batch in stream:
-            retained.offer(batch)
-        assert [content_digest(batch) for batch in retained.batches] == expected
+        with _retaining(samples, budget) as retained:
+            for batch in stream:
+                retained.offer(batch, samples=_samples(batch))
+            assert [content_digest(batch) for batch in retained.batches] == expected
 
 
-@given(_streams, st.integers(1, 5), st.integers(1, 20))
-def test_never_more_than_the_budget_is_held(batches: list[Batch], count: int, budget: int) -> None:
-    retained: RetainedBatches[str] = RetainedBatches(count, budget)
-    for batch in batches:
-        retained.offer(batch)
-        assert 1 <= len(retained.batches) <= count
-        assert retained.nbytes == sum(_nbytes(kept) for kept in retained.batches)
-        assert retained.nbytes <= budget or len(retained.batches) == 1
-
-
-@given(_streams, st.integers(0, 5), st.integers(1, 20))
-def test_what_comes_along_stays_with_its_batch_or_comes_back(
-    batches: list[Batch], count: int, budget: int
+@given(_streams, st.integers(1, 9), st.integers(1, 40))
+def test_never_more_than_the_budget_is_held(
+    batches: list[Batch], samples: int, budget: int
 ) -> None:
-    retained: RetainedBatches[int] = RetainedBatches(count, budget)
-    back: list[int] = []
-    for number, batch in enumerate(batches):
-        may_keep = retained.may_keep(batch)
-        released = retained.offer(batch, number, number)
-        assert may_keep or number in released
-        back += released
-    kept = {number: each.digest for each in retained.entries for number in each.along}
-    assert sorted([*back, *kept]) == list(range(len(batches)))
-    assert all(content_digest(batches[number]) == digest for number, digest in kept.items())
+    with _retaining(samples, budget) as retained:
+        for batch in batches:
+            retained.offer(batch, samples=_samples(batch))
+            kept = retained.entries
+            files = {each.stored.arrays["x"].path for each in kept}
+            assert set(next(iter(files)).parent.iterdir()) == files
+            assert sum(each.samples for each in kept[:-1]) < samples or len(kept) <= 2
+            assert retained.nbytes == sum(each.nbytes for each in kept)
+            assert retained.nbytes <= budget or len(kept) == 1
+
+
+@given(
+    _streams,
+    st.integers(0, 9),
+    st.integers(1, 40),
+    st.builds(
+        lambda samples, batches: Front(samples=samples, batches=batches),
+        st.integers(0, 9),
+        st.integers(0, 6),
+    ),
+)
+def test_what_comes_along_stays_with_the_front_or_comes_back(
+    batches: list[Batch], samples: int, budget: int, front: Front
+) -> None:
+    with _retaining(samples, budget, front) as retained:
+        back: list[int] = []
+        for number, batch in enumerate(batches):
+            is_in_front = retained.is_in_front(batch)
+            released = retained.offer(batch, number, number, samples=_samples(batch))
+            assert is_in_front or number in released
+            back += released
+        kept = {number: each.digest for each in retained.entries for number in each.along}
+        assert sorted([*back, *kept]) == list(range(len(batches)))
+        assert all(content_digest(batches[number]) == digest for number, digest in kept.items())
+        if retained.nbytes <= budget:
+            assert sorted(set(kept.values())) == _in_front(list(retained.entries), front)
+
+
+def test_of_many_batches_few_have_something_come_along() -> None:
+    front = Front(samples=32, batches=32)
+    with _retaining(64, 1 << 20, front) as retained:
+        asked = 0
+        for content in range(256):
+            batch: Batch = {"x": np.array([content], np.int64)}
+            asked += retained.is_in_front(batch)
+            retained.offer(batch, along=content)
+        kept = [each for each in retained.entries if each.along]
+        assert len(retained.entries) == 64
+        assert [each.digest for each in kept] == _in_front(list(retained.entries), front)
+        assert len(kept) == 32
+        assert asked < 80
 
 
 def test_what_comes_along_with_a_copy_joins_what_came_with_the_batch() -> None:
-    retained: RetainedBatches[list[int]] = RetainedBatches(2, 100, list.extend)
-    batches = [_batch(4, content) for content in (1, 2, 1, 1, 2)]
-    for number, batch in enumerate(batches):
-        assert retained.offer(batch, number, [number]) == []
-    assert sorted(each.along for each in retained.entries) == [[[0, 2, 3]], [[1, 4]]]
+    with _retaining(2, 100, Front(samples=4, batches=4), list.extend) as retained:
+        batches = [_batch(4, content) for content in (1, 2, 1, 1, 2)]
+        for number, batch in enumerate(batches):
+            assert retained.offer(batch, number, [number]) == []
+        assert sorted(each.along for each in retained.entries) == [[[0, 2, 3]], [[1, 4]]]
 
 
 def test_a_batch_larger_than_the_budget_is_kept_where_nothing_else_is() -> None:
-    retained: RetainedBatches[str] = RetainedBatches(4, 10)
-    large = [_batch(20, content) for content in range(5)]
-    for batch in large:
-        retained.offer(batch)
-    smallest = min(large, key=content_digest)
-    assert [content_digest(batch) for batch in retained.batches] == [content_digest(smallest)]
-    retained.offer(_batch(3, 1))
-    retained.offer(large[0])
-    assert [_nbytes(batch) for batch in retained.batches] == [3]
+    with _retaining(4, 10) as retained:
+        large = [_batch(20, content) for content in range(5)]
+        for batch in large:
+            retained.offer(batch)
+        smallest = min(large, key=content_digest)
+        assert [content_digest(batch) for batch in retained.batches] == [content_digest(smallest)]
+        retained.offer(_batch(3, 1))
+        retained.offer(large[0])
+        assert [_nbytes(batch) for batch in retained.batches] == [3]
 
 
 def test_what_is_kept_is_a_copy() -> None:
-    retained: RetainedBatches[str] = RetainedBatches(1, 100)
     buffer = np.zeros(4, np.float32)
-    retained.offer({"x": buffer})
-    buffer[:] = 7
-    np.testing.assert_array_equal(retained.batches[0]["x"], np.zeros(4, np.float32))
+    with _retaining(1, 100) as retained:
+        retained.offer({"x": buffer})
+        buffer[:] = 7
+        np.testing.assert_array_equal(retained.batches[0]["x"], np.zeros(4, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -149,13 +220,3 @@ def test_batches_survive_the_disk(tmp_path: Path) -> None:
         np.testing.assert_array_equal(loaded[name], array)
         assert loaded[name].shape == array.shape
     assert loaded["file"].dtype == np.float16
-
-
-def test_retained_batches_are_stored_in_their_own_order(tmp_path: Path) -> None:
-    retained: RetainedBatches[str] = RetainedBatches(3, 1000)
-    for content in range(6):
-        retained.offer(_batch(4, content))
-    stored = store_retained(retained.entries, tmp_path)
-    loaded = [content_digest(batch.load()) for batch in stored]
-    assert loaded == sorted(loaded)
-    assert loaded == [content_digest(batch) for batch in retained.batches]

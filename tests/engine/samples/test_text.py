@@ -112,13 +112,13 @@ def test_bytes_of_text() -> None:
         decode_text(memoryview(b"\x01\0\0\0\xff"), (1,))
 
 
-def test_digests_tell_texts_apart_and_budgets_count_their_bytes() -> None:
+def test_digests_tell_texts_apart_and_budgets_count_their_bytes(tmp_path: Path) -> None:
     words = [["ab", "c"], ["a", "bc"], ["ab\0", "c"], ["ab", "c\0"]]
     arrays = [as_text(np.array(pair, np.object_)) for pair in words]
     assert len({content_digest({"x": array}) for array in arrays}) == len(words)
     same = as_text(np.array(["ab", "c"]))
     assert content_digest({"x": same}) == content_digest({"x": arrays[0]})
-    kept: RetainedBatches[int] = RetainedBatches(4, 1000)
+    kept: RetainedBatches[int] = RetainedBatches(4, 1000, tmp_path / "kept")
     kept.offer({"x": as_text(np.array(["a" * 600]))})
     kept.offer({"x": as_text(np.array(["b" * 600]))})
     assert len(kept.batches) == 1

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from zeropoint.engine.errors import BatchError
+from zeropoint.engine.jobs.batch_axis import SampleCount
 from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.held_out import VerificationBatches
 from zeropoint.engine.jobs.in_order import InOrder
@@ -39,6 +40,7 @@ class Intake:
         self.batches = 0
         self._rejected: dict[str, RejectedBatches] = {}
         self._signature = signature
+        self._samples = SampleCount(signature, source.samplewise)
         self._source = source
         self._kept = kept
         self._clock = clock
@@ -70,18 +72,17 @@ class Intake:
         try:
             batch = plain_batch(batch)
             check_batch(self._signature, batch)
-            known = digested(batch)
-            future = self._start(known, number, verify_only)
+            taken = _Taken(digested(batch), number, self._samples.of(batch), verify_only)
+            future = self._start(taken)
         except BatchError as error:
-            known, future = digested({}), _refused(error)
-        taken = _Taken(known, number, verify_only)
+            taken, future = _nothing(number), _refused(error)
         self._order.add(future, lambda done: self._settle(taken, done, settled))
 
     def reject(self, error: BatchError, sequence: int | None, settled: Settled) -> None:
         """Take note of a batch that could not be read; `settled` is told in its turn."""
         self._open()
         number = sequence or self._offered
-        taken = _Taken(digested({}), number, False)
+        taken = _nothing(number)
         self._order.add(_refused(error), lambda done: self._settle(taken, done, settled))
 
     def drain(self) -> None:
@@ -92,12 +93,14 @@ class Intake:
         """
         self._order.drain()
 
-    def _start(self, batch: Batch, number: int, verify_only: bool) -> _Counted:
-        if verify_only:
+    def _start(self, taken: "_Taken") -> _Counted:
+        if taken.verify_only:
             done = _Counted()
             done.set_result(None)
             return done
-        return self._source.start(batch, number, lambda: self._kept.wants_apart(batch))
+        return self._source.start(
+            taken.batch, taken.number, lambda: self._kept.wants_apart(taken.batch)
+        )
 
     def _open(self) -> None:
         self._offered += 1
@@ -123,10 +126,10 @@ class Intake:
 
     def _keep(self, taken: "_Taken", counted: CountedApart | None) -> None:
         if taken.verify_only:
-            self._kept.give(taken.batch, taken.number)
+            self._kept.give(taken.batch, taken.number, taken.samples)
             return
         self.batches += 1
-        for free in self._kept.offer(taken.batch, taken.number, counted):
+        for free in self._kept.offer(taken.batch, taken.number, taken.samples, counted):
             self._source.merge(free, None)
 
     def _note(self, sequence: int, error: BatchError) -> None:
@@ -154,7 +157,12 @@ class Intake:
 class _Taken(NamedTuple):
     batch: Batch
     number: int
+    samples: int
     verify_only: bool
+
+
+def _nothing(number: int) -> _Taken:
+    return _Taken(digested({}), number, 0, verify_only=False)
 
 
 def _refused(error: BatchError) -> _Counted:

@@ -28,7 +28,6 @@ from zeropoint.engine.report import (
     Signature,
 )
 from zeropoint.engine.runtime import collector_paused
-from zeropoint.engine.samples import store_retained
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.engine.verify import ReferenceRequest, Verified, Verifier, explain
 
@@ -63,9 +62,11 @@ class Job:
         self._settings = settings
         self._clock = clock
         self._kept = VerificationBatches(
-            settings.retained_batches,
+            settings.retained_samples,
             settings.retained_bytes,
-            merge=source.merge if source.counts_apart else None,
+            settings.workspace,
+            merge=source.merge,
+            apart=source.apart,
             calibrates=source.calibrates,
         )
         self._intake = Intake(planned.loaded.signature, source, self._kept, clock)
@@ -281,7 +282,7 @@ class Job:
         """Wait for all batches, and settle which are held out; once."""
         self._intake.drain()
         if self._settled is None:
-            chosen = self._kept.choose(self._intake.batches)
+            chosen = self._kept.choose()
             for counted in chosen.counted:
                 self._source.merge(counted, None)
             convergence = self._source.moved_by(chosen.last) if chosen.last else None
@@ -314,8 +315,9 @@ class Job:
         return ReferenceRequest(
             original=loaded.runnable,
             scratch=workspace,
-            batches=store_retained(chosen.batches, workspace),
+            batches=tuple(kept.stored for kept in chosen.batches),
             held_out=chosen.held_out,
+            independent=chosen.independent,
             inputs=loaded.input_ranges,
             threads=self._settings.threads,
             at_once=loaded.model_bytes + sample * _ACTIVATIONS_PER_INPUT <= _AT_ONCE_BYTES,

@@ -22,8 +22,8 @@ from zeropoint.engine.progress import Convergence
 from zeropoint.engine.report import RejectedBatches
 from zeropoint.engine.settings import Batch, JobSettings
 
-# Some ten kilobytes each, for eight batches.
-_APART = 1024
+_APART = 8192  # tensors times batches: some forty kilobytes each, on disk
+_LEAST_APART = 8  # batches; with less it is not worth while
 
 
 class Observed:
@@ -53,12 +53,18 @@ class Observed:
         )
 
     @property
-    def counts_apart(self) -> bool:
-        """Whether memory allows for the statistics of some batches apart.
+    def apart(self) -> int:
+        """Batches whose statistics can be kept apart.
 
         It depends on the model alone: what is held out may not depend on what else is observed.
         """
-        return len(observable_tensors(self._planned.prepared.model, self._planned.bodies)) <= _APART
+        tensors = observable_tensors(self._planned.prepared.model, self._planned.bodies)
+        batches = _APART // max(1, len(tensors))
+        return batches if batches >= _LEAST_APART else 0
+
+    def samplewise(self) -> bool:
+        """Whether the samples of a batch do not depend on each other."""
+        return self._observer.splits()
 
     def start(
         self, batch: Batch, sequence: int, apart: Callable[[], bool]
@@ -72,13 +78,14 @@ class Observed:
 
     def moved_by(self, last: Sequence[CountedApart]) -> Convergence | None:
         """Return how many ranges batches that were counted apart would move."""
-        names = self._planned.plan.observed
+        names = {name: self._source(name) for name in self._planned.plan.observed}
         sketches = self._observer.sketches()
-        before = {name: sketches[self._source(name)] for name in names}
+        before = {name: sketches[source] for name, source in names.items()}
         after = {name: sketch.copy() for name, sketch in before.items()}
-        for name, sketch in after.items():
-            for counted in last:
-                sketch.merge(counted.sketches[self._source(name)])
+        for counted in last:
+            seen = counted.sketches(names.values())
+            for name, source in names.items():
+                after[name].merge(seen[source])
         return moved_by(self._options, before, after, sum(each.batches for each in last))
 
     def convergence(self, batches: int, seconds: float) -> Convergence | None:

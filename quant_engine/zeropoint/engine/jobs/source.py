@@ -84,7 +84,8 @@ class Source:
             CalibrationError where there was none and one is needed, and NothingToQuantize where
             they reach nothing that could be quantized.
         calibrates: Whether batches choose ranges.
-        counts_apart: Whether the statistics of single batches can be kept apart.
+        apart: Of how many single batches the statistics can be kept apart.
+        samplewise: Whether the samples of a batch are known not to depend on each other.
         start: Begins to count a batch that fits the signature, given its number and what tells,
             when it runs, whether it is counted apart.
         merge: Adds what was counted apart, to that of a copy of the batch or to all others.
@@ -97,7 +98,8 @@ class Source:
     manner: Manner
     decide: Callable[[Counted], Decided]
     calibrates: bool = False
-    counts_apart: bool = False
+    apart: int = 0
+    samplewise: Callable[[], bool] = lambda: False
     start: Callable[[Batch, int, Callable[[], bool]], "Future[CountedApart | None]"] = (
         _nothing_to_count
     )

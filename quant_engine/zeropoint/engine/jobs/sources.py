@@ -63,7 +63,8 @@ def _observing(observed: Observed) -> dict[str, Any]:
     """Return what a source does with batches whose tensors choose ranges."""
     return {
         "calibrates": True,
-        "counts_apart": observed.counts_apart,
+        "apart": observed.apart,
+        "samplewise": observed.samplewise,
         "start": observed.start,
         "merge": observed.merge,
         "moved_by": observed.moved_by,

@@ -2,6 +2,7 @@
 
 import bisect
 import functools
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.errors import BatchError, ModelError
-from zeropoint.engine.observe.apart import MOST_LISTED, CountedApart, Spare
+from zeropoint.engine.observe.apart import MOST_LISTED, CountedApart, Spare, put_apart
 from zeropoint.engine.observe.batch_layout import ByteGate, Layout, LayoutRule
 from zeropoint.engine.observe.exposed_model import ExposedModel
 from zeropoint.engine.observe.group_session import GroupSession, Seen, has_convolutions
@@ -62,6 +63,7 @@ class Observer:
         self._locks = {name: threading.Lock() for name in tensors}
         self._non_finite: dict[str, list[int]] = {name: [] for name in tensors}
         self._apart: dict[CountedApart, None] = {}
+        self._apart_files = (workspace / f"apart-{number}" for number in itertools.count())
         self._joining = threading.Lock()
         self._spare = Spare()
         self._threads = threads
@@ -76,7 +78,7 @@ class Observer:
         rule = LayoutRule(
             self._model, threads=threads, observe_bytes=observe_bytes, splits=split.allows
         )
-        self._batched = split.batched_inputs
+        self._batched, self._splits = split.batched_inputs, split.allows
         self._layout_of = functools.lru_cache(maxsize=1024)(
             lambda shapes: rule.choose(dict(shapes))
         )
@@ -123,12 +125,11 @@ class Observer:
             into: What was counted of the same batch before, and stays apart; None: all others.
         """
         with self._joining:
+            self._apart.pop(counted, None)
             if into is None:
-                self._add(counted.sketches, counted.sequences)
+                self._add(counted.take(), counted.sequences)
             else:
                 into.join(counted)
-            self._apart.pop(counted, None)
-            self._spare.give_back(counted.sketches)
 
     def sketches(self) -> Mapping[str, Sketch]:
         """Return the statistics of everything observed, by tensor, when all is counted."""
@@ -139,12 +140,12 @@ class Observer:
         """Return copies of the statistics of now, those counted apart among them."""
         copies = {}
         with self._joining:
-            apart = list(self._apart)
             for name in names:
                 with self._locks[name]:
                     copies[name] = self._sketches[name].copy()
-                for counted in apart:
-                    copies[name].merge(counted.sketches[name])
+            for counted in self._apart:
+                for name, sketch in counted.sketches(copies).items():
+                    copies[name].merge(sketch)
         return copies
 
     def non_finite(self) -> Mapping[str, tuple[int, ...]]:
@@ -155,6 +156,10 @@ class Observer:
         self._gate.wait_until_empty()
         found = self._non_finite.items()
         return {name: tuple(numbers) for name, numbers in found if numbers}
+
+    def splits(self) -> bool:
+        """Whether the samples of a batch do not depend on each other; to be asked while it runs."""
+        return self._splits()
 
     def close(self) -> None:
         """Forget what waits, end what runs, and close all sessions."""
@@ -202,24 +207,32 @@ class Observer:
             batch.fail(error)
         last = batch.ends()
         if last and batch.error is None and batch.counted is not None:
-            if batch.apart:
-                batch.result = CountedApart((batch.sequence,), batch.counted)
-                self._apart[batch.result] = None
-            else:
-                self._add(batch.counted, (batch.sequence,))
-                self._spare.give_back(batch.counted)
+            try:
+                self._take(batch, batch.counted)
+            except BaseException as error:  # noqa: BLE001 - as above
+                batch.fail(error)
         self._gate.leave(task.cost)
         if last:
             batch.settle()
+
+    def _take(self, batch: "_Batch", counted: dict[str, Sketch]) -> None:
+        """Have what a batch was counted in by itself take effect."""
+        if not batch.apart:
+            self._add(counted, (batch.sequence,))
+        else:
+            with self._joining:
+                path = next(self._apart_files)
+            batch.result = put_apart(counted, path, batch.sequence)
+            with self._joining:
+                self._apart[batch.result] = None
+        self._spare.give_back(counted)
 
     def _begin(self, batch: "_Batch") -> None:
         with batch.lock:
             if not batch.begun:
                 batch.begun, batch.apart = True, batch.wants_apart()
                 if batch.apart or batch.left > 1:
-                    with self._joining:
-                        alike = next((each.sketches for each in self._apart), self._sketches)
-                        batch.counted = self._spare.take(alike, self._locks)
+                    batch.counted = self._spare.take(self._sketches, self._locks)
 
     def _run(self, batch: "_Batch", task: "_Task") -> None:
         seen = list(self._session(task.layout, task.group).run(task.feeds))

@@ -199,7 +199,9 @@ class Verification:
         state: What was done.
         message: Why not more; empty when compared.
         batches: Batches compared.
+        samples: Samples in them.
         held_out: Whether they took no part in choosing ranges.
+        independent: Whether they took no part in choosing between candidates, either.
         sqnr_db: SQNR of the median sample in dB, of the worst among the float outputs, or among all
             where none is float; None where nothing could be compared.
         outputs: Each output.
@@ -217,7 +219,9 @@ class Verification:
     state: VerificationState
     message: str = ""
     batches: int = 0
+    samples: int = 0
     held_out: bool = False
+    independent: bool = False
     sqnr_db: float | None = None
     outputs: tuple[OutputFigures, ...] = ()
     non_finite_batches: tuple[int, ...] = ()

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.engine.errors import BatchError
-from zeropoint.engine.samples.retained import DigestedBatch
+from zeropoint.engine.samples.digests import DigestedBatch
 from zeropoint.engine.samples.text import TEXT_KINDS, as_text
 from zeropoint.engine.settings import Batch
 

@@ -19,6 +19,7 @@ from zeropoint.engine.samples import (
     store_batch,
 )
 from zeropoint.engine.verify.behaviour import Behaviour, observe_behaviour
+from zeropoint.engine.verify.limits import Limits
 from zeropoint.engine.verify.output_forms import PLAIN, OutputForm, output_forms
 from zeropoint.engine.verify.parts import parts_of
 from zeropoint.engine.verify.similarity import is_finite
@@ -41,6 +42,7 @@ class ReferenceRequest:
         as_written: Run the original without optimizations.
         side_by_side: Whether memory allows for the original and the result to be open at once.
         held_out: Whether the samples took no part in choosing parameters.
+        independent: Whether they took no part in choosing between candidates.
     """
 
     original: Path | None
@@ -52,6 +54,7 @@ class ReferenceRequest:
     as_written: bool = False
     side_by_side: bool = True
     held_out: bool = False
+    independent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Reference:
 
     Attributes:
         state: Where the batches come from; NOT_RUN where there are none.
-        message: Why not samples.
+        message: Why not samples, or not all of them.
         batches: Those that it ran on.
         outputs: For each of them its outputs: for each output a list of arrays.
         finite: For each of them, whether each output holds neither NaN nor infinities.
@@ -152,11 +155,13 @@ class _Original:
         self._forms = tuple(forms.get(name, PLAIN) for name in session.outputs)
 
     def run_on(self, batches: Sequence[StoredBatch], state: VerificationState) -> Reference:
-        """Run batches, and keep what they give on disk."""
+        """Run batches, as many as time and disk allow, and keep what they give on disk."""
         ran: list[StoredBatch] = []
         stored, finite = [], []
         behaviours: tuple[Behaviour, ...] = ()
-        for index, outputs in enumerate(self._runs.outputs(self.session, batches)):
+        limits = Limits()
+        results = self._runs.outputs(self.session, batches)
+        for index, outputs in enumerate(limits.enough(results, len(batches))):
             if isinstance(outputs, RuntimeRefusal):
                 continue
             parts = [list(parts_of(output)) for output in outputs]
@@ -165,6 +170,7 @@ class _Original:
                 behaviours = observe_behaviour(self.session, batch, parts, self._forms)
             ran.append(batches[index])
             finite.append(tuple(all(map(is_finite, arrays)) for arrays in parts))
+            limits.stored += sum(array.nbytes for arrays in parts for array in arrays)
             stored.append(
                 tuple(
                     store_arrays(arrays, self.request.scratch / f"original-{index}-{at}.output")
@@ -172,15 +178,17 @@ class _Original:
                 )
             )
         numbers = {batch.number for batch in ran}
+        tried = {batch.number for batch in batches[: limits.passed]}
         return Reference(
             state=state,
+            message=limits.message(len(batches)),
             batches=tuple(ran),
             outputs=tuple(stored),
             finite=tuple(finite),
             names=self.session.outputs,
             forms=self._forms,
             behaviours=behaviours,
-            not_run=tuple(sorted({batch.number for batch in batches} - numbers)),
+            not_run=tuple(sorted(tried - numbers)),
             session=self.session if self.request.at_once else None,
         )
 
