@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 export ORT_DISABLE_TELEMETRY = 1
 
-.PHONY: demo test check bench soak stubs format lowest image clean
+.PHONY: demo test check bench accuracy soak stubs format lowest image clean
 
 demo: $(VENV)/ready
 	$(BIN)/zeropoint demo --models .cache/models
@@ -26,6 +26,15 @@ check: $(VENV)/ready
 
 bench: $(VENV)/ready models
 	$(BIN)/python -m benchmarks
+
+# Against NNCF, too, which needs other packages than we do: an environment of its own.
+accuracy: $(VENV)/ready $(VENV)-nncf/ready
+	$(BIN)/python -m benchmarks accuracy
+
+$(VENV)-nncf/ready:
+	$(PYTHON) -m venv --clear $(VENV)-nncf
+	$(VENV)-nncf/bin/python -m pip install --quiet nncf==3.4.0 onnx==1.23.2 onnxruntime==1.32.0
+	touch $@
 
 soak: $(VENV)/ready models
 	$(BIN)/python -m pytest -m soak --timeout=3600
@@ -53,4 +62,4 @@ $(VENV)/ready: pyproject.toml scripts/environment.py
 	$(PYTHON) scripts/environment.py $(VENV)
 
 clean:
-	rm -rf .venv .venv-lowest .venv-stubs .cache build dist
+	rm -rf .venv .venv-lowest .venv-nncf .venv-stubs .cache build dist

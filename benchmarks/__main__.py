@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from benchmarks import (
+    accuracy,
     ingest,
     job,
     latency,
@@ -42,6 +43,9 @@ _BEGIN, _END = "<!-- begin of figures -->\n", "<!-- end of figures -->\n"
 
 def main() -> None:
     """Measure what the command line names; figures do not change the exit code, failures do."""
+    if sys.argv[1:2] == ["accuracy"]:  # has a table and options of its own, and takes hours
+        accuracy.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")

@@ -38,23 +38,31 @@ class ChildRun:
     tree_bytes: int
 
 
-def run_child(function: str, **arguments: object) -> ChildRun:
+def run_child(
+    function: str, *, longest_seconds: float | None = None, **arguments: object
+) -> ChildRun:
     """Call a function in a process of its own.
 
     Args:
         function: "module:name" in this package; it returns a dict.
+        longest_seconds: It is ended after so many.
         arguments: Keyword arguments that JSON can hold.
 
     Raises:
         RuntimeError: the process failed; the message holds what it said.
+        subprocess.TimeoutExpired: it took too long.
     """
     command = [sys.executable, "-m", "benchmarks.child", function, json.dumps(arguments)]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         watch = _Watch(process.pid)
-        output, errors = process.communicate()
-        peak = watch.stop()
+        try:
+            output, errors = process.communicate(timeout=longest_seconds)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            peak = watch.stop()
     if process.returncode:
         raise RuntimeError(f"{function} failed:\n{errors}")
     values = json.loads(output.splitlines()[-1])

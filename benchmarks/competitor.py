@@ -21,7 +21,14 @@ class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # has 
         return next(self._batches, None)
 
 
-def quantize(source: Path, target: Path, batches: Iterable[Batch], method: str) -> None:
+def quantize(
+    source: Path,
+    target: Path,
+    batches: Iterable[Batch],
+    method: str,
+    *,
+    per_channel: bool = False,
+) -> None:
     """Quantize a model.
 
     Args:
@@ -29,6 +36,7 @@ def quantize(source: Path, target: Path, batches: Iterable[Batch], method: str) 
         target: Where the result goes.
         batches: Calibration data.
         method: Name of a calibration method.
+        per_channel: One scale for each channel of a weight.
     """
     level = _logger.level
     _logger.setLevel(logging.ERROR)
@@ -41,6 +49,7 @@ def quantize(source: Path, target: Path, batches: Iterable[Batch], method: str) 
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod[method],
+            per_channel=per_channel,
         )
     finally:
         _logger.setLevel(level)

@@ -42,7 +42,7 @@ def run(effort: Effort) -> Iterator[Row]:
 
 
 def _measure(network: str, method: str, effort: Effort) -> Row:
-    arguments = {"network": network, "method": method, "count": effort.job_batches}
+    arguments: dict[str, Any] = {"network": network, "method": method, "count": effort.job_batches}
     sides = {
         "ours": lambda: run_child("job:zeropoint", **arguments),
         "theirs": lambda: run_child("job:onnxruntime", **arguments),

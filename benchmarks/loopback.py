@@ -47,8 +47,8 @@ def _measure(network: Network, client: QuantizationClient, effort: Effort) -> Ro
             )
 
     def in_process() -> float:
-        arguments = {"network": network.name, "method": _METHOD, "count": count}
-        return float(run_child("job:zeropoint", **arguments).values["seconds"])
+        run = run_child("job:zeropoint", network=network.name, method=_METHOD, count=count)
+        return float(run.values["seconds"])
 
     over_grpc()  # the server's first job compiles or loads what later ones share
     found = in_turns({"grpc": over_grpc, "engine": in_process}, effort.job_rounds)
