@@ -14,6 +14,7 @@ CASES: list[tuple[type[Message], str]] = [
     (v1.JobRequest, "model_chunk"),
     (v1.JobRequest, "batch_chunk"),
     (v1.JobResponse, "model_chunk"),
+    (v1.JobResponse, "candidate_chunk"),
 ]
 LARGE = bytes(range(256)) * 64
 OFFSETS = st.one_of(st.integers(0, 300), st.integers(0, (1 << 64) - 1))
@@ -22,7 +23,7 @@ FILES = st.one_of(st.integers(0, 300), st.integers(0, (1 << 32) - 1))
 
 def by_protobuf(message: type[Message], chunk: Chunk) -> Any:
     fields: dict[str, Any] = {"offset": chunk.offset, "data": bytes(chunk.data)}
-    if chunk.field == "model_chunk":
+    if chunk.field != "batch_chunk":
         fields["file"] = chunk.file
     made: Any = message(**{chunk.field: fields})
     return made
@@ -41,7 +42,7 @@ def test_the_bytes_are_those_of_protobuf(
 ) -> None:
     message, field = case
     codec = ChunkCodec(message)
-    file = file if field == "model_chunk" else 0
+    file = 0 if field == "batch_chunk" else file
     chunk = Chunk(field, memoryview(LARGE)[:size], offset, file)
     encoded = codec.encode(chunk)
     expected = by_protobuf(message, chunk)
@@ -60,7 +61,7 @@ def test_anything_else_is_left_to_protobuf(
     case: tuple[type[Message], str], changes: list[tuple[int, int]], extra: bytes
 ) -> None:
     message, field = case
-    chunk = Chunk(field, LARGE, 1 << 20, 2 if field == "model_chunk" else 0)
+    chunk = Chunk(field, LARGE, 1 << 20, 0 if field == "batch_chunk" else 2)
     data = bytearray(ChunkCodec(message).encode(chunk))
     for place, value in changes:
         data[place] = value
@@ -82,7 +83,7 @@ def test_anything_else_is_left_to_protobuf(
 def test_data_before_the_numbers_is_read_too(message: type[Message], field: str) -> None:
     """Nobody promises the order of fields in a message."""
     data = by_protobuf(message, Chunk(field, LARGE, 0)).SerializeToString()
-    trailing = {"batch_chunk": b"\x08\x05", "model_chunk": b"\x10\x05"}[field]
+    trailing = b"\x08\x05" if field == "batch_chunk" else b"\x10\x05"
     tag, size = data[:1], len(data) - 4 + len(trailing)
     whole = (
         tag + bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14]) + data[4:] + trailing

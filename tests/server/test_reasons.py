@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -106,6 +107,14 @@ def asked(options: v1.StaticOptions) -> Scenario:
     return scenario
 
 
+async def no_figure(call: Call) -> None:
+    options = v1.StaticOptions(accuracy=v1.AccuracyOptions(evaluate=True))
+    await call.begin(script(), options)
+    await call.say(finish=v1.Finish())
+    await call.hear("candidate")
+    await call.say(evaluation=v1.Evaluation(number=1, value=math.nan))
+
+
 # Reason -> what provokes it on the strict server.
 SCENARIOS: dict[str, Scenario] = {
     "OPTION_INVALID": asked(v1.StaticOptions(percentile=3.0)),
@@ -135,6 +144,7 @@ SCENARIOS: dict[str, Scenario] = {
         lambda c: c.send_batch(1, batch(1, rows=1 << 17)),
         lambda c: c.say(batch_header=header(2, batch(2))),
     ),
+    "EVALUATION_INVALID": no_figure,
     "FINISH_MISMATCH": opened(script(), lambda c: c.finish(1)),
     "WORKER_CRASHED": finished(script(observe="abort")),
     "WORKER_OUT_OF_MEMORY": finished(script(observe="hog")),

@@ -165,6 +165,25 @@ async def test_a_phase_has_an_end_and_a_limit_of_silence() -> None:
     assert await hearing == "heard"
 
 
+@in_virtual_time
+async def test_the_time_of_others_does_not_count() -> None:
+    async def after(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "heard"
+
+    watchdog = Watchdog(silence_seconds=5)
+    watchdog.expect("a phase", 10)
+    assert await watchdog.hear(after(4)) == "heard"
+    hearing = asyncio.create_task(watchdog.hear(after(3600)))
+    await asyncio.sleep(1)
+    watchdog.pause()
+    await asyncio.sleep(3590)
+    watchdog.resume()  # 5 of its 10 s are left
+    with pytest.raises(JobError, match="WORKER_TIMEOUT"):
+        await hearing
+    assert asyncio.get_running_loop().time() == 4 + 1 + 3590 + 5
+
+
 class LastWords:
     """A worker that gives its result and is gone."""
 

@@ -4,18 +4,23 @@ Workers import it in place of the real one (`ZEROPOINT_ENGINE`), so that tests c
 endless loops and results of any size. What it is fed can be told from its result.
 
     {"prepare": "ok", "observe": "ok", "finish": "ok", "result_bytes": 0, "result_files": 1,
-     "nodes": 0}
+     "nodes": 0, "candidates": []}
+
+Candidates to be evaluated are dictionaries of contents in base64 by name of the file; behind each
+one comes what the client says of it, in "values" of the result.
 
 A deed is "ok", "bug", "abort", "segfault", "loop", "hog", "full", "sleep:SECONDS", "env" (fails
 and tells the environment), "raise:REASON", "reject:REASON" or "spawn" (starts a child and sleeps).
 """
 
+import base64
 import contextlib
 import ctypes
 import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -42,7 +47,7 @@ from zeropoint.engine.report import (
     VerificationState,
     Versions,
 )
-from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
+from zeropoint.engine.settings import Batch, CandidateFiles, JobResult, JobSettings, Settled
 
 SIGNATURE = Signature(
     inputs=(TensorSpec(name="x", element_type=1, shape=("N", 4)),),
@@ -114,6 +119,7 @@ class ScriptedJob:
         self.path, self.options, self.settings = path, options, settings
         self.script: dict[str, Any] = json.loads(path.read_text())
         self.digests: list[str] = []
+        self.values: list[float] = []
         if calibration is not None:
             self.digests.append(hashlib.sha256(calibration.read_bytes()).hexdigest())
         self.tell(Phase.PREPARE, 0)
@@ -152,16 +158,33 @@ class ScriptedJob:
     def finish(self) -> JobResult:
         self.tell(Phase.QUANTIZE, 0)
         do(self.script.get("finish", "ok"))
+        if self.options.accuracy.evaluate:
+            self.evaluate()
         kept = None
         if self.settings.keep_calibration:
             kept = self.settings.workspace / "calibration.zpcal"
             kept.write_bytes(b"kept" * self.script.get("calibration_words", 1))
         return JobResult(files=self.files(), report=self.report(), calibration=kept)
 
+    def evaluate(self) -> None:
+        ask = self.settings.evaluate
+        assert ask is not None
+        self.values.append(ask(CandidateFiles(number=None, description="the original")))
+        for number, contents in enumerate(self.script.get("candidates", [])):
+            folder = self.settings.workspace / f"candidate-{number}"
+            folder.mkdir()
+            for name, content in contents.items():
+                (folder / name).write_bytes(base64.b64decode(content))
+            files = tuple(folder / name for name in contents)
+            told = CandidateFiles(number=number, description=f"try {number}", files=files)
+            self.values.append(ask(told))
+            shutil.rmtree(folder)
+
     def files(self) -> tuple[Path, ...]:
         folder = self.settings.workspace / "out"
         folder.mkdir()
-        told = json.dumps({"digests": self.digests, "threads": self.settings.threads}).encode()
+        said = {"digests": self.digests, "values": self.values, "threads": self.settings.threads}
+        told = json.dumps(said).encode()
         paths = [folder / "model.onnx"]
         paths[0].write_bytes(told.ljust(self.script.get("result_bytes", 0)))
         if self.script.get("result_files", 1) > 1:

@@ -20,6 +20,7 @@ from zeropoint.client.errors import (
     CancelledError,
     DataError,
     DeadlineError,
+    EvaluationError,
     LimitError,
     ModelError,
     ModelFileError,
@@ -31,6 +32,7 @@ from zeropoint.client.errors import (
     WorkerError,
     ZeropointError,
 )
+from zeropoint.client.evaluation import Evaluate
 from zeropoint.client.options import (
     AccuracyMode,
     AccuracyOptions,
@@ -66,6 +68,8 @@ __all__ = [
     "DeadlineError",
     "DynamicOptions",
     "DynamicQuantConfig",
+    "Evaluate",
+    "EvaluationError",
     "Inspection",
     "LimitError",
     "ModelError",

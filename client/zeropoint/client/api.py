@@ -9,6 +9,7 @@ import grpc
 
 from zeropoint.client.batches import BatchSource
 from zeropoint.client.client import QuantizationClient, QuantizationResult
+from zeropoint.client.evaluation import Evaluate
 from zeropoint.client.keywords import Mode
 from zeropoint.client.link import CancelSignal
 from zeropoint.client.model_files import ModelInput
@@ -49,6 +50,8 @@ def quantize_static(
     objective: Objective | str = Objective.latency,
     sensitivity: bool = False,
     decisions: str = "",
+    evaluate: Evaluate | None = None,
+    max_drop: float | None = None,
     verification_data: BatchSource = (),
     server: str | None = None,
     token: str | None = None,
@@ -101,6 +104,11 @@ def quantize_static(
         sensitivity: Have the effect of each node measured, for `report.accuracy.sensitivities`.
         decisions: `report.accuracy.decisions` of an earlier job on this model: the same is done
             again, and nothing is searched.
+        evaluate: A figure of your own, of which more is better, as a function of the path of a
+            model. Candidates come here and are evaluated in this thread; that figure then counts
+            instead of the floors above. Minus infinity: a candidate cannot be used.
+        max_drop: By how much that figure may be less than the original's, in its own unit; None:
+            by 1 % of the original's.
         verification_data: Batches to compare the result with the original on, given as the others,
             which then all serve for ranges. Without any, one in eight of 32 calibration samples or
             more is held out for that; of fewer none is.
@@ -118,7 +126,7 @@ def quantize_static(
 
     Raises:
         ZeropointError: of a class that tells what was wrong; no file is left then.
-        Exception: what the reader or the callback raises, as it is.
+        Exception: what the reader, the callback or `evaluate` raises, as it is.
     """
     with QuantizationClient(server, token=token, credentials=credentials) as client:
         return client.quantize_static(
@@ -146,6 +154,8 @@ def quantize_static(
             objective=objective,
             sensitivity=sensitivity,
             decisions=decisions,
+            evaluate=evaluate,
+            max_drop=max_drop,
             progress=progress,
             timeout=timeout,
             cancel=cancel,
@@ -171,6 +181,8 @@ def quantize_dynamic(
     objective: Objective | str = Objective.latency,
     sensitivity: bool = False,
     decisions: str = "",
+    evaluate: Evaluate | None = None,
+    max_drop: float | None = None,
     verification_data: BatchSource = (),
     server: str | None = None,
     token: str | None = None,
@@ -207,6 +219,8 @@ def quantize_dynamic(
         sensitivity: Have the effect of each node measured, for `report.accuracy.sensitivities`.
         decisions: `report.accuracy.decisions` of an earlier job on this model: the same is done
             again, and nothing is searched.
+        evaluate: As for `quantize_static`.
+        max_drop: As for `quantize_static`.
         verification_data: Batches to compare the result with the original on, given as those
             of `quantize_static`; half of them are kept for candidates, where these are compared.
         server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
@@ -223,7 +237,7 @@ def quantize_dynamic(
 
     Raises:
         ZeropointError: of a class that tells what was wrong; no file is left then.
-        Exception: what the data source or the callback raises, as it is.
+        Exception: what the data source, the callback or `evaluate` raises, as it is.
     """
     with QuantizationClient(server, token=token, credentials=credentials) as client:
         return client.quantize_dynamic(
@@ -244,6 +258,8 @@ def quantize_dynamic(
             objective=objective,
             sensitivity=sensitivity,
             decisions=decisions,
+            evaluate=evaluate,
+            max_drop=max_drop,
             verification_data=verification_data,
             progress=progress,
             timeout=timeout,
@@ -273,6 +289,8 @@ def quantize_qat(
     objective: Objective | str = Objective.latency,
     sensitivity: bool = False,
     decisions: str = "",
+    evaluate: Evaluate | None = None,
+    max_drop: float | None = None,
     calibration_data_reader: BatchSource | None = None,
     verification_data: BatchSource = (),
     server: str | None = None,
@@ -315,6 +333,8 @@ def quantize_qat(
         sensitivity: Have the effect of each node measured, for `report.accuracy.sensitivities`.
         decisions: `report.accuracy.decisions` of an earlier job on this model: the same is done
             again, and nothing is searched.
+        evaluate: As for `quantize_static`.
+        max_drop: As for `quantize_static`.
         calibration_data_reader: Batches to choose parameters from for what was not trained with
             any, given as those of `quantize_static`, with which the result is then verified. What
             they complete gets the types above, else those that were learned and QInt8 weights with
@@ -335,7 +355,7 @@ def quantize_qat(
 
     Raises:
         ZeropointError: of a class that tells what was wrong; no file is left then.
-        Exception: what the data source or the callback raises, as it is.
+        Exception: what the data source, the callback or `evaluate` raises, as it is.
     """
     with QuantizationClient(server, token=token, credentials=credentials) as client:
         return client.quantize_qat(
@@ -359,6 +379,8 @@ def quantize_qat(
             objective=objective,
             sensitivity=sensitivity,
             decisions=decisions,
+            evaluate=evaluate,
+            max_drop=max_drop,
             calibration_data_reader=calibration_data_reader,
             verification_data=verification_data,
             progress=progress,

@@ -22,6 +22,7 @@ from zeropoint.client.calibration_cache import (
     calibrating,
     check_apart,
 )
+from zeropoint.client.evaluation import Evaluate, Evaluation
 from zeropoint.client.job import Job, Request, Response
 from zeropoint.client.keywords import (
     Mode,
@@ -154,6 +155,7 @@ class QuantizationClient:
             calibrating(calibration_data_reader, calibration_cache_path, verification_data),
             static_options(**options),
             Watch(progress, timeout, cancel),
+            evaluate=options.get("evaluate"),
             data_file=external_data(options),
         )
 
@@ -175,6 +177,7 @@ class QuantizationClient:
             Calibrating(source=(), verification=verification_data),
             dynamic_options(**options),
             Watch(progress, timeout, cancel),
+            evaluate=options.get("evaluate"),
             data_file=external_data(options),
         )
 
@@ -200,6 +203,7 @@ class QuantizationClient:
             ),
             qat_options(calibrate=calibration_data_reader is not None, **options),
             Watch(progress, timeout, cancel),
+            evaluate=options.get("evaluate"),
             data_file=external_data(options),
         )
 
@@ -256,6 +260,7 @@ class QuantizationClient:
         options: Options,
         watch: Watch,
         *,
+        evaluate: Evaluate | None,
         data_file: bool,
     ) -> QuantizationResult:
         replay = Replay(source.source)
@@ -263,11 +268,14 @@ class QuantizationClient:
         with (
             open_model(model_input) as files,
             _output(model_output, files, source, data_file=data_file) as output,
+            _evaluation(evaluate, files) as evaluation,
         ):
 
             def begin(progress: ProgressCallback) -> Quantization:
                 output.begin()
-                return Quantization(options, files, source, output, progress)
+                if evaluation is not None:
+                    evaluation.begin()
+                return Quantization(options, files, source, output, progress, evaluation)
 
             job = self._run(begin, _rpc(options), watch, replay.again)
             return QuantizationResult(
@@ -353,6 +361,12 @@ def _output(
     check_apart(source, files, model_output)
     users = (*files, source.known) if source.known else files
     return ResultFiles(model_output, users, source.kept, external_data=data_file)
+
+
+def _evaluation(
+    evaluate: Evaluate | None, files: Sequence[SourceFile]
+) -> contextlib.AbstractContextManager[Evaluation | None]:
+    return contextlib.nullcontext() if evaluate is None else Evaluation(evaluate, files)
 
 
 def _receive(job: Job, link: Link[Request, Response], response: Response) -> None:

@@ -15,6 +15,7 @@ from zeropoint.client import api
 from zeropoint.client.batches import BatchSource
 from zeropoint.client.client import QuantizationResult
 from zeropoint.client.errors import OptionError
+from zeropoint.client.evaluation import Evaluate
 from zeropoint.client.link import CancelSignal
 from zeropoint.client.model_files import ModelInput
 from zeropoint.client.options import (
@@ -147,6 +148,8 @@ class JobKeywords(TypedDict, total=False):
     objective: Objective | str
     sensitivity: bool
     decisions: str
+    evaluate: Evaluate | None
+    max_drop: float | None
     server: str | None
     token: str | None
     credentials: grpc.ChannelCredentials | None

@@ -5,6 +5,7 @@
     ├── ModelError              the model cannot be read, sent, converted, quantized or run
     │   └── ModelFileError      one of its files is not there or cannot be read
     ├── DataError               the batches, or one of them, cannot be used
+    ├── EvaluationError         the caller's own figure of a candidate is none
     ├── QualityError            the result was checked and is not good enough to be returned
     ├── OutputError             the result cannot be written
     ├── LimitError              a limit is passed
@@ -97,6 +98,10 @@ class DataError(ZeropointError, ValueError):
     """The batches, or one of them, cannot be used."""
 
 
+class EvaluationError(ZeropointError, ValueError):
+    """The caller's own figure of a candidate is none."""
+
+
 class QualityError(ZeropointError):
     """The result was checked and is not good enough to be returned."""
 
@@ -149,6 +154,7 @@ _REASONS_BY_CLASS: Mapping[type[ZeropointError], str] = {
         "BATCH_ELEMENT_TYPE BATCH_SHAPE BATCH_RUN_FAILED BATCH_CORRUPT BATCH_SEQUENCE_GAP "
         "BATCH_CONFLICT CALIBRATION_INVALID CALIBRATION_MISMATCH CALIBRATION_INCOMPLETE"
     ),
+    EvaluationError: "EVALUATION_INVALID",
     QualityError: "SQNR_TOO_LOW NOT_VERIFIED",
     OutputError: "OUTPUT_NOT_WRITABLE",
     LimitError: (

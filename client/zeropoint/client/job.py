@@ -81,7 +81,10 @@ class Job:
             ServerError: the message has no place here.
         """
         if isinstance(response, Chunk):
-            self._take_chunk(response)
+            if response.field == "candidate_chunk":
+                self._take_candidate_chunk(response)
+            else:
+                self._take_chunk(response)
             return
         match response.WhichOneof("message"):
             case "model_status":
@@ -95,6 +98,8 @@ class Job:
                 self._server_progress(response.progress)
             case "model_chunk":
                 self._take_chunk(response.model_chunk)
+            case "candidate_chunk":
+                self._take_candidate_chunk(response.candidate_chunk)
             case "done":
                 self._check_whole()
                 self._done = True
@@ -111,6 +116,9 @@ class Job:
     def _take_chunk(self, chunk: v1.ModelChunk | Chunk) -> None:
         """Take bytes of a result."""
         raise ServerError("PROTOCOL_VIOLATION", "The server sent a result that nobody asked for.")
+
+    def _take_candidate_chunk(self, chunk: v1.ModelChunk | Chunk) -> None:
+        """Take bytes of a candidate; an inspection has none."""
 
     def _check_whole(self) -> None:
         """Refuse an end that comes too early."""

@@ -6,6 +6,7 @@ from typing import Any, Literal, Unpack, cast
 
 from zeropoint.client.coercion import coerce, flag, names, number, reject_unknown, text
 from zeropoint.client.errors import OptionError
+from zeropoint.client.evaluation import check_evaluate
 from zeropoint.client.extra_options import Extras, dynamic_extras, qat_extras, static_extras
 from zeropoint.client.options import (
     AccuracyMode,
@@ -157,6 +158,7 @@ def _flag_if_given(keywords: Mapping[str, Any], name: str) -> bool | None:
 def _shared(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
     """Return the fields that all kinds of options have."""
     external_data(keywords)
+    check_evaluate(keywords.get("evaluate"))
     lists = ("op_types_to_quantize", "nodes_to_quantize", "nodes_to_exclude")
     selection = {name: names(keywords.get(name), name) for name in lists} | extras.selection
     return {
@@ -169,6 +171,8 @@ def _shared(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
         "accuracy": AccuracyOptions(
             mode=coerce(AccuracyMode, keywords.get("accuracy", AccuracyMode.guard), "accuracy"),
             objective=coerce(Objective, keywords.get("objective", Objective.latency), "objective"),
+            evaluate=keywords.get("evaluate") is not None,
+            max_drop=_number_if_given(keywords, "max_drop"),
             sensitivity=flag(keywords.get("sensitivity", False), "sensitivity"),
             decisions=text(keywords.get("decisions", ""), "decisions"),
         ),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, TypedDict
 
+from zeropoint.client.evaluation import Evaluate
+
 
 class QuantType(StrEnum):
     """Integer type of quantized values."""
@@ -290,6 +292,8 @@ class DynamicKeywords(TypedDict, total=False):
     min_agreement: float | None
     sensitivity: bool
     decisions: str
+    evaluate: Evaluate | None
+    max_drop: float | None
 
 
 class StaticKeywords(DynamicKeywords, total=False):
@@ -322,6 +326,8 @@ class QatKeywords(TypedDict, total=False):
     min_agreement: float | None
     sensitivity: bool
     decisions: str
+    evaluate: Evaluate | None
+    max_drop: float | None
 
 
 class InspectKeywords(QatKeywords, total=False):

@@ -8,7 +8,8 @@ from zeropoint import v1
 from zeropoint.client import batches
 from zeropoint.client.batches import EncodedBatch
 from zeropoint.client.calibration_cache import Calibrating
-from zeropoint.client.errors import LimitError, ServerError, unknown_value
+from zeropoint.client.errors import LimitError, OptionError, ServerError, unknown_value
+from zeropoint.client.evaluation import Evaluation
 from zeropoint.client.job import Job, Request, file_message
 from zeropoint.client.model_files import SourceFile
 from zeropoint.client.options import Options
@@ -74,6 +75,7 @@ class Quantization(Job):
         calibrating: Calibrating,
         output: ResultFiles,
         progress: ProgressCallback | None = None,
+        evaluation: Evaluation | None = None,
     ) -> None:
         """Prepare the conversation.
 
@@ -84,6 +86,7 @@ class Quantization(Job):
                 instead of them.
             output: Takes the result.
             progress: Told how far the job is.
+            evaluation: Answers what candidates are worth, where the options say so.
 
         Raises:
             OptionError: the source of batches is neither a reader nor an iterable.
@@ -95,6 +98,9 @@ class Quantization(Job):
         self._start.return_calibration = calibrating.kept is not None
         self._start.result_name = output.name
         self._start.external_data = output.external_data
+        self._start.candidate_copies = evaluation is not None
+        self._evaluation = evaluation
+        self._searched = v1.Progress()
         sources = (calibrating.source, False), (calibrating.verification, True)
         self._sources = [(batches.iterate(source), verifying) for source, verifying in sources]
         self._batch_count = sum(batches.count(source) for source, _ in sources)
@@ -130,10 +136,23 @@ class Quantization(Job):
                 result = response.result
                 kept = result.calibration if result.HasField("calibration") else None
                 self._output.open(result.manifest, kept)
+            case "candidate":
+                self._offered.open(response.candidate)
 
     def _take_chunk(self, chunk: v1.ModelChunk | Chunk) -> None:
         self._output.write(chunk)
         self._tell(Phase.DOWNLOAD, self._output.written, self._output.size)
+
+    def _take_candidate_chunk(self, chunk: v1.ModelChunk | Chunk) -> None:
+        self._offered.write(chunk)
+
+    @property
+    def _offered(self) -> Evaluation:
+        """What answers, which was offered in the options."""
+        if self._evaluation is None:
+            message = "The server sent a candidate that nobody offered to evaluate."
+            raise ServerError("PROTOCOL_VIOLATION", message)
+        return self._evaluation
 
     def _check_whole(self) -> None:
         if not self._output.whole:
@@ -141,6 +160,8 @@ class Quantization(Job):
             raise ServerError("PROTOCOL_VIOLATION", message, retryable=True)
 
     def _work(self, started: v1.Started) -> Iterator[Request | None]:
+        if self._evaluation is not None:
+            _check_evaluates(started)
         self._window.grant(started.credit.bytes)
         inputs = [spec.name for spec in started.signature.inputs]
         number = 0
@@ -155,6 +176,16 @@ class Quantization(Job):
                 encoded = batches.encode(batch, number, inputs)
                 yield from self._send_batch(encoded, number, verifying=verifying)
         yield v1.JobRequest(finish=v1.Finish(last_sequence=number))
+        if self._evaluation is not None:
+            yield from self._evaluate(self._evaluation)
+
+    def _evaluate(self, evaluation: Evaluation) -> Iterator[Request | None]:
+        """Answer what candidates are worth until the job is done."""
+        while not self._done:
+            if evaluation.due:
+                yield v1.JobRequest(evaluation=evaluation.answer(self._tell_search))
+            else:
+                yield None
 
     def _send_batch(
         self, batch: EncodedBatch, number: int, *, verifying: bool
@@ -188,6 +219,8 @@ class Quantization(Job):
         self._tell_calibrating(ack.applied)
 
     def _server_progress(self, progress: v1.Progress) -> None:
+        if progress.phase == v1.PHASE_SEARCH:
+            self._searched = progress
         if progress.phase != v1.PHASE_CALIBRATE:
             super()._server_progress(progress)
             return
@@ -197,6 +230,17 @@ class Quantization(Job):
 
     def _tell_calibrating(self, done: int, message: str = "") -> None:
         self._tell(Phase.CALIBRATE, done, self._batch_count, message, self._convergence)
+
+    def _tell_search(self, message: str) -> None:
+        self._tell(Phase.SEARCH, self._searched.done, self._searched.total, message)
+
+
+def _check_evaluates(started: v1.Started) -> None:
+    """Refuse a server that has dropped an option that it does not know."""
+    kind = started.WhichOneof("options")
+    if kind is None or not getattr(started, kind).accuracy.evaluate:
+        message = "This server does not know evaluate. Upgrade it, or leave evaluate out."
+        raise OptionError("OPTION_UNKNOWN", message, {"option": "evaluate"})
 
 
 def _header(batch: EncodedBatch, sequence: int) -> v1.BatchHeader:

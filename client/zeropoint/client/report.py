@@ -341,6 +341,7 @@ class Limits:
         prepare_seconds: Seconds to load, convert and plan a model.
         batch_seconds: Seconds to run one batch.
         finish_seconds: Seconds to choose parameters, to rewrite and to verify.
+        evaluation_seconds: Seconds that `evaluate` may take for one candidate; 0: it is not known.
     """
 
     model_bytes: int
@@ -354,6 +355,7 @@ class Limits:
     prepare_seconds: float
     batch_seconds: float
     finish_seconds: float
+    evaluation_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,12 @@ from zeropoint.v1.batch_pb2 import (
     Heartbeat,
     Rejection,
 )
+from zeropoint.v1.candidate_pb2 import (
+    Candidate,
+    CandidateFile,
+    CopiedPart,
+    Evaluation,
+)
 from zeropoint.v1.failure_pb2 import (
     Failure,
 )
@@ -229,9 +235,12 @@ __all__ = [
     "COMPARED_AS_VALUES",
     "CalibrationFigures",
     "CalibrationMethod",
+    "Candidate",
+    "CandidateFile",
     "Capabilities",
     "ComparedAs",
     "Convergence",
+    "CopiedPart",
     "Credit",
     "DECISION_KIND_ARGMAX",
     "DECISION_KIND_EQUAL",
@@ -271,6 +280,7 @@ __all__ = [
     "ELEMENT_TYPE_UINT8",
     "ELEMENT_TYPE_UNSPECIFIED",
     "ElementType",
+    "Evaluation",
     "Exactness",
     "Failure",
     "FileStatus",

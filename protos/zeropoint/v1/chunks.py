@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-_CHUNKS = ("batch_chunk", "model_chunk")
+_CHUNKS = ("batch_chunk", "model_chunk", "candidate_chunk")
 _VARINT, _BYTES = 0, 2
 _SHORT, _LONG = 5, 9  # most bytes of a tag or a length, and of a number
 _WORTH_BYTES = 4 << 10
@@ -25,7 +25,7 @@ class Chunk:
     """A `BatchChunk`, or a `ModelChunk`, as the field of a stream's message.
 
     Attributes:
-        field: Name of the field: "batch_chunk", "model_chunk".
+        field: Name of the field: "batch_chunk", "model_chunk", "candidate_chunk".
         data: The bytes.
         offset: Where they belong.
         file: To which file of the manifest; 0 in a batch.

@@ -10,6 +10,7 @@ REVISION: Final = 1
 FEATURES: Mapping[str, str] = MappingProxyType(
     {
         "calibration": "`return_calibration`, and `calibration` instead of batches",
+        "evaluate": "`AccuracyOptions.evaluate`: candidates come to be evaluated by the client",
         "inspect": "Inspect, for every kind of quantization",
         "pieces": "plans and reports in pieces, no message above 4 MiB",
         "resend": "a batch may be sent again, and counts once",

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from zeropoint.v1 import batch_pb2 as zeropoint_dot_v1_dot_batch__pb2
+from zeropoint.v1 import candidate_pb2 as zeropoint_dot_v1_dot_candidate__pb2
 from zeropoint.v1 import failure_pb2 as zeropoint_dot_v1_dot_failure__pb2
 from zeropoint.v1 import model_pb2 as zeropoint_dot_v1_dot_model__pb2
 from zeropoint.v1 import options_pb2 as zeropoint_dot_v1_dot_options__pb2
@@ -30,23 +31,23 @@ from zeropoint.v1 import progress_pb2 as zeropoint_dot_v1_dot_progress__pb2
 from zeropoint.v1 import report_pb2 as zeropoint_dot_v1_dot_report__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16zeropoint/v1/job.proto\x12\x0czeropoint.v1\x1a\x18zeropoint/v1/batch.proto\x1a\x1azeropoint/v1/failure.proto\x1a\x18zeropoint/v1/model.proto\x1a\x1azeropoint/v1/options.proto\x1a\x1bzeropoint/v1/progress.proto\x1a\x19zeropoint/v1/report.proto\"\xd8\x02\n\x05Start\x12-\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.zeropoint.v1.ModelManifest\x12\x35\n\x0estatic_options\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptionsH\x00\x12\x37\n\x0f\x64ynamic_options\x18\x03 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptionsH\x00\x12/\n\x0bqat_options\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.QatOptionsH\x00\x12,\n\x0b\x63\x61libration\x18\x05 \x01(\x0b\x32\x17.zeropoint.v1.ModelFile\x12\x1a\n\x12return_calibration\x18\x06 \x01(\x08\x12\x13\n\x0bresult_name\x18\x07 \x01(\t\x12\x15\n\rexternal_data\x18\x08 \x01(\x08\x42\t\n\x07options\"\xa8\x02\n\nJobRequest\x12$\n\x05start\x18\x01 \x01(\x0b\x32\x13.zeropoint.v1.StartH\x00\x12/\n\x0bmodel_chunk\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12\x31\n\x0c\x62\x61tch_header\x18\x03 \x01(\x0b\x32\x19.zeropoint.v1.BatchHeaderH\x00\x12/\n\x0b\x62\x61tch_chunk\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.BatchChunkH\x00\x12&\n\x06\x66inish\x18\x05 \x01(\x0b\x32\x14.zeropoint.v1.FinishH\x00\x12,\n\theartbeat\x18\x06 \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x42\t\n\x07message\"\xd4\x02\n\x07Started\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x35\n\x0estatic_options\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptionsH\x00\x12\x37\n\x0f\x64ynamic_options\x18\x03 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptionsH\x00\x12/\n\x0bqat_options\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.QatOptionsH\x00\x12/\n\tsignature\x18\x05 \x01(\x0b\x32\x1c.zeropoint.v1.ModelSignature\x12\r\n\x05opset\x18\x06 \x01(\x03\x12\x13\n\x0bmodel_bytes\x18\x07 \x01(\x04\x12\x15\n\rnext_sequence\x18\x08 \x01(\x04\x12$\n\x06\x63redit\x18\t \x01(\x0b\x32\x14.zeropoint.v1.CreditB\t\n\x07options\"r\n\x06Result\x12\x0b\n\x03job\x18\x01 \x01(\t\x12-\n\x08manifest\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.ModelManifest\x12,\n\x0b\x63\x61libration\x18\x03 \x01(\x0b\x32\x17.zeropoint.v1.ModelFile\"\x13\n\x04\x44one\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x8c\x04\n\x0bJobResponse\x12\x31\n\x0cmodel_status\x18\x01 \x01(\x0b\x32\x19.zeropoint.v1.ModelStatusH\x00\x12\"\n\x04plan\x18\x02 \x01(\x0b\x32\x12.zeropoint.v1.PlanH\x00\x12(\n\x07started\x18\x03 \x01(\x0b\x32\x15.zeropoint.v1.StartedH\x00\x12&\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x14.zeropoint.v1.CreditH\x00\x12 \n\x03\x61\x63k\x18\x05 \x01(\x0b\x32\x11.zeropoint.v1.AckH\x00\x12*\n\x08progress\x18\x06 \x01(\x0b\x32\x16.zeropoint.v1.ProgressH\x00\x12&\n\x06report\x18\x07 \x01(\x0b\x32\x14.zeropoint.v1.ReportH\x00\x12&\n\x06result\x18\x08 \x01(\x0b\x32\x14.zeropoint.v1.ResultH\x00\x12/\n\x0bmodel_chunk\x18\t \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12\"\n\x04\x64one\x18\n \x01(\x0b\x32\x12.zeropoint.v1.DoneH\x00\x12(\n\x07\x66\x61ilure\x18\x0b \x01(\x0b\x32\x15.zeropoint.v1.FailureH\x00\x12,\n\theartbeat\x18\x0c \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x42\t\n\x07messageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16zeropoint/v1/job.proto\x12\x0czeropoint.v1\x1a\x18zeropoint/v1/batch.proto\x1a\x1czeropoint/v1/candidate.proto\x1a\x1azeropoint/v1/failure.proto\x1a\x18zeropoint/v1/model.proto\x1a\x1azeropoint/v1/options.proto\x1a\x1bzeropoint/v1/progress.proto\x1a\x19zeropoint/v1/report.proto\"\xf2\x02\n\x05Start\x12-\n\x08manifest\x18\x01 \x01(\x0b\x32\x1b.zeropoint.v1.ModelManifest\x12\x35\n\x0estatic_options\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptionsH\x00\x12\x37\n\x0f\x64ynamic_options\x18\x03 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptionsH\x00\x12/\n\x0bqat_options\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.QatOptionsH\x00\x12,\n\x0b\x63\x61libration\x18\x05 \x01(\x0b\x32\x17.zeropoint.v1.ModelFile\x12\x1a\n\x12return_calibration\x18\x06 \x01(\x08\x12\x13\n\x0bresult_name\x18\x07 \x01(\t\x12\x15\n\rexternal_data\x18\x08 \x01(\x08\x12\x18\n\x10\x63\x61ndidate_copies\x18\t \x01(\x08\x42\t\n\x07options\"\xd8\x02\n\nJobRequest\x12$\n\x05start\x18\x01 \x01(\x0b\x32\x13.zeropoint.v1.StartH\x00\x12/\n\x0bmodel_chunk\x18\x02 \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12\x31\n\x0c\x62\x61tch_header\x18\x03 \x01(\x0b\x32\x19.zeropoint.v1.BatchHeaderH\x00\x12/\n\x0b\x62\x61tch_chunk\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.BatchChunkH\x00\x12&\n\x06\x66inish\x18\x05 \x01(\x0b\x32\x14.zeropoint.v1.FinishH\x00\x12,\n\theartbeat\x18\x06 \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x12.\n\nevaluation\x18\x07 \x01(\x0b\x32\x18.zeropoint.v1.EvaluationH\x00\x42\t\n\x07message\"\xd4\x02\n\x07Started\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x35\n\x0estatic_options\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.StaticOptionsH\x00\x12\x37\n\x0f\x64ynamic_options\x18\x03 \x01(\x0b\x32\x1c.zeropoint.v1.DynamicOptionsH\x00\x12/\n\x0bqat_options\x18\x04 \x01(\x0b\x32\x18.zeropoint.v1.QatOptionsH\x00\x12/\n\tsignature\x18\x05 \x01(\x0b\x32\x1c.zeropoint.v1.ModelSignature\x12\r\n\x05opset\x18\x06 \x01(\x03\x12\x13\n\x0bmodel_bytes\x18\x07 \x01(\x04\x12\x15\n\rnext_sequence\x18\x08 \x01(\x04\x12$\n\x06\x63redit\x18\t \x01(\x0b\x32\x14.zeropoint.v1.CreditB\t\n\x07options\"r\n\x06Result\x12\x0b\n\x03job\x18\x01 \x01(\t\x12-\n\x08manifest\x18\x02 \x01(\x0b\x32\x1b.zeropoint.v1.ModelManifest\x12,\n\x0b\x63\x61libration\x18\x03 \x01(\x0b\x32\x17.zeropoint.v1.ModelFile\"\x13\n\x04\x44one\x12\x0b\n\x03job\x18\x01 \x01(\t\"\xef\x04\n\x0bJobResponse\x12\x31\n\x0cmodel_status\x18\x01 \x01(\x0b\x32\x19.zeropoint.v1.ModelStatusH\x00\x12\"\n\x04plan\x18\x02 \x01(\x0b\x32\x12.zeropoint.v1.PlanH\x00\x12(\n\x07started\x18\x03 \x01(\x0b\x32\x15.zeropoint.v1.StartedH\x00\x12&\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x14.zeropoint.v1.CreditH\x00\x12 \n\x03\x61\x63k\x18\x05 \x01(\x0b\x32\x11.zeropoint.v1.AckH\x00\x12*\n\x08progress\x18\x06 \x01(\x0b\x32\x16.zeropoint.v1.ProgressH\x00\x12&\n\x06report\x18\x07 \x01(\x0b\x32\x14.zeropoint.v1.ReportH\x00\x12&\n\x06result\x18\x08 \x01(\x0b\x32\x14.zeropoint.v1.ResultH\x00\x12/\n\x0bmodel_chunk\x18\t \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x12\"\n\x04\x64one\x18\n \x01(\x0b\x32\x12.zeropoint.v1.DoneH\x00\x12(\n\x07\x66\x61ilure\x18\x0b \x01(\x0b\x32\x15.zeropoint.v1.FailureH\x00\x12,\n\theartbeat\x18\x0c \x01(\x0b\x32\x17.zeropoint.v1.HeartbeatH\x00\x12,\n\tcandidate\x18\r \x01(\x0b\x32\x17.zeropoint.v1.CandidateH\x00\x12\x33\n\x0f\x63\x61ndidate_chunk\x18\x0e \x01(\x0b\x32\x18.zeropoint.v1.ModelChunkH\x00\x42\t\n\x07messageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'zeropoint.v1.job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_START']._serialized_start=205
-  _globals['_START']._serialized_end=549
-  _globals['_JOBREQUEST']._serialized_start=552
-  _globals['_JOBREQUEST']._serialized_end=848
-  _globals['_STARTED']._serialized_start=851
-  _globals['_STARTED']._serialized_end=1191
-  _globals['_RESULT']._serialized_start=1193
-  _globals['_RESULT']._serialized_end=1307
-  _globals['_DONE']._serialized_start=1309
-  _globals['_DONE']._serialized_end=1328
-  _globals['_JOBRESPONSE']._serialized_start=1331
-  _globals['_JOBRESPONSE']._serialized_end=1855
+  _globals['_START']._serialized_start=235
+  _globals['_START']._serialized_end=605
+  _globals['_JOBREQUEST']._serialized_start=608
+  _globals['_JOBREQUEST']._serialized_end=952
+  _globals['_STARTED']._serialized_start=955
+  _globals['_STARTED']._serialized_end=1295
+  _globals['_RESULT']._serialized_start=1297
+  _globals['_RESULT']._serialized_end=1411
+  _globals['_DONE']._serialized_start=1413
+  _globals['_DONE']._serialized_end=1432
+  _globals['_JOBRESPONSE']._serialized_start=1435
+  _globals['_JOBRESPONSE']._serialized_end=2058
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from zeropoint.v1 import batch_pb2 as _batch_pb2
+from zeropoint.v1 import candidate_pb2 as _candidate_pb2
 from zeropoint.v1 import failure_pb2 as _failure_pb2
 from zeropoint.v1 import model_pb2 as _model_pb2
 from zeropoint.v1 import options_pb2 as _options_pb2
@@ -12,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Start(_message.Message):
-    __slots__ = ("manifest", "static_options", "dynamic_options", "qat_options", "calibration", "return_calibration", "result_name", "external_data")
+    __slots__ = ("manifest", "static_options", "dynamic_options", "qat_options", "calibration", "return_calibration", "result_name", "external_data", "candidate_copies")
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     STATIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
     DYNAMIC_OPTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +22,7 @@ class Start(_message.Message):
     RETURN_CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     RESULT_NAME_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_DATA_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_COPIES_FIELD_NUMBER: _ClassVar[int]
     manifest: _model_pb2.ModelManifest
     static_options: _options_pb2.StaticOptions
     dynamic_options: _options_pb2.DynamicOptions
@@ -29,23 +31,26 @@ class Start(_message.Message):
     return_calibration: bool
     result_name: str
     external_data: bool
-    def __init__(self, manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., calibration: _Optional[_Union[_model_pb2.ModelFile, _Mapping]] = ..., return_calibration: bool = ..., result_name: _Optional[str] = ..., external_data: bool = ...) -> None: ...
+    candidate_copies: bool
+    def __init__(self, manifest: _Optional[_Union[_model_pb2.ModelManifest, _Mapping]] = ..., static_options: _Optional[_Union[_options_pb2.StaticOptions, _Mapping]] = ..., dynamic_options: _Optional[_Union[_options_pb2.DynamicOptions, _Mapping]] = ..., qat_options: _Optional[_Union[_options_pb2.QatOptions, _Mapping]] = ..., calibration: _Optional[_Union[_model_pb2.ModelFile, _Mapping]] = ..., return_calibration: bool = ..., result_name: _Optional[str] = ..., external_data: bool = ..., candidate_copies: bool = ...) -> None: ...
 
 class JobRequest(_message.Message):
-    __slots__ = ("start", "model_chunk", "batch_header", "batch_chunk", "finish", "heartbeat")
+    __slots__ = ("start", "model_chunk", "batch_header", "batch_chunk", "finish", "heartbeat", "evaluation")
     START_FIELD_NUMBER: _ClassVar[int]
     MODEL_CHUNK_FIELD_NUMBER: _ClassVar[int]
     BATCH_HEADER_FIELD_NUMBER: _ClassVar[int]
     BATCH_CHUNK_FIELD_NUMBER: _ClassVar[int]
     FINISH_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
     start: Start
     model_chunk: _model_pb2.ModelChunk
     batch_header: _batch_pb2.BatchHeader
     batch_chunk: _batch_pb2.BatchChunk
     finish: _batch_pb2.Finish
     heartbeat: _batch_pb2.Heartbeat
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., model_chunk: _Optional[_Union[_model_pb2.ModelChunk, _Mapping]] = ..., batch_header: _Optional[_Union[_batch_pb2.BatchHeader, _Mapping]] = ..., batch_chunk: _Optional[_Union[_batch_pb2.BatchChunk, _Mapping]] = ..., finish: _Optional[_Union[_batch_pb2.Finish, _Mapping]] = ..., heartbeat: _Optional[_Union[_batch_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
+    evaluation: _candidate_pb2.Evaluation
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., model_chunk: _Optional[_Union[_model_pb2.ModelChunk, _Mapping]] = ..., batch_header: _Optional[_Union[_batch_pb2.BatchHeader, _Mapping]] = ..., batch_chunk: _Optional[_Union[_batch_pb2.BatchChunk, _Mapping]] = ..., finish: _Optional[_Union[_batch_pb2.Finish, _Mapping]] = ..., heartbeat: _Optional[_Union[_batch_pb2.Heartbeat, _Mapping]] = ..., evaluation: _Optional[_Union[_candidate_pb2.Evaluation, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
     __slots__ = ("job", "static_options", "dynamic_options", "qat_options", "signature", "opset", "model_bytes", "next_sequence", "credit")
@@ -86,7 +91,7 @@ class Done(_message.Message):
     def __init__(self, job: _Optional[str] = ...) -> None: ...
 
 class JobResponse(_message.Message):
-    __slots__ = ("model_status", "plan", "started", "credit", "ack", "progress", "report", "result", "model_chunk", "done", "failure", "heartbeat")
+    __slots__ = ("model_status", "plan", "started", "credit", "ack", "progress", "report", "result", "model_chunk", "done", "failure", "heartbeat", "candidate", "candidate_chunk")
     MODEL_STATUS_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +104,8 @@ class JobResponse(_message.Message):
     DONE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_CHUNK_FIELD_NUMBER: _ClassVar[int]
     model_status: _model_pb2.ModelStatus
     plan: _report_pb2.Plan
     started: Started
@@ -111,4 +118,6 @@ class JobResponse(_message.Message):
     done: Done
     failure: _failure_pb2.Failure
     heartbeat: _batch_pb2.Heartbeat
-    def __init__(self, model_status: _Optional[_Union[_model_pb2.ModelStatus, _Mapping]] = ..., plan: _Optional[_Union[_report_pb2.Plan, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., credit: _Optional[_Union[_batch_pb2.Credit, _Mapping]] = ..., ack: _Optional[_Union[_batch_pb2.Ack, _Mapping]] = ..., progress: _Optional[_Union[_progress_pb2.Progress, _Mapping]] = ..., report: _Optional[_Union[_report_pb2.Report, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., model_chunk: _Optional[_Union[_model_pb2.ModelChunk, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., heartbeat: _Optional[_Union[_batch_pb2.Heartbeat, _Mapping]] = ...) -> None: ...
+    candidate: _candidate_pb2.Candidate
+    candidate_chunk: _model_pb2.ModelChunk
+    def __init__(self, model_status: _Optional[_Union[_model_pb2.ModelStatus, _Mapping]] = ..., plan: _Optional[_Union[_report_pb2.Plan, _Mapping]] = ..., started: _Optional[_Union[Started, _Mapping]] = ..., credit: _Optional[_Union[_batch_pb2.Credit, _Mapping]] = ..., ack: _Optional[_Union[_batch_pb2.Ack, _Mapping]] = ..., progress: _Optional[_Union[_progress_pb2.Progress, _Mapping]] = ..., report: _Optional[_Union[_report_pb2.Report, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., model_chunk: _Optional[_Union[_model_pb2.ModelChunk, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., failure: _Optional[_Union[_failure_pb2.Failure, _Mapping]] = ..., heartbeat: _Optional[_Union[_batch_pb2.Heartbeat, _Mapping]] = ..., candidate: _Optional[_Union[_candidate_pb2.Candidate, _Mapping]] = ..., candidate_chunk: _Optional[_Union[_model_pb2.ModelChunk, _Mapping]] = ...) -> None: ...

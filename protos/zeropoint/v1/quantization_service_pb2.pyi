@@ -15,7 +15,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("model_bytes", "model_files", "batch_bytes", "chunk_bytes", "message_bytes", "jobs", "queued_jobs", "queue_seconds", "prepare_seconds", "batch_seconds", "finish_seconds")
+    __slots__ = ("model_bytes", "model_files", "batch_bytes", "chunk_bytes", "message_bytes", "jobs", "queued_jobs", "queue_seconds", "prepare_seconds", "batch_seconds", "finish_seconds", "evaluation_seconds")
     MODEL_BYTES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FILES_FIELD_NUMBER: _ClassVar[int]
     BATCH_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,7 @@ class Limits(_message.Message):
     PREPARE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SECONDS_FIELD_NUMBER: _ClassVar[int]
     FINISH_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_SECONDS_FIELD_NUMBER: _ClassVar[int]
     model_bytes: int
     model_files: int
     batch_bytes: int
@@ -38,7 +39,8 @@ class Limits(_message.Message):
     prepare_seconds: float
     batch_seconds: float
     finish_seconds: float
-    def __init__(self, model_bytes: _Optional[int] = ..., model_files: _Optional[int] = ..., batch_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., jobs: _Optional[int] = ..., queued_jobs: _Optional[int] = ..., queue_seconds: _Optional[float] = ..., prepare_seconds: _Optional[float] = ..., batch_seconds: _Optional[float] = ..., finish_seconds: _Optional[float] = ...) -> None: ...
+    evaluation_seconds: float
+    def __init__(self, model_bytes: _Optional[int] = ..., model_files: _Optional[int] = ..., batch_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., jobs: _Optional[int] = ..., queued_jobs: _Optional[int] = ..., queue_seconds: _Optional[float] = ..., prepare_seconds: _Optional[float] = ..., batch_seconds: _Optional[float] = ..., finish_seconds: _Optional[float] = ..., evaluation_seconds: _Optional[float] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("heartbeat_seconds", "idle_seconds", "stall_seconds", "refusal_seconds", "keepalive_seconds", "keepalive_timeout_seconds", "least_ping_seconds", "progress_seconds")

@@ -37,7 +37,10 @@ class QuantizationServiceStub(object):
     batch_header, batch_chunk ... ->                      (as the credit allows)
     <-    credit, ack, progress
     finish                        ->
-    <-    progress, report ..., result, model_chunk ..., done
+    <-    progress; with AccuracyOptions.evaluate also
+    candidate, candidate_chunk ...
+    evaluation                    ->                      (for each candidate)
+    <-    report ..., result, model_chunk ..., done
 
     Inspect is the same without batches, finish and result: done follows started. A static job that is
     given a calibration has no batches: finish follows started.
@@ -91,7 +94,10 @@ class QuantizationServiceServicer(object):
     batch_header, batch_chunk ... ->                      (as the credit allows)
     <-    credit, ack, progress
     finish                        ->
-    <-    progress, report ..., result, model_chunk ..., done
+    <-    progress; with AccuracyOptions.evaluate also
+    candidate, candidate_chunk ...
+    evaluation                    ->                      (for each candidate)
+    <-    report ..., result, model_chunk ..., done
 
     Inspect is the same without batches, finish and result: done follows started. A static job that is
     given a calibration has no batches: finish follows started.
@@ -186,7 +192,10 @@ class QuantizationService(object):
     batch_header, batch_chunk ... ->                      (as the credit allows)
     <-    credit, ack, progress
     finish                        ->
-    <-    progress, report ..., result, model_chunk ..., done
+    <-    progress; with AccuracyOptions.evaluate also
+    candidate, candidate_chunk ...
+    evaluation                    ->                      (for each candidate)
+    <-    report ..., result, model_chunk ..., done
 
     Inspect is the same without batches, finish and result: done follows started. A static job that is
     given a calibration has no batches: finish follows started.

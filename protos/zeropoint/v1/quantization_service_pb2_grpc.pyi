@@ -38,7 +38,10 @@ class QuantizationServiceStub:
       batch_header, batch_chunk ... ->                      (as the credit allows)
                                     <-    credit, ack, progress
       finish                        ->
-                                    <-    progress, report ..., result, model_chunk ..., done
+                                    <-    progress; with AccuracyOptions.evaluate also
+                                          candidate, candidate_chunk ...
+      evaluation                    ->                      (for each candidate)
+                                    <-    report ..., result, model_chunk ..., done
 
     Inspect is the same without batches, finish and result: done follows started. A static job that is
     given a calibration has no batches: finish follows started.
@@ -80,7 +83,10 @@ class QuantizationServiceAsyncStub(QuantizationServiceStub):
       batch_header, batch_chunk ... ->                      (as the credit allows)
                                     <-    credit, ack, progress
       finish                        ->
-                                    <-    progress, report ..., result, model_chunk ..., done
+                                    <-    progress; with AccuracyOptions.evaluate also
+                                          candidate, candidate_chunk ...
+      evaluation                    ->                      (for each candidate)
+                                    <-    report ..., result, model_chunk ..., done
 
     Inspect is the same without batches, finish and result: done follows started. A static job that is
     given a calibration has no batches: finish follows started.
@@ -118,7 +124,10 @@ class QuantizationServiceServicer(metaclass=_abc_1.ABCMeta):
       batch_header, batch_chunk ... ->                      (as the credit allows)
                                     <-    credit, ack, progress
       finish                        ->
-                                    <-    progress, report ..., result, model_chunk ..., done
+                                    <-    progress; with AccuracyOptions.evaluate also
+                                          candidate, candidate_chunk ...
+      evaluation                    ->                      (for each candidate)
+                                    <-    report ..., result, model_chunk ..., done
 
     Inspect is the same without batches, finish and result: done follows started. A static job that is
     given a calibration has no batches: finish follows started.

@@ -82,6 +82,9 @@ CATALOG: Mapping[str, Entry] = {
     "NO_BATCHES": Entry(_PRECONDITION, "the job needs batches, and none was counted"),
     "NO_FINITE_VALUES": Entry(_PRECONDITION, "a tensor had NaN and infinities only"),
     "SQNR_TOO_LOW": Entry(_PRECONDITION, "`strict`: the result is below `min_sqnr_db`"),
+    "EVALUATION_INVALID": Entry(
+        _INVALID, "the client's figure is NaN, or none that the model that was sent can have"
+    ),
     "NOT_VERIFIED": Entry(
         _PRECONDITION, "`strict`: the result could not be compared with the original"
     ),
@@ -117,7 +120,9 @@ CATALOG: Mapping[str, Entry] = {
     ),
     "CLIENT_IDLE": Entry(_TOO_SLOW, "the client was silent for too long"),
     "CLIENT_NO_PROGRESS": Entry(
-        _TOO_SLOW, "the client was alive, but sent no byte of what it had to send"
+        _TOO_SLOW,
+        "the client was alive, but sent no byte of what it had to send, or did not evaluate a "
+        "candidate in time",
     ),
     "CLIENT_STALLED": Entry(_TOO_SLOW, "the client did not read for too long"),
     # The worker

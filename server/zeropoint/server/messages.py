@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from zeropoint.engine.progress import Phase
 from zeropoint.server.failure import Failure
-from zeropoint.server.manifest import Manifest
+from zeropoint.server.manifest import Manifest, ModelFile
 
 CHUNK_BYTES = 1 << 20
 """Bytes of data in one chunk, both ways."""
@@ -69,6 +69,14 @@ class Finish:
     """No more batches."""
 
     last_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What the candidate of this number is worth."""
+
+    number: int
+    value: float
 
 
 # In both directions
@@ -151,16 +159,25 @@ class Result:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateChunk:
+    """Bytes of a candidate's file: index among its files, position, bytes."""
+
+    file: int
+    offset: int
+    data: bytes | memoryview
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """All was sent."""
 
 
-Request = Start | ModelChunk | BatchHeader | BatchChunk | Finish | Heartbeat
+Request = Start | ModelChunk | BatchHeader | BatchChunk | Finish | Evaluation | Heartbeat
 Notice = (
     ModelStatus | Started | Credit | Ack | Progress | Passed | Result | Done | Failure | Heartbeat
 )
-Response = Notice | ModelChunk
+Response = Notice | ModelChunk | CandidateChunk
 
 # From workers and their pool
 
@@ -206,4 +223,18 @@ class JobDone:
     manifest: Manifest
 
 
-WorkerMessage = WorkerReady | ModelOpened | BatchSettled | Passed | JobDone
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateMade:
+    """A model to be evaluated, for the client in `payload`; of `files` it lacks `missing`.
+
+    `missing` has begin and end of the parts of each file, in order. No files: the model that was
+    sent.
+    """
+
+    number: int
+    payload: bytes
+    files: tuple[ModelFile, ...]
+    missing: tuple[tuple[tuple[int, int], ...], ...]
+
+
+WorkerMessage = WorkerReady | ModelOpened | BatchSettled | CandidateMade | Passed | JobDone

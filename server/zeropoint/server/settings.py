@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     prepare_seconds: Seconds = Field(600, description="to load, convert and plan a model")
     batch_seconds: Seconds = Field(600, description="to run one batch")
     finish_seconds: Seconds = Field(3600, description="to quantize and verify")
+    evaluation_seconds: Seconds = Field(
+        6 * 3600, description="longest time for a client to evaluate one candidate"
+    )
     silence_seconds: Seconds = Field(
         600, description="longest time without progress inside a phase"
     )

@@ -9,6 +9,7 @@
                 model/               verified files, by the names of the manifest
                 calibration          the verified file of a calibration, if one is sent
                 workspace/           the worker's own files
+                candidate/           the files of the candidate that is being evaluated
                 result/              the files of the result
                 calibration.zpcal    the calibration to return, if it is asked for
 
@@ -48,6 +49,7 @@ class JobFolder:
         self.model = path / "model"
         self.calibration = path / "calibration"
         self.workspace = path / "workspace"
+        self.candidate = path / "candidate"
         self.result = path / "result"
         self.kept = path / "calibration.zpcal"
 
@@ -63,8 +65,8 @@ class JobFolder:
 
     def make(self) -> None:
         """Make the folders in it."""
-        folders = (self.cwd, self.temporary, self.partial, self.model, self.workspace, self.result)
-        for folder in folders:
+        inputs = (self.cwd, self.temporary, self.partial, self.model)
+        for folder in (*inputs, self.workspace, self.candidate, self.result):
             folder.mkdir(mode=0o700)
 
     def remove(self) -> None:

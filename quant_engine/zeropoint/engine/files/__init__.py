@@ -2,6 +2,7 @@
 
 from zeropoint.engine.files.model_wire import WireError, bytes_field_head, fields, rewrite_tensors
 from zeropoint.engine.files.save import ONE_FILE_BYTES, save_model
+from zeropoint.engine.files.spans import Span, model_spans
 from zeropoint.engine.files.sparse import make_dense
 from zeropoint.engine.files.weight_file import (
     INLINE_BYTES,

@@ -82,7 +82,7 @@ class Field(NamedTuple):
     end: int
 
 
-class _Message(Enum):
+class Message(Enum):
     """Messages of onnx.proto that can hold a tensor somewhere inside."""
 
     MODEL = 0
@@ -94,17 +94,17 @@ class _Message(Enum):
 
 
 # Field numbers of onnx.proto that lead to tensors.
-_CHILDREN = {
-    _Message.MODEL: {7: _Message.GRAPH, 25: _Message.FUNCTION},
-    _Message.GRAPH: {1: _Message.NODE, 5: _Message.TENSOR},
-    _Message.NODE: {5: _Message.ATTRIBUTE},
-    _Message.ATTRIBUTE: {
-        5: _Message.TENSOR,
-        6: _Message.GRAPH,
-        10: _Message.TENSOR,
-        11: _Message.GRAPH,
+CHILDREN = {
+    Message.MODEL: {7: Message.GRAPH, 25: Message.FUNCTION},
+    Message.GRAPH: {1: Message.NODE, 5: Message.TENSOR},
+    Message.NODE: {5: Message.ATTRIBUTE},
+    Message.ATTRIBUTE: {
+        5: Message.TENSOR,
+        6: Message.GRAPH,
+        10: Message.TENSOR,
+        11: Message.GRAPH,
     },
-    _Message.FUNCTION: {7: _Message.NODE, 11: _Message.ATTRIBUTE},
+    Message.FUNCTION: {7: Message.NODE, 11: Message.ATTRIBUTE},
 }
 
 
@@ -153,7 +153,7 @@ def rewrite_tensors(model: memoryview, rewrite: TensorRewrite, *, threshold: int
     Raises:
         WireError: the bytes do not follow the wire format, or nest too deeply.
     """
-    pieces = _Rewriter(rewrite, threshold).fields(model, _Message.MODEL, 0)
+    pieces = _Rewriter(rewrite, threshold).fields(model, Message.MODEL, 0)
     return [model] if pieces is None else pieces
 
 
@@ -169,20 +169,20 @@ class _Rewriter:
         self._rewrite = rewrite
         self._threshold = threshold
 
-    def message(self, view: memoryview, kind: _Message, depth: int) -> Pieces | None:
+    def message(self, view: memoryview, kind: Message, depth: int) -> Pieces | None:
         """Return the pieces of a rewritten message, or None where nothing changes."""
         if len(view) < self._threshold and _EXTERNAL not in bytes(view):
             return None
         if depth > _MAX_DEPTH:
             raise WireError(f"messages nest deeper than {_MAX_DEPTH} levels")
-        if kind is _Message.TENSOR:
+        if kind is Message.TENSOR:
             replaced = self._rewrite(view)
             return None if replaced is None else [memoryview(piece) for piece in replaced]
         return self.fields(view, kind, depth)
 
-    def fields(self, view: memoryview, kind: _Message, depth: int) -> Pieces | None:
+    def fields(self, view: memoryview, kind: Message, depth: int) -> Pieces | None:
         """Do the same field by field."""
-        children = _CHILDREN[kind]
+        children = CHILDREN[kind]
         pieces: Pieces = []
         kept = 0
         for field in fields(view, _Runs(frozenset(children))):

@@ -1,5 +1,7 @@
 """Frames of a worker to the values of `messages`. What a worker sends is not trusted."""
 
+from collections.abc import Iterator
+
 from google.protobuf.message import DecodeError
 
 from zeropoint import v1
@@ -37,6 +39,8 @@ def _message(kind: Kind, payload: bytes) -> messages.WorkerMessage:
         case Kind.REPORT:
             v1.Report.FromString(payload)
             return messages.Passed("report", payload)
+        case Kind.CANDIDATE:
+            return _candidate(v1.Candidate.FromString(payload), payload)
         case Kind.READY:
             v1.GetServerInfoResponse.FromString(payload)
             return messages.WorkerReady(payload)
@@ -51,6 +55,28 @@ def _message(kind: Kind, payload: bytes) -> messages.WorkerMessage:
             raise JobError(failure.reason, failure.message, **failure.metadata)
         case _:
             raise FrameError(f"a worker does not send {kind.name}")
+
+
+def _candidate(candidate: v1.Candidate, payload: bytes) -> messages.CandidateMade:
+    return messages.CandidateMade(
+        number=candidate.number,
+        payload=payload,
+        files=tuple(wire.model_file(file.file) for file in candidate.files),
+        missing=tuple(tuple(_missing(file)) for file in candidate.files),
+    )
+
+
+def _missing(file: v1.CandidateFile) -> Iterator[tuple[int, int]]:
+    """Yield where the parts of a file begin and end that no copy covers."""
+    begin = 0
+    for copy in file.copies:
+        if copy.offset < begin or copy.offset + copy.size > file.file.size:
+            raise FrameError("copies of a candidate are out of order")
+        if copy.offset > begin:
+            yield begin, copy.offset
+        begin = copy.offset + copy.size
+    if begin < file.file.size:
+        yield begin, file.file.size
 
 
 def _settled(ack: v1.Ack) -> messages.BatchSettled:

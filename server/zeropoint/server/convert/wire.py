@@ -27,8 +27,13 @@ _OPTIONS = {
 
 def manifest(message: v1.Start | v1.Result) -> Manifest:
     """Return the files that come with a message, unchecked."""
-    calibration = _file(message.calibration) if message.HasField("calibration") else None
-    return Manifest(tuple(map(_file, message.manifest.files)), calibration)
+    calibration = model_file(message.calibration) if message.HasField("calibration") else None
+    return Manifest(tuple(map(model_file, message.manifest.files)), calibration)
+
+
+def model_file(message: v1.ModelFile) -> ModelFile:
+    """Return one file of a model, unchecked."""
+    return ModelFile(path=message.path, size=message.size, sha256=message.sha256)
 
 
 def size_of(message: v1.JobRequest | Chunk | Malformed) -> int:
@@ -70,6 +75,8 @@ def request(message: v1.JobRequest | Chunk | Malformed, mode: messages.Mode) -> 
             return messages.Heartbeat()
         case v1.Finish():
             return messages.Finish(last_sequence=part.last_sequence)
+        case v1.Evaluation():
+            return messages.Evaluation(number=part.number, value=part.value)
         case v1.Start():
             return _start(part, mode)
     raise JobError("PROTOCOL_VIOLATION", "A message of the stream is empty or unknown.")
@@ -96,8 +103,10 @@ def _conflict(field: str, mode: messages.Mode) -> JobError:
 
 def response(message: messages.Response, job: str) -> v1.JobResponse | Chunk:
     """Return a message for the client of a job of this name."""
-    if isinstance(message, messages.ModelChunk):
-        return Chunk("model_chunk", message.data, message.offset, message.file)
+    if isinstance(message, messages.ModelChunk | messages.CandidateChunk):
+        whole = isinstance(message, messages.ModelChunk)
+        field = "model_chunk" if whole else "candidate_chunk"
+        return Chunk(field, message.data, message.offset, message.file)
     return v1.JobResponse(**_part(message, job))
 
 
@@ -125,10 +134,6 @@ def _of_settings(message: type[_MessageT], settings: Settings) -> _MessageT:
     return message(**{name: getattr(settings, name) for name in names & set(Settings.model_fields)})
 
 
-def _file(message: v1.ModelFile) -> ModelFile:
-    return ModelFile(path=message.path, size=message.size, sha256=message.sha256)
-
-
 def _within_limit(data: bytes | memoryview) -> bytes | memoryview:
     if len(data) > CHUNK_BYTES:
         raise JobError(
@@ -144,6 +149,7 @@ _PASSED: dict[str, type[Message]] = {
     "progress": v1.Progress,
     "plan": v1.Plan,
     "report": v1.Report,
+    "candidate": v1.Candidate,
 }
 
 

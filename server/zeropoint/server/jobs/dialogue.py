@@ -9,11 +9,12 @@ from zeropoint.server.jobs.link import Link
 from zeropoint.server.jobs.watchdog import Watchdog
 from zeropoint.server.messages import (
     BatchSettled,
+    CandidateMade,
     Passed,
     WorkerMessage,
 )
 from zeropoint.server.worker.process import Worker
-from zeropoint.server.worker.protocol import Kind
+from zeropoint.server.worker.protocol import VALUE, Kind
 
 _Answer = TypeVar("_Answer", bound=WorkerMessage)
 
@@ -35,6 +36,7 @@ class Dialogue:
         self._last = last
         self._answer: asyncio.Future[WorkerMessage] | None = None
         self._on_settled: Callable[[BatchSettled], None] | None = None
+        self._on_candidate: Callable[[CandidateMade], None] | None = None
 
     async def listen(self) -> None:
         """Hear the worker out; runs alongside everything else.
@@ -49,6 +51,9 @@ class Dialogue:
                     await self._link.send(message)
                 case BatchSettled() if self._on_settled is not None:
                     self._on_settled(message)
+                case CandidateMade() if self._on_candidate is not None:
+                    self.watchdog.pause()
+                    self._on_candidate(message)
                 case _ if self._answer is not None and not self._answer.done():
                     self.watchdog.relax()
                     self._answer.set_result(message)
@@ -76,6 +81,15 @@ class Dialogue:
     def on_settled(self, tell: Callable[[BatchSettled], None]) -> None:
         """Have `tell` called for each batch that is counted or rejected."""
         self._on_settled = tell
+
+    def on_candidate(self, tell: Callable[[CandidateMade], None]) -> None:
+        """Have `tell` called for a model to be evaluated; the worker waits, and its clock stops."""
+        self._on_candidate = tell
+
+    async def evaluated(self, value: float) -> None:
+        """Give the worker the answer that it waits for; its clock goes on."""
+        self.watchdog.resume()
+        await self._worker.send(Kind.EVALUATION, VALUE.pack(value))
 
 
 def nonsense(message: WorkerMessage) -> JobError:

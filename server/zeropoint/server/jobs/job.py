@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from io import FileIO
@@ -16,11 +15,12 @@ from zeropoint.server.alongside import alongside
 from zeropoint.server.failure import JobError
 from zeropoint.server.jobs.batches import BatchReceiver
 from zeropoint.server.jobs.dialogue import Dialogue
+from zeropoint.server.jobs.evaluator import Evaluator
 from zeropoint.server.jobs.link import Link
+from zeropoint.server.jobs.reading import chunks, opened
 from zeropoint.server.jobs.upload import take_model
 from zeropoint.server.manifest import ModelFile
 from zeropoint.server.messages import (
-    CHUNK_BYTES,
     Done,
     JobDone,
     Mode,
@@ -41,7 +41,6 @@ from zeropoint.server.worker.protocol import Kind
 _STARTING = "starting the process that runs the model"
 _PREPARING = "loading and planning the model"
 _FINISHING = "quantizing and verifying"
-_READ_BYTES = 4 * CHUNK_BYTES
 _TOLD_SECONDS = 0.001
 _RESULT_FILES = 16
 _RESULT_BYTES = 1 << 40
@@ -73,7 +72,7 @@ async def serve(link: Link, workshop: Workshop) -> None:
                 done = await alongside(job.quantized(), job.dialogue.listen())
                 stack.enter_context(workshop.pool.delivering(done.manifest.size))
                 files = [
-                    (file, stack.enter_context(_opened(path)))
+                    (file, stack.enter_context(opened(path)))
                     for file, path in _result_files(done, job.worker.folder)
                 ]
         # The next job has its turn while this client reads.
@@ -156,9 +155,13 @@ class _Job:
         await BatchReceiver(
             self._link, self.dialogue, ledger, self.worker.folder.temporary, self._settings
         ).run()
-        return await self.dialogue.ask(
+        finished = self.dialogue.ask(
             Kind.FINISH, b"", JobDone, phase=_FINISHING, seconds=self._settings.finish_seconds
         )
+        evaluator = Evaluator(
+            self._link, self.dialogue, self.worker.folder, self._settings.evaluation_seconds
+        )
+        return await alongside(finished, evaluator.run())
 
 
 def _result_files(done: JobDone, folder: JobFolder) -> Iterator[tuple[ModelFile, Path]]:
@@ -168,23 +171,9 @@ def _result_files(done: JobDone, folder: JobFolder) -> Iterator[tuple[ModelFile,
     return zip(done.manifest.sent, paths, strict=False)
 
 
-def _opened(path: Path) -> FileIO:
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0)
-
-
 async def _send_result(link: Link, done: JobDone, files: list[tuple[ModelFile, FileIO]]) -> None:
     """Send the result and the bytes of its files."""
     await link.send(Result(payload=done.payload))
     for index, (file, source) in enumerate(files):
-        await _send_file(link, index, file, source)
-
-
-async def _send_file(link: Link, index: int, file: ModelFile, source: FileIO) -> None:
-    offset = 0
-    while data := await asyncio.to_thread(source.read, min(_READ_BYTES, file.size - offset)):
-        for begin in range(0, len(data), CHUNK_BYTES):
-            part = memoryview(data)[begin : begin + CHUNK_BYTES]
-            await link.send(ModelChunk(file=index, offset=offset + begin, data=part))
-        offset += len(data)
-    if offset != file.size:
-        raise RuntimeError(f"{file.path} has {offset} bytes instead of {file.size}")
+        async for offset, data in chunks(source, 0, file.size):
+            await link.send(ModelChunk(file=index, offset=offset, data=data))

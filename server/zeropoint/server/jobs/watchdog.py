@@ -16,20 +16,37 @@ class Watchdog:
         self._silence = silence_seconds
         self._phase = ""
         self._end: float | None = None
+        self._left: float | None = None
         self._heard = 0.0
         self._timeout: asyncio.Timeout | None = None
 
     def expect(self, phase: str, seconds: float) -> None:
         """Give the worker `seconds` from now."""
         self._phase = phase
+        self._left = None
         self._end = self._heard = asyncio.get_running_loop().time()
         self._end += seconds
         self._arm()
 
     def relax(self) -> None:
         """Let the worker be silent: it owes nothing."""
-        self._end = None
+        self._end = self._left = None
         self._arm()
+
+    def pause(self) -> None:
+        """Stop the clock: the worker waits for somebody else."""
+        if self._end is not None:
+            self._left = self._end - asyncio.get_running_loop().time()
+            self._end = None
+            self._arm()
+
+    def resume(self) -> None:
+        """Let the clock go on where it was stopped."""
+        if self._left is not None:
+            self._end = self._heard = asyncio.get_running_loop().time()
+            self._end += self._left
+            self._left = None
+            self._arm()
 
     async def hear(self, message: Awaitable[_T]) -> _T:
         """Await a message of the worker's.

@@ -19,6 +19,7 @@ from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.server.convert import engine as convert
 from zeropoint.server.convert import tensors
 from zeropoint.server.storage import JobFolder
+from zeropoint.server.worker.candidates import Candidates
 from zeropoint.server.worker.channel import WorkerChannel
 from zeropoint.server.worker.payload import MappedPayloads
 from zeropoint.server.worker.protocol import PLACE, FrameError, Kind, RejectedFrame
@@ -134,12 +135,17 @@ class Conversation:
             before=self._spent,
             progress=self._tell,
             saved=self._describe,
+            evaluate=self._candidates(start).evaluate if options.accuracy.evaluate else None,
         )
         known = self._folder.calibration if start.HasField("calibration") else None
         with self._engine.open_job(path, options, settings, known) as job:
             self._tell_plan(job.inspection)
             self._take_batches(job)
             self._deliver(job.finish())
+
+    def _candidates(self, start: v1.Start) -> Candidates:
+        model = [self._folder.model / file.path for file in start.manifest.files]
+        return Candidates(self._channel, self._folder, model, copies=start.candidate_copies)
 
     def _tell_plan(self, inspection: Inspection) -> None:
         for piece in convert.plan(inspection.plan):

@@ -18,6 +18,8 @@ settled. Neither side trusts the other's lengths.
     REJECT    RejectedFrame                ->     (a batch that arrived damaged)
                                            <-     SETTLED     Ack of this one batch
     FINISH    Finish                       ->
+                                           <-     CANDIDATE   Candidate; its files are linked
+    EVALUATION  number (binary64)          ->     (what the candidate is worth)
                                            <-     REPORT      Report, in pieces
                                            <-     RESULT      Result; the files are in workspace
                                            <-     FAILED      Failure, at any time; the last frame
@@ -36,6 +38,9 @@ HEADER = struct.Struct("<IB")
 PLACE = struct.Struct("<Q")
 """Where in the memory the bytes of a batch begin."""
 
+VALUE = struct.Struct("<d")
+"""What a candidate is worth."""
+
 LARGEST_FRAME = 64 << 20
 """Bytes of payload; a longer frame is refused unread."""
 
@@ -50,6 +55,7 @@ class Kind(IntEnum):
     BATCH = 5
     FINISH = 6
     REJECT = 7
+    EVALUATION = 8
     READY = 16
     PROGRESS = 17
     PLAN = 18
@@ -58,6 +64,7 @@ class Kind(IntEnum):
     REPORT = 21
     RESULT = 22
     FAILED = 23
+    CANDIDATE = 24
 
 
 class FrameError(Exception):
