@@ -153,6 +153,7 @@ SCENARIOS: dict[str, Scenario] = {
 SCENARIOS |= {
     reason: raised(reason)
     for reason in (
+        "DECISIONS_INVALID",
         "NODE_UNKNOWN",
         "OP_TYPE_UNKNOWN",
         "TENSOR_UNKNOWN",
