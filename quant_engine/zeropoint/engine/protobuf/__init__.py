@@ -6,5 +6,6 @@ from zeropoint.engine.protobuf.graphs import (
     drop_unneeded,
     graphs,
     inferred,
+    reads,
     subgraphs,
 )

@@ -46,7 +46,7 @@ def drop_unneeded(graph: onnx.GraphProto) -> None:
         if name not in needed:
             needed.add(name)
             if name in producers:
-                pending.extend(_reads(producers[name]))
+                pending.extend(reads(producers[name]))
     unneeded = [index for index, node in enumerate(graph.node) if needed.isdisjoint(node.output)]
     for index in reversed(unneeded):
         del graph.node[index]
@@ -55,13 +55,13 @@ def drop_unneeded(graph: onnx.GraphProto) -> None:
         del graph.initializer[index]
 
 
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
+def reads(node: onnx.NodeProto) -> Iterator[str]:
     """Return what a node and the graphs inside it read, among them names of their own."""
     yield from node.input
     for inner in subgraphs(node):
         yield from (output.name for output in inner.output)
         for inside in inner.node:
-            yield from _reads(inside)
+            yield from reads(inside)
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

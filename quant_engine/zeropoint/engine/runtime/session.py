@@ -92,15 +92,28 @@ class Session:
         self.outputs: tuple[str, ...] = tuple(slot.name for slot in self.output_slots)
 
     def run(
-        self, feeds: Mapping[str, NDArray[np.generic]], outputs: Sequence[str] | None = None
+        self,
+        feeds: Mapping[str, NDArray[np.generic]],
+        outputs: Sequence[str] | None = None,
+        *,
+        only_needed: bool = False,
     ) -> list[Any]:
         """Run the model once and return outputs: arrays, or lists and maps of them.
+
+        Args:
+            feeds: Arrays by input name.
+            outputs: Names of those that are wanted; None: all.
+            only_needed: Run no nodes but those that these are computed by.
 
         Raises:
             RuntimeRefusal: the inputs do not fit, or an operator fails.
         """
         try:
-            return list(self._session.run(outputs, dict(feeds)))
+            options = None
+            if only_needed:
+                options = ort.RunOptions()
+                options.only_execute_path_to_fetches = True
+            return list(self._session.run(outputs, dict(feeds), options))
         except Exception as error:  # its exceptions have no common base
             raise RuntimeRefusal(_plain(error)) from error
 

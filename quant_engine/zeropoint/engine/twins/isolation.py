@@ -6,7 +6,7 @@ from zeropoint.engine.graph import Path, iterations, observable_from, paths
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.plan import NodeQuant, Parameters, QuantPlan
 from zeropoint.engine.report import ParameterSource
-from zeropoint.engine.twins.twin_model import InputKey, NodeTwin
+from zeropoint.engine.twins.branches import InputKey, NodeTwin
 
 # A twin costs ONNX Runtime as much to load as ten nodes.
 _MOST_TWINS = 4096

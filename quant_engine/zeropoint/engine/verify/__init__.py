@@ -14,6 +14,15 @@ from zeropoint.engine.verify.checks import (
     verify,
 )
 from zeropoint.engine.verify.comparison import OutputComparison
+from zeropoint.engine.verify.effect_values import (
+    AloneModel,
+    AloneNode,
+    Effect,
+    Effects,
+    EffectsRequest,
+    OutputNoise,
+)
+from zeropoint.engine.verify.effects import OnNode, measure_effects
 from zeropoint.engine.verify.exactness import CodePair, ProofRequest, prove
 from zeropoint.engine.verify.json_values import NotPlain, from_json, to_json
 from zeropoint.engine.verify.original import ReferenceRequest, run_original

@@ -55,7 +55,7 @@ def multiply_accumulates(path: Path, nodes: Mapping[str, str], batch: Batch) -> 
         if node.op_type in _FORMS and (name := original_name(node.name, wanted)) is not None
     }
     given = {name for node in model.graph.node for name in node.output}
-    shapes = _inferred_shapes(model, batch)
+    shapes = shapes_of(model, batch)
     missing = {
         name
         for node in layers.values()
@@ -89,7 +89,7 @@ def integer_share(counts: Mapping[str, int], kernels: IntegerKernels) -> float |
     return min(1.0, done / total)
 
 
-def _inferred_shapes(model: onnx.ModelProto, batch: Batch) -> dict[str, Shape]:
+def shapes_of(model: onnx.ModelProto, batch: Batch) -> dict[str, Shape]:
     """Return what shapes are known of values when a model, which is changed, is given a batch."""
     graph = model.graph
     shapes = {}

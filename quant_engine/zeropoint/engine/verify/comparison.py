@@ -82,7 +82,7 @@ class OutputComparison:
         if not self._units:
             return None
         units = np.concatenate(self._units)
-        decibels = np.sort(_decibels(_together(units)))
+        decibels = np.sort(unit_decibels(units))
         median, tenth = (
             float(np.percentile(decibels, share, method="lower")) for share in (50.0, _TENTH)
         )
@@ -110,11 +110,11 @@ class OutputComparison:
                 for side in numeric_pair(original[part], result[part])
             )
             rows = min(each, units - start)
-            found.append(_unit_sums(*(side.reshape(rows, -1) for side in sides)))
+            found.append(unit_sums(*(side.reshape(rows, -1) for side in sides)))
         return np.concatenate(found)
 
 
-def _unit_sums(x: Values, y: Values) -> Values:
+def unit_sums(x: Values, y: Values) -> Values:
     """Return signal, noise and number of values of each row; see `Sums` on what is not finite."""
     finite = np.isfinite(x) & np.isfinite(y)
     differs = np.zeros(len(x), bool)
@@ -134,7 +134,13 @@ def _together(units: Values) -> Values:
     return np.asarray(np.add.reduceat(units, starts))
 
 
-def _decibels(units: Values) -> Values:
+def unit_decibels(units: Values) -> Values:
+    """Return the SQNR of each unit in dB, float64; see `SampleFigures` on small ones and silence.
+
+    Args:
+        units: Signal, noise and number of values of each: float64 [units, 3].
+    """
+    units = _together(units)
     signal, noise, values = units.T
     finite = np.isfinite(noise)
     mean = signal[finite].sum() / max(1.0, values[finite].sum())

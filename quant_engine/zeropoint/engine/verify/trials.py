@@ -18,6 +18,8 @@ from zeropoint.engine.runtime import (
 )
 from zeropoint.engine.verify.arithmetic import integer_share, multiply_accumulates
 from zeropoint.engine.verify.compared import ComparedOutputs, compare_outputs
+from zeropoint.engine.verify.effect_values import Effects, EffectsRequest
+from zeropoint.engine.verify.effects import OnNode, measure_effects
 from zeropoint.engine.verify.exposed import expose, read_graph, written_beside
 from zeropoint.engine.verify.opening import discard, open_result
 from zeropoint.engine.verify.original import Reference, ReferenceRequest, Runs, run_original
@@ -36,6 +38,17 @@ class Trials(Protocol):
 
         Raises:
             TrialFailed: it does not load or run.
+        """
+
+    def effects(self, request: EffectsRequest, /, notify: OnNode | None = None) -> Effects:
+        """Quantize each node alone, and compare the outputs of the float model.
+
+        Args:
+            request: What is measured.
+            notify: Told how far it is.
+
+        Raises:
+            TrialFailed: the model does not load or run.
         """
 
     def speed(self, shipped: Sequence[Path], /) -> tuple[Speed, ...]:
@@ -108,6 +121,13 @@ class InProcessTrials:
             integer_share=share,
             nbytes=_bytes_of(request.shipped),
         )
+
+    def effects(self, request: EffectsRequest, notify: OnNode | None = None) -> Effects:
+        """See `Trials.effects`."""
+        try:
+            return measure_effects(request, self.reference, self._request.threads, notify)
+        except RuntimeRefusal as refusal:
+            raise TrialFailed(f"nodes cannot be quantized alone: {refusal}") from refusal
 
     def speed(self, shipped: Sequence[Path]) -> tuple[Speed, ...]:
         """See `Trials.speed`."""

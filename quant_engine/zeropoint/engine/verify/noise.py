@@ -1,0 +1,61 @@
+"""How far outputs of a float model change, for many small changes of it on the same samples."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.engine.verify.comparison import unit_sums
+from zeropoint.engine.verify.output_forms import OutputForm
+from zeropoint.engine.verify.saturating import Values, distribution_axis, in_front
+from zeropoint.engine.verify.similarity import is_float
+
+
+class Undisturbed:
+    """One output of the float model, in front of what saturates it."""
+
+    def __init__(self, parts: Sequence[NDArray[Any]], form: OutputForm, *, apart: bool) -> None:
+        """Take an output.
+
+        Args:
+            parts: Its arrays.
+            form: How it ends.
+            apart: Whether entries along the first axis are samples; else it is all of one.
+        """
+        self._parts = [_Part(part, form, apart=apart and len(parts) == 1) for part in parts]
+
+    def units(self, parts: Sequence[NDArray[Any]]) -> Values:
+        """Return signal, noise and number of values of each sample: float64 [samples, 3].
+
+        Args:
+            parts: The arrays of the output when something was changed. One of another shape has as
+                much noise as signal.
+        """
+        if len(parts) != len(self._parts):
+            return np.array([[1.0, 1.0, 1.0]])
+        found = [part.units(array) for part, array in zip(self._parts, parts, strict=True)]
+        return found[0] if len(found) == 1 else sum(found, np.zeros((1, 3)))
+
+
+class _Part:
+    def __init__(self, array: NDArray[Any], form: OutputForm, *, apart: bool) -> None:
+        self._array = array
+        self._saturation = form.saturation if is_float(array) else None
+        self._axis = distribution_axis(array, self._saturation)
+        self._rows = len(array) if apart and self._axis != 0 and array.ndim else 1
+        self._front = self._in_front(array) if is_float(array) else np.zeros(0)
+
+    def units(self, array: NDArray[Any]) -> Values:
+        if array.shape != self._array.shape:
+            return np.full((self._rows, 3), 1.0)
+        if not is_float(self._array):
+            changed = np.asarray(array != self._array).reshape(self._rows, -1)
+            count = np.full(self._rows, float(changed.shape[1]))
+            return np.stack([count, changed.sum(1).astype(np.float64), count], 1)
+        return unit_sums(self._front, self._in_front(array))
+
+    def _in_front(self, array: NDArray[Any]) -> Values:
+        values = array.astype(np.float64)
+        front = in_front(values, self._saturation, self._axis, array.dtype)
+        return front.reshape(self._rows, -1)
