@@ -42,6 +42,9 @@ class Script:
     silent_after_start: bool = False
     end_early: bool = False
     done: bool = True
+    candidates: tuple[bytes, ...] = ()
+    knows_evaluate: bool = True
+    values: list[float] = dataclasses.field(default_factory=list)
     extra: tuple[v1.JobResponse, ...] = ()
     seen: list[v1.JobRequest] = dataclasses.field(default_factory=list)
     rpcs: list[Mode] = dataclasses.field(default_factory=list)
@@ -216,6 +219,7 @@ class FakeService(v1.QuantizationServiceServicer):
         yield from self._tell_plan(start)
         if mode != "inspect":
             yield from self._take_batches(reader)
+            yield from self._ask(reader)
             if self._fails_at("finish"):
                 yield from self._fail(reader)
                 return
@@ -231,6 +235,8 @@ class FakeService(v1.QuantizationServiceServicer):
         yield v1.JobResponse(plan=v1.Plan(nodes=plan.nodes[:1], opset=plan.opset))
         yield v1.JobResponse(plan=v1.Plan(nodes=plan.nodes[1:], tensors=plan.tensors))
         options = start.WhichOneof("options")
+        if not self.script.knows_evaluate:
+            getattr(start, options).accuracy.ClearField("evaluate")
         started = v1.Started(
             job=JOB,
             next_sequence=1,
@@ -276,6 +282,24 @@ class FakeService(v1.QuantizationServiceServicer):
             yield v1.JobResponse(ack=v1.Ack(applied=number, rejected=rejected))
             yield v1.JobResponse(credit=v1.Credit(bytes=header.size))
         assert request.finish.last_sequence == number
+
+    def _ask(self, reader: Iterator[Any]) -> Iterator[Any]:
+        """Have candidates evaluated; the first is the model that was sent, where there are any."""
+        offered = self.script.candidates
+        for number, content in enumerate((b"", *offered) if offered else (), 1):
+            file = v1.ModelFile(
+                path="model.onnx", size=len(content), sha256=hashlib.sha256(content).digest()
+            )
+            files = [v1.CandidateFile(file=file)] if content else []
+            description = f"try {number}" if content else "the original"
+            yield v1.JobResponse(
+                candidate=v1.Candidate(number=number, description=description, files=files)
+            )
+            if content:
+                yield v1.JobResponse(candidate_chunk=v1.ModelChunk(data=content))
+            answer = next(reader).evaluation
+            assert answer.number == number
+            self.script.values.append(answer.value)
 
     def _give_result(self, mode: Mode) -> Iterator[Any]:
         files = [("ignored.onnx", self.script.result)]
