@@ -9,6 +9,7 @@ REASONS: Mapping[str, str] = {
     "NO_INTEGER_FORM": "no integer kernel does what it does",
     "NO_INTEGER_NEIGHBOUR": "no neighbour is on integers, so conversions would only cost time",
     "SLOWER": "its integer form takes longer than float; naming it has it all the same",
+    "INACCURATE": "on integers it made the result less accurate than it must be",
     "OPSET_TOO_LOW": "it takes integers from a later opset on",
     "OPSET_TOO_HIGH": "ONNX Runtime has no conversions of this opset yet",
     "TYPE_NOT_SUPPORTED": "it computes with another type than FLOAT",

@@ -129,9 +129,9 @@ class WeightOptions:
     def of(
         self, override: TensorQuantOverride | None, *, per_channel: bool = False
     ) -> "WeightOptions":
-        """Return the options of one weight; `per_channel` is its own where that is left open."""
+        """Return the options of one weight; `per_channel`: it has scales for channels."""
         if override is None:
-            named = self.per_channel is not None
+            named = self.per_channel is not None and not per_channel
             return self if named else dataclasses.replace(self, per_channel=per_channel)
         default = self.symmetric if override.axis is None else None
         reduced = self.reduce_range if override.reduce_range is None else override.reduce_range

@@ -36,6 +36,7 @@ class Reason(_Word):
         "no neighbour is on integers, so conversions would only cost time",
     )
     SLOWER = "SLOWER", "its integer form takes longer than float; naming it has it all the same"
+    INACCURATE = "INACCURATE", "on integers it made the result less accurate than it must be"
     OPSET_TOO_LOW = "OPSET_TOO_LOW", "it takes integers from a later opset on"
     OPSET_TOO_HIGH = "OPSET_TOO_HIGH", "ONNX Runtime has no conversions of this opset yet"
     TYPE_NOT_SUPPORTED = "TYPE_NOT_SUPPORTED", "it computes with another type than FLOAT"

@@ -10,7 +10,7 @@ from support.graphs import GraphBuilder, normal_batches, residual
 
 from zeropoint.engine import DynamicOptions, JobSettings, NodeSelection, StaticOptions, open_job
 from zeropoint.engine.errors import OptionError
-from zeropoint.engine.jobs import decide_static
+from zeropoint.engine.search import realize
 from zeropoint.engine.verify import ContainedVerifier, InProcessVerifier
 
 BATCHES = normal_batches({"x": (2, 3, 16, 16)})
@@ -33,7 +33,7 @@ def test_two_results_of_one_job(
         worst = found.nodes[0].name
         options = static(selection=NodeSelection(nodes_to_exclude=(worst,)))
         assert decided.statistics is not None
-        other = decide_static(decided.planned.replanned(options), options, decided.statistics)
+        other = realize(decided.planned.replanned(options), options, decided.statistics)
         second = job.make(other, "second")
         better = job.verify(second).verification
     assert first.files[0].read_bytes() == before

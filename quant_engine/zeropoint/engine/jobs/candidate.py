@@ -11,7 +11,7 @@ from zeropoint.engine.files import ONE_FILE_BYTES, save_model
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.jobs.digest import result_digest
 from zeropoint.engine.jobs.output_steps import output_steps
-from zeropoint.engine.jobs.source import Decided, Manner
+from zeropoint.engine.jobs.source import Manner
 from zeropoint.engine.plan import fold_weights
 from zeropoint.engine.prepare import narrow_weights
 from zeropoint.engine.qat import forget_types
@@ -19,6 +19,7 @@ from zeropoint.engine.reasons import WarningCode
 from zeropoint.engine.report import Warning
 from zeropoint.engine.rewrite import lower
 from zeropoint.engine.runtime import collector_paused
+from zeropoint.engine.search import Decided
 from zeropoint.engine.twins import build_twins, node_twins
 from zeropoint.engine.verify import ReferenceRequest, TwinModel, VerifyRequest
 

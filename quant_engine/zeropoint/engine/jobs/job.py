@@ -13,7 +13,7 @@ from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.doubts import calibration_doubts, with_non_finite
 from zeropoint.engine.jobs.held_out import Chosen, VerificationBatches
 from zeropoint.engine.jobs.histograms import histograms
-from zeropoint.engine.jobs.source import Counted, Decided, Source
+from zeropoint.engine.jobs.source import Counted, Source
 from zeropoint.engine.jobs.verdict import judge
 from zeropoint.engine.jobs.versions import versions
 from zeropoint.engine.observe import gathered
@@ -28,6 +28,7 @@ from zeropoint.engine.report import (
     Signature,
 )
 from zeropoint.engine.runtime import collector_paused
+from zeropoint.engine.search import Decided
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.engine.verify import ReferenceRequest, Verified, Verifier, explain
 

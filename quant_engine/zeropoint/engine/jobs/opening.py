@@ -90,7 +90,7 @@ def _planned(
     statistics = None if calibration is None else recalled(planned, calibration)
     planned.require_nodes()
     if not isinstance(options, StaticOptions):
-        return planned, as_it_runs(planned, options.weight)
+        return planned, as_it_runs(planned, options)
     if statistics is not None:
         return planned, recalled_source(planned, options, statistics)
     return planned, streamed(planned, options, settings)

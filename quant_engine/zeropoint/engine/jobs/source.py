@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from zeropoint.engine.observe import CountedApart, Statistics
+from zeropoint.engine.observe import CountedApart
 from zeropoint.engine.operators import KERNEL_OPERATORS
 from zeropoint.engine.options import QuantFormat
-from zeropoint.engine.plan import Parameters, PlannedModel, QuantPlan
 from zeropoint.engine.progress import Convergence
 from zeropoint.engine.report import RejectedBatches, Warning
+from zeropoint.engine.search import Decided
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify import ProofRequest
 
@@ -22,23 +22,6 @@ class Counted:
 
     batches: int
     rejected: tuple[RejectedBatches, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """Everything that is needed to make a result; the prepared model stays as it is.
-
-    Attributes:
-        planned: The model with its final plan.
-        to_write: The part of the plan that is not in the graph yet.
-        parameters: Scale and zero point of everything in the plan.
-        statistics: What batches showed, where that was needed.
-    """
-
-    planned: PlannedModel
-    to_write: QuantPlan
-    parameters: Parameters
-    statistics: Statistics | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,19 +9,14 @@ import onnx_ir as ir
 
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.jobs.observed import Observed
-from zeropoint.engine.jobs.source import Counted, Decided, Manner, Source
+from zeropoint.engine.jobs.source import Counted, Manner, Source
 from zeropoint.engine.observe import CountedApart, Statistics
 from zeropoint.engine.operators import KERNEL_OPERATORS, SELF_QUANTIZING
-from zeropoint.engine.options import QatOptions, QdqOptions, StaticOptions, WeightOptions
-from zeropoint.engine.plan import (
-    Parameters,
-    PlannedModel,
-    derive_constants,
-    derive_parameters,
-    narrow_plan,
-)
+from zeropoint.engine.options import DynamicOptions, QatOptions, QdqOptions, StaticOptions
+from zeropoint.engine.plan import PlannedModel, derive_parameters
 from zeropoint.engine.qat import TrainedModel, merged, without_unseen
 from zeropoint.engine.rewrite import rewrite_dynamic, rewrite_qdq
+from zeropoint.engine.search import Decided, realize, realize_dynamic
 from zeropoint.engine.settings import Batch, JobSettings
 from zeropoint.engine.verify import ProofRequest
 from zeropoint.sketch import Sketch
@@ -32,7 +27,7 @@ def streamed(planned: PlannedModel, options: StaticOptions, settings: JobSetting
     observed = Observed(planned, options, settings)
     return Source(
         manner=_static(options),
-        decide=lambda counted: decide_static(planned, options, observed.gather(counted)),
+        decide=lambda counted: realize(planned, options, observed.gather(counted)),
         **_observing(observed),
     )
 
@@ -54,7 +49,7 @@ def recalled_source(
 
     return Source(
         manner=_static(options),
-        decide=lambda _counted: decide_static(planned, options, statistics),
+        decide=lambda _counted: realize(planned, options, statistics),
         start=refuse,
     )
 
@@ -73,19 +68,15 @@ def _observing(observed: Observed) -> dict[str, Any]:
     }
 
 
-def as_it_runs(planned: PlannedModel, weight: WeightOptions) -> Source:
+def as_it_runs(planned: PlannedModel, options: DynamicOptions) -> Source:
     """Dynamic quantization: activations are quantized as the model runs."""
 
-    def decide(_counted: Counted) -> Decided:
-        constants = derive_constants(planned.graph, planned.plan, weight)
-        parameters = Parameters(tensors={}, constants=constants, ranges={}, warnings=())
-        return Decided(planned=planned, to_write=planned.plan, parameters=parameters)
-
     def rewrite(model: ir.Model, decided: Decided) -> None:
-        rewrite_dynamic(model, decided.to_write, decided.parameters, planned.loaded.weights)
+        weights = decided.planned.loaded.weights
+        rewrite_dynamic(model, decided.to_write, decided.parameters, weights)
 
     manner = Manner(rewrite=rewrite, kernels=KERNEL_OPERATORS | SELF_QUANTIZING)
-    return Source(manner=manner, decide=decide)
+    return Source(manner=manner, decide=lambda _counted: realize_dynamic(planned, options))
 
 
 def learned(trained: TrainedModel, options: QatOptions) -> Source:
@@ -135,20 +126,6 @@ def completed(
         manner=replace(_trained(trained, asked), rewrite=_write_pairs),
         decide=decide,
         **_observing(observed),
-    )
-
-
-def decide_static(planned: PlannedModel, options: StaticOptions, statistics: Statistics) -> Decided:
-    """Return the plan that statistics allow, with parameters from these; a pure function.
-
-    Raises:
-        NothingToQuantize: the batches reach nothing that could be quantized.
-    """
-    sketches = _sketches(statistics)
-    narrowed = narrow_plan(planned, options, sketches)
-    parameters = derive_parameters(narrowed.graph, narrowed.plan, sketches, options)
-    return Decided(
-        planned=narrowed, to_write=narrowed.plan, parameters=parameters, statistics=statistics
     )
 
 

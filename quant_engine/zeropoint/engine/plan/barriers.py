@@ -6,7 +6,6 @@ stored as integers nevertheless. A new reason is a new row.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from zeropoint.engine.options import NodeSelection
 from zeropoint.engine.plan.already_quantized import Already
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.choice import Choice
+from zeropoint.engine.plan.node_changes import NO_CHANGES, NodeChanges
 from zeropoint.engine.plan.stored_weights import stored_unfit
 from zeropoint.engine.plan.sums import too_long
 from zeropoint.engine.plan.wide_ranges import wide_ranges
@@ -48,7 +48,7 @@ class _View:
         already: What is quantized in the model.
         dynamic: Whether activations are quantized as the model runs.
         wide: Nodes whose activations need more range than integers have, with the reason.
-        shown: Nodes that stay float because of what batches showed, by name, with the reason.
+        changes: What is otherwise for single nodes.
     """
 
     graph: ir.Graph
@@ -58,7 +58,7 @@ class _View:
     already: Already
     dynamic: bool
     wide: Mapping[ir.Node, Kept]
-    shown: Mapping[str, Kept]
+    changes: NodeChanges
 
 
 _Barrier = Callable[[ir.Node, OpRule, _View], Kept | None]
@@ -164,8 +164,12 @@ def _stored(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     return None
 
 
-def _shown(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
-    return view.shown.get(name_of(node))
+def _told(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
+    return view.changes.floats.get(name_of(node))
+
+
+def _told_but_weight(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
+    return view.changes.weight_only.get(name_of(node))
 
 
 def _wide_range(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
@@ -238,7 +242,8 @@ _BARRIERS = (
     _Row(_types),
     _Row(_finite),
     _Row(_stored),
-    _Row(_shown),
+    _Row(_told),
+    _Row(_told_but_weight, weight_may_be_stored=True),
     _Row(_wide_range, weight_may_be_stored=True),
     _Row(_computed_weight, weight_may_be_stored=True),
     _Row(_computed_bias, weight_may_be_stored=True),
@@ -280,7 +285,7 @@ def select(
     user_nodes: Sequence[NodeName],
     bodies: Bodies,
     dynamic: bool = False,
-    shown: Mapping[str, Kept] = MappingProxyType({}),
+    changes: NodeChanges = NO_CHANGES,
 ) -> Candidates:
     """Sort the nodes of a prepared model, as `make_plan` or `make_dynamic_plan` asks for it.
 
@@ -289,7 +294,7 @@ def select(
     """
     graph, choice = prepared.model.graph, Choice.of(selection, user_nodes, dynamic=dynamic)
     already, wide = Already.of(graph), wide_ranges(graph)
-    view = _View(graph, prepared.opset, choice, bodies, already, dynamic, wide, shown)
+    view = _View(graph, prepared.opset, choice, bodies, already, dynamic, wide, changes)
     rules: dict[ir.Node, OpRule] = {}
     kept: dict[str, Kept] = {}
     stored: dict[str, Kept] = {}

@@ -1,6 +1,6 @@
 """Plan and statistics -> the scale and zero point of every quantized tensor."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,12 +55,34 @@ class Parameters:
     warnings: tuple[Warning, ...]
 
 
+RangeChooser = Callable[[str, Sketch, StaticOptions], Range]
+"""Chooses the range of a tensor, given its name, what was seen of it, and options."""
+
+
+def range_as_asked(tensor: str, sketch: Sketch, options: StaticOptions) -> Range:
+    """Choose a range as options say.
+
+    Raises:
+        CalibrationError: NO_FINITE_VALUES, the tensor had no finite value.
+    """
+    return choose_range(sketch, options, tensor=tensor)
+
+
 def derive_parameters(
-    graph: ir.Graph, plan: QuantPlan, sketches: Mapping[str, Sketch], options: StaticOptions
+    graph: ir.Graph,
+    plan: QuantPlan,
+    sketches: Mapping[str, Sketch],
+    options: StaticOptions,
+    choose: RangeChooser = range_as_asked,
 ) -> Parameters:
     """Turn ranges of activations and values of weights into scales and zero points.
 
-    There is a sketch with elements of each tensor in `plan.observed`.
+    Args:
+        graph: The prepared graph.
+        plan: What is quantized.
+        sketches: There is one with elements of each tensor in `plan.observed`.
+        options: The user's.
+        choose: Chooses the ranges of these tensors.
 
     Raises:
         CalibrationError: NO_FINITE_VALUES, a tensor had elements but none that is finite.
@@ -79,7 +101,9 @@ def derive_parameters(
         given = existing_parameters(value)
         if tensor.override is not None and tensor.override.scale:
             given = given_qparams(tensor.override, own.activation_type)
-        chosen = _range(tensor, value, sketches, own) if given is None else Range(*given.range)
+        chosen = (
+            _range(tensor, value, sketches, own, choose) if given is None else Range(*given.range)
+        )
         ranges[tensor.name] = chosen
         tensors[tensor.name] = given or activation_qparams(
             chosen.low,
@@ -145,6 +169,7 @@ def _range(
     value: ir.Value | None,
     sketches: Mapping[str, Sketch],
     options: StaticOptions,
+    choose: RangeChooser,
 ) -> Range:
     if tensor.fixed is not None:
         return Range(*tensor.fixed)
@@ -152,7 +177,7 @@ def _range(
         array = array_of(value)
         found = Range(float(array.min()), float(array.max())) if array.size else Range(0.0, 0.0)
     else:
-        found = choose_range(sketches[tensor.name], options, tensor=tensor.name)
+        found = choose(tensor.name, sketches[tensor.name], options)
     if tensor.override is None:
         return found
     low, high = tensor.override.narrowed(found.low, found.high)

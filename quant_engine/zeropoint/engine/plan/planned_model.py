@@ -17,6 +17,7 @@ from zeropoint.engine.plan.advice import advice
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.check_overrides import check_overrides
 from zeropoint.engine.plan.describe import describe_plan
+from zeropoint.engine.plan.node_changes import NodeChanges
 from zeropoint.engine.plan.parameters import Parameters
 from zeropoint.engine.plan.planner import make_dynamic_plan, make_plan
 from zeropoint.engine.plan.quant_plan import QuantPlan
@@ -81,6 +82,22 @@ class PlannedModel:
         """
         plan = make_plan(self.prepared, options, self.loaded.nodes, self.bodies)
         return replace(self, plan=plan, options=options)
+
+    def changed(self, options: PostTrainingOptions, changes: NodeChanges) -> "PlannedModel":
+        """Return the same model with a plan that is otherwise for single nodes.
+
+        Where that needs what the opset lacks, operators of com.microsoft are used.
+        """
+        nodes, bodies = self.loaded.nodes, self.bodies
+        if isinstance(options, StaticOptions):
+            plan = make_plan(self.prepared, options, nodes, bodies, changes)
+        else:
+            plan = make_dynamic_plan(self.prepared, options, nodes, bodies, changes)
+        prepared = self.prepared
+        if isinstance(options, StaticOptions) and prepared.opset < _CHANNELS_SINCE:
+            contrib = prepared.contrib_qdq or _has_channels(plan)
+            prepared = replace(prepared, contrib_qdq=contrib)
+        return replace(self, plan=plan, prepared=prepared)
 
     def require_nodes(self) -> None:
         """Refuse a plan that would return the model as it is.

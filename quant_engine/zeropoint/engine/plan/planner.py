@@ -1,8 +1,7 @@
 """Model and options -> what will be done with each node and tensor."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -21,6 +20,7 @@ from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.barriers import Candidates, select
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.integer_flow import IntegerFlow, bias_add, integer_flow
+from zeropoint.engine.plan.node_changes import NO_CHANGES, NodeChanges
 from zeropoint.engine.plan.quant_plan import (
     ConstantInput,
     ConstantRole,
@@ -39,7 +39,7 @@ def make_plan(
     options: StaticOptions,
     user_nodes: Sequence[NodeName],
     bodies: Bodies,
-    shown: Mapping[str, Kept] = MappingProxyType({}),
+    changes: NodeChanges = NO_CHANGES,
 ) -> QuantPlan:
     """Decide for each node and tensor of a prepared model.
 
@@ -48,19 +48,24 @@ def make_plan(
         options: The user's options.
         user_nodes: Name and operator type of each node of the user's own model.
         bodies: What can be observed in bodies of If, Loop and Scan.
-        shown: Why further nodes stay float, as batches showed, by name.
+        changes: What is otherwise for single nodes.
 
     Raises:
         OptionError: a name or operator type that the user's model does not have.
     """
     candidates = select(
-        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, shown=shown
+        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, changes=changes
     )
-    return _Planner(options, candidates, integer_flow(prepared.model, candidates)).plan()
+    flow = integer_flow(prepared.model, candidates)
+    return _Planner(options, candidates, flow, changes).plan()
 
 
 def make_dynamic_plan(
-    prepared: PreparedModel, options: DynamicOptions, user_nodes: Sequence[NodeName], bodies: Bodies
+    prepared: PreparedModel,
+    options: DynamicOptions,
+    user_nodes: Sequence[NodeName],
+    bodies: Bodies,
+    changes: NodeChanges = NO_CHANGES,
 ) -> QuantPlan:
     """Decide like `make_plan` where activations are quantized as the model runs.
 
@@ -68,14 +73,19 @@ def make_dynamic_plan(
         OptionError: a name or operator type that the user's model does not have.
     """
     candidates = select(
-        prepared, options.selection, user_nodes=user_nodes, bodies=bodies, dynamic=True
+        prepared,
+        options.selection,
+        user_nodes=user_nodes,
+        bodies=bodies,
+        dynamic=True,
+        changes=changes,
     )
+    wanted = _Wanted(_overrides(options), prepared.stored, options.weight, changes.per_channel)
     nodes: dict[str, NodeQuant] = {}
     tensors: dict[str, TensorQuant] = {}
-    overrides = _overrides(options)
     for node, rule in candidates.rules.items():
         name = name_of(node)
-        constants = tuple(_constants(node, rule, overrides, prepared.stored, options.weight))
+        constants = tuple(_constants(node, rule, wanted))
         computed = node.op_type == "MatMul" and not constants
         inputs = ((0, 1) if computed else (0,)) if rule.dynamic_data else ()
         read = tuple(name_of(node.inputs[index]) for index in inputs)
@@ -99,27 +109,40 @@ def _overrides(options: PostTrainingOptions) -> Overrides:
     return {override.tensor_name: override for override in options.tensor_quant_overrides}
 
 
-def _constants(
-    node: ir.Node,
-    rule: OpRule,
-    overrides: Overrides,
-    stored: Mapping[str, QParams],
-    weights: WeightOptions,
-) -> Iterator[ConstantInput]:
-    """Yield the weight of a node, where it has a constant one, and what is stored of it.
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is wanted of constants.
 
-    `stored` has the parameters of those that are integers already.
+    Attributes:
+        overrides: What the user wants of single ones.
+        stored: Parameters of those that are integers already, by name.
+        weights: What holds for the others.
+        per_channel: Nodes whose weight has scales for channels nevertheless.
     """
+
+    overrides: Overrides
+    stored: Mapping[str, QParams]
+    weights: WeightOptions
+    per_channel: frozenset[str]
+
+    def channels_of(self, node: ir.Node) -> bool | None:
+        """Whether a weight without a wish of its own has scales for channels; None: by need."""
+        asked = name_of(node) in self.per_channel and self.weights.symmetric is not False
+        return True if asked else self.weights.per_channel
+
+
+def _constants(node: ir.Node, rule: OpRule, want: _Wanted) -> Iterator[ConstantInput]:
+    """Yield the weight of a node, where it has a constant one, and what is stored of it."""
     for index in (rule.weight, *rule.stored):
         value = node.inputs[index] if index is not None else None
         array = constant(value)
         if index is None or array is None:
             continue
-        override = overrides.get(name_of(value))
-        kept = stored.get(name_of(value))
-        wanted = weights.per_channel if override is None else override.axis is not None
+        override = want.overrides.get(name_of(value))
+        kept = want.stored.get(name_of(value))
+        wanted = want.channels_of(node) if override is None else override.axis is not None
         if wanted is None:
-            wanted = kept is None and _needs_channels(node, rule, array, weights)
+            wanted = kept is None and _needs_channels(node, rule, array, want.weights)
         axes = rule.scale_axes(node, array.shape, per_channel=wanted)
         if kept is not None:
             axes = () if kept.axis is None else (kept.axis,)
@@ -163,7 +186,13 @@ _OUTPUT_EXCLUDED = Kept(
 class _Planner:
     """Collects the entries of a plan in one walk over the graph."""
 
-    def __init__(self, options: StaticOptions, candidates: Candidates, flow: IntegerFlow) -> None:
+    def __init__(
+        self,
+        options: StaticOptions,
+        candidates: Candidates,
+        flow: IntegerFlow,
+        changes: NodeChanges,
+    ) -> None:
         self._options = options
         self._candidates = candidates
         self._flow = flow
@@ -172,6 +201,9 @@ class _Planner:
         self._absorbed: dict[str, str] = {}
         self._kept: dict[str, Kept] = dict(candidates.kept)
         self._overrides = _overrides(options)
+        self._want = _Wanted(
+            self._overrides, candidates.stored, options.weight, changes.per_channel
+        )
 
     def plan(self) -> QuantPlan:
         for node, rule in self._candidates.rules.items():
@@ -193,9 +225,7 @@ class _Planner:
 
     def _add(self, node: ir.Node, rule: OpRule) -> None:
         name = name_of(node)
-        constants = tuple(
-            _constants(node, rule, self._overrides, self._candidates.stored, self._options.weight)
-        )
+        constants = tuple(_constants(node, rule, self._want))
         weights = [where for where in constants if where.role is ConstantRole.WEIGHT]
         taken = {where.index for where in weights}
         inputs = tuple(i for i in rule.activation_inputs(node) if i not in taken)

@@ -13,8 +13,8 @@ from zeropoint.engine.graph import name_of, paths, value_at
 from zeropoint.engine.operators import Role, Trait, has, rule_of
 from zeropoint.engine.options import StaticOptions
 from zeropoint.engine.plan.masks import Masks
+from zeropoint.engine.plan.node_changes import NO_CHANGES, NodeChanges
 from zeropoint.engine.plan.planned_model import PlannedModel
-from zeropoint.engine.plan.planner import make_plan
 from zeropoint.engine.plan.quant_plan import NodeQuant, QuantPlan
 from zeropoint.engine.reasons import Kept, Reason
 from zeropoint.engine.report import ParameterSource
@@ -22,16 +22,27 @@ from zeropoint.sketch import Sketch
 
 
 def narrow_plan(
-    planned: PlannedModel, options: StaticOptions, sketches: Mapping[str, Sketch]
+    planned: PlannedModel,
+    options: StaticOptions,
+    sketches: Mapping[str, Sketch],
+    changes: NodeChanges = NO_CHANGES,
 ) -> PlannedModel:
     """Leave the nodes float that read or give a tensor without statistics, or read a mask.
 
     A sketch without elements is none.
 
+    Args:
+        planned: The model with the plan for its options.
+        options: These.
+        sketches: What was seen; see `with_inherited`.
+        changes: What is otherwise for single nodes.
+
     Raises:
         NothingToQuantize: no node is left.
     """
     seen = {name for name, sketch in sketches.items() if sketch.elements}
+    if changes:
+        planned = planned.changed(options, changes)
     plan = planned.plan
     refused = _unreached(planned.prepared.model, plan, seen) | _masked(planned, sketches)
     while True:
@@ -45,9 +56,7 @@ def narrow_plan(
         if not found:
             break
         refused.update(found)
-        plan = make_plan(
-            planned.prepared, options, planned.loaded.nodes, planned.bodies, shown=refused
-        )
+        plan = planned.changed(options, changes.keeping(refused)).plan
     narrowed = replace(planned, plan=plan)
     narrowed.require_nodes()
     return narrowed
@@ -93,6 +102,19 @@ def _masked(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> dict[str, 
                     f"{name} masks: it holds infinities or numbers that stand for them",
                 )
     return refused
+
+
+def with_inherited(planned: PlannedModel, sketches: Mapping[str, Sketch]) -> Mapping[str, Sketch]:
+    """Return sketches with those of tensors that only hold values of others, and are not there.
+
+    Such a tensor has the parameters of the one that its values come from. Where the node between
+    the two stays float in another plan, it needs its own, and what bounds the one bounds the other.
+    """
+    plan = planned.plan
+    inherited = (t for t in plan.tensors.values() if t.source is ParameterSource.INHERITED)
+    roots = ((tensor.name, plan.root(tensor).name) for tensor in inherited)
+    known = {name: sketches[root] for name, root in roots if root in sketches}
+    return {**known, **sketches}
 
 
 def spare_tensors(planned: PlannedModel) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -28,6 +29,18 @@ class RangeChoice:
     low: float | None = None
     high: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what gives no range.
+
+        Raises:
+            ValueError: the percentile is outside (50, 100], or the ends are none of a range.
+        """
+        ends = [end for end in (self.low, self.high) if end is not None]
+        if not 50.0 < self.percentile <= 100.0 or not all(map(math.isfinite, ends)):
+            raise ValueError("figures of a range")
+        if ends != sorted(ends):
+            raise ValueError("ends of a range")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
@@ -35,6 +48,7 @@ class Changes:
 
     Attributes:
         floats: Nodes that stay float.
+        slower: Nodes that stay float because the result is faster so.
         weight_only: Nodes that compute in float with a weight that is stored as integers.
         float_outputs: Nodes whose output is not quantized.
         dynamic: Products whose input is quantized as the model runs.
@@ -48,6 +62,7 @@ class Changes:
     """
 
     floats: frozenset[str] = frozenset()
+    slower: frozenset[str] = frozenset()
     weight_only: frozenset[str] = frozenset()
     float_outputs: frozenset[str] = frozenset()
     dynamic: frozenset[str] = frozenset()
@@ -126,6 +141,7 @@ def _own_plain(values: Iterable[tuple[str, RangeChoice]]) -> list[Any]:
 
 _SETS = (
     "floats",
+    "slower",
     "weight_only",
     "float_outputs",
     "dynamic",
