@@ -46,13 +46,17 @@ def test_without_changes_the_result_is_what_was_asked_for(
 
 @pytest.mark.parametrize("options", [StaticOptions(), static()])
 @pytest.mark.parametrize(
-    ("field", "reason"), [("floats", Reason.INACCURATE), ("slower", Reason.SLOWER)]
+    ("changes", "reason"),
+    [
+        (Changes(floats=named("conv_c2")), Reason.INACCURATE),
+        (Changes(slower=named("conv_c2")), Reason.SLOWER),
+    ],
 )
 def test_a_node_stays_float(
-    tmp_path: Path, options: StaticOptions, field: str, reason: Reason
+    tmp_path: Path, options: StaticOptions, changes: Changes, reason: Reason
 ) -> None:
     there = of_residual(tmp_path, options)
-    made = there.made(Changes(**{field: named("conv_c2")}))
+    made = there.made(changes)
     plan = made.decided.planned.plan
     assert plan.kept["conv_c2"].reason is reason
     assert set(there.planned.plan.nodes) - set(plan.nodes) == {"conv_c2"}

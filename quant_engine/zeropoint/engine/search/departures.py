@@ -32,6 +32,11 @@ _KINDS: Final = (
         "integers there change the outputs most for the arithmetic that they save",
     ),
     _Kind(
+        Remedy.STAYS_FLOAT,
+        lambda changes: changes.slower,
+        "the model is faster with them so",
+    ),
+    _Kind(
         Remedy.WEIGHT_ONLY,
         lambda changes: changes.weight_only,
         "integers there change the outputs too much; the weights alone do not",
