@@ -10,6 +10,7 @@ from dataclasses import replace
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.observe import Statistics
+from zeropoint.engine.operators import weight_only
 from zeropoint.engine.options import DynamicOptions, StaticOptions
 from zeropoint.engine.plan import (
     NO_CHANGES,
@@ -132,8 +133,12 @@ def _floats(found: NodeChanges, planned: PlannedModel, changes: Changes) -> Node
     return found.keeping({**faster, **floats})
 
 
-def _weight_only(found: NodeChanges, _planned: PlannedModel, changes: Changes) -> NodeChanges:
-    return replace(found, weight_only=dict.fromkeys(sorted(changes.weight_only), _WEIGHT_ONLY))
+def _weight_only(found: NodeChanges, planned: PlannedModel, changes: Changes) -> NodeChanges:
+    """Store weights; a node without one that is worth it computes in float all the same."""
+    chosen = [node for node in planned.graph.all_nodes() if name_of(node) in changes.weight_only]
+    stored = {name_of(node): _WEIGHT_ONLY for node in chosen if weight_only(node) is not None}
+    others = dict.fromkeys(_together(planned, changes.weight_only - stored.keys()), _INACCURATE)
+    return replace(found.keeping(others), weight_only=stored)
 
 
 def _per_channel(found: NodeChanges, _planned: PlannedModel, changes: Changes) -> NodeChanges:
