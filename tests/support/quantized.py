@@ -1,6 +1,7 @@
 """Quantized forms of small models, put together by hand."""
 
 import numpy as np
+from onnx import TensorProto, helper
 from support.graphs import Array, GraphBuilder
 
 
@@ -63,3 +64,36 @@ def classifier(*, quantized: bool, error: float = 0.0) -> GraphBuilder:
 
 
 CLASSIFIER_NODES = {"conv": "Conv", "head": "MatMul"}
+
+
+def endless() -> GraphBuilder:
+    """The interface of the classifier over a loop that runs for hours."""
+    b = GraphBuilder()
+    b.input("x", ["N", 3, 8, 8])
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["still_going"]),
+            helper.make_node("Sin", ["carried"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("index", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("carried", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("still_going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+        ],
+    )
+    trips = b.constant("trips", np.array(2**40))
+    going = b.constant("yes", np.array(True))
+    b.node("Loop", [trips, going, "x"], "looped", body=body)
+    axes = [1, 2, 3]
+    b.node("ReduceMean", ["looped"], "mean", axes=axes, keepdims=0)
+    column = b.node("Unsqueeze", ["mean", b.constant("one", np.array([1]))], "column")
+    b.node("Expand", [column, b.constant("wide", np.array([1, 5]))], "logits")
+    b.node("ArgMax", ["logits"], "label", axis=1, keepdims=0)
+    b.output("logits", ["N", 5])
+    b.output("label", ["N"], dtype=TensorProto.INT64)
+    return b

@@ -10,43 +10,19 @@ import pytest
 from onnx import TensorProto, helper
 from support.graphs import Array, GraphBuilder, normal_batches, residual
 from support.quantized import fake_quantized
+from support.trials import COARSE, SCALE, alone, layers, reference_of
 
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.runtime import Session
-from zeropoint.engine.samples import store_batch
-from zeropoint.engine.twins import NodeTwin, build_alone
+from zeropoint.engine.twins import NodeTwin
 from zeropoint.engine.verify import (
-    AloneModel,
     Effects,
     EffectsRequest,
     InProcessTrials,
-    ReferenceRequest,
     compare,
 )
 
 SHAPES = {"x": (2, 3, 16, 16)}
-SCALE = 0.05
-COARSE = QParams(np.array(SCALE, np.float32), np.array(128, np.uint8))
-
-
-def _reference(
-    path: Path, batches: Sequence[dict[str, Array]], *, threads: int = 1
-) -> ReferenceRequest:
-    scratch = path.parent / "scratch"
-    scratch.mkdir()
-    stored = [store_batch(b, scratch / f"{i}.batch", i + 1) for i, b in enumerate(batches)]
-    return ReferenceRequest(original=path, scratch=scratch, batches=tuple(stored), threads=threads)
-
-
-def _alone(path: Path, twins: Sequence[NodeTwin] | None = None) -> AloneModel:
-    model = ir.load(path)
-    if twins is None:
-        twins = [NodeTwin(chain=(name,), inputs={(name, 0): COARSE}) for name in _layers(model)]
-    return build_alone(model, twins, path.with_name("alone.onnx"), lambda node: f"user:{node.name}")
-
-
-def _layers(model: ir.Model) -> list[str]:
-    return [node.name or "" for node in model.graph if node.op_type in ("Conv", "Gemm", "MatMul")]
 
 
 def _one_quantized(path: Path, name: str) -> Session:
@@ -66,8 +42,8 @@ def _one_quantized(path: Path, name: str) -> Session:
 def _measure(
     path: Path, batches: Sequence[dict[str, Array]], threads: int = 1, **request: int
 ) -> Effects:
-    trials = InProcessTrials(_reference(path, batches, threads=threads))
-    return trials.effects(EffectsRequest(model=_alone(path), **request))
+    trials = InProcessTrials(reference_of(path, batches, threads=threads))
+    return trials.effects(EffectsRequest(model=alone(path), **request))
 
 
 def _expected(path: Path, name: str, batches: Sequence[dict[str, Array]], at: int = 0) -> float:
@@ -83,8 +59,7 @@ def test_effects_are_those_of_whole_models_in_which_one_node_is_quantized(tmp_pa
     found = _measure(path, batches)
     assert found.samples == 6
     assert (found.not_measured, found.late) == ((), False)
-    layers = _layers(ir.load(path))
-    assert {effect.node for effect in found.nodes} == set(layers)
+    assert {effect.node for effect in found.nodes} == set(layers(ir.load(path)))
     for effect in found.nodes:
         (output,) = effect.outputs
         assert output.name == "y"
@@ -146,10 +121,10 @@ def test_what_time_leaves_out_is_told(tmp_path: Path) -> None:
 
 def test_progress_is_told(tmp_path: Path) -> None:
     path = residual().save(tmp_path)
-    trials = InProcessTrials(_reference(path, normal_batches(SHAPES, count=2)))
+    trials = InProcessTrials(reference_of(path, normal_batches(SHAPES, count=2)))
     told: list[tuple[int, int]] = []
     trials.effects(
-        EffectsRequest(model=_alone(path)), lambda done, total: told.append((done, total))
+        EffectsRequest(model=alone(path)), lambda done, total: told.append((done, total))
     )
     assert told == [(done, 10) for done in range(1, 11)]
 
@@ -161,8 +136,8 @@ def test_weights_and_activations_are_told_apart(tmp_path: Path) -> None:
         NodeTwin(chain=("conv_c1",), inputs={("conv_c1", 0): COARSE, ("conv_c1", 1): fine}),
         NodeTwin(chain=("conv_c2",), inputs={("conv_c2", 1): fine}),
     ]
-    trials = InProcessTrials(_reference(path, normal_batches(SHAPES, count=2)))
-    model = _alone(path, twins)
+    trials = InProcessTrials(reference_of(path, normal_batches(SHAPES, count=2)))
+    model = alone(path, twins)
     both = {effect.node: effect for effect in trials.effects(EffectsRequest(model=model)).nodes}
     first, second = both["conv_c1"], both["conv_c2"]
     assert first.weights_db is not None
@@ -233,7 +208,7 @@ def test_labels_count_where_there_is_nothing_else(tmp_path: Path) -> None:
 
 def test_without_nodes_or_samples_nothing_is_measured(tmp_path: Path) -> None:
     path = residual().save(tmp_path)
-    trials = InProcessTrials(_reference(path, []))
-    found = trials.effects(EffectsRequest(model=_alone(path)))
+    trials = InProcessTrials(reference_of(path, []))
+    found = trials.effects(EffectsRequest(model=alone(path)))
     assert (found.nodes, found.samples, len(found.not_measured)) == ((), 0, 5)
-    assert trials.effects(EffectsRequest(model=_alone(path, []))).not_measured == ()
+    assert trials.effects(EffectsRequest(model=alone(path, []))).not_measured == ()

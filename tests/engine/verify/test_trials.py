@@ -8,9 +8,9 @@ import onnx
 import pytest
 from support.graphs import normal_batches
 from support.quantized import CLASSIFIER_NODES, classifier
+from support.trials import candidate, reference_of
 
 from zeropoint.engine.runtime import Session
-from zeropoint.engine.samples import store_batch
 from zeropoint.engine.verify import (
     InProcessTrials,
     ReferenceRequest,
@@ -24,22 +24,12 @@ from zeropoint.engine.verify import (
 def _reference(folder: Path, count: int = 3) -> ReferenceRequest:
     path = folder / "original.onnx"
     onnx.save(classifier(quantized=False).model(), path)
-    scratch = folder / "scratch"
-    scratch.mkdir()
-    batches = normal_batches({"x": (4, 3, 8, 8)}, count=count)
-    stored = [store_batch(b, scratch / f"{i}.batch", i + 1) for i, b in enumerate(batches)]
-    return ReferenceRequest(original=path, scratch=scratch, batches=tuple(stored))
-
-
-def _candidate(folder: Path, name: str, error: float = 0.0) -> TrialRequest:
-    path = folder / f"{name}.onnx"
-    onnx.save(classifier(quantized=True, error=error).model(), path)
-    return TrialRequest(shipped=path, nodes=CLASSIFIER_NODES)
+    return reference_of(path, normal_batches({"x": (4, 3, 8, 8)}, count=count))
 
 
 def test_the_figures_are_those_of_the_verification(tmp_path: Path) -> None:
     reference = _reference(tmp_path)
-    good, bad = _candidate(tmp_path, "good"), _candidate(tmp_path, "bad", error=2.0)
+    good, bad = candidate(tmp_path, "good"), candidate(tmp_path, "bad", error=2.0)
     trials = InProcessTrials(reference)
     measured = [trials.measure(request) for request in (good, bad, good)]
     trials.close()
@@ -64,7 +54,7 @@ def test_a_candidate_that_does_not_load_is_told(tmp_path: Path) -> None:
         trials.measure(TrialRequest(shipped=broken))
     with pytest.raises(TrialFailed, match="cannot be timed"):
         trials.speed([broken])
-    good = _candidate(tmp_path, "good")
+    good = candidate(tmp_path, "good")
     with pytest.raises(TrialFailed, match="cannot be had"):
         list(trials.run(good.shipped, ["unknown"]))
     assert trials.measure(good).outputs
@@ -72,7 +62,7 @@ def test_a_candidate_that_does_not_load_is_told(tmp_path: Path) -> None:
 
 def test_without_samples_kernels_are_counted_and_nothing_is_compared(tmp_path: Path) -> None:
     trials = InProcessTrials(_reference(tmp_path, count=0))
-    measured = trials.measure(_candidate(tmp_path, "good"))
+    measured = trials.measure(candidate(tmp_path, "good"))
     assert (measured.outputs, measured.sqnr_db) == ((), None)
     assert [count.integer for count in measured.kernels] == [1, 1]
     assert measured.integer_share is None  # of an unknown number of samples
@@ -84,7 +74,7 @@ def test_without_samples_kernels_are_counted_and_nothing_is_compared(tmp_path: P
 def test_candidates_are_timed_together(side_by_side: bool, tmp_path: Path) -> None:
     request = dataclasses.replace(_reference(tmp_path, count=1), side_by_side=side_by_side)
     trials = InProcessTrials(request)
-    paths = [_candidate(tmp_path, name).shipped for name in ("one", "two")]
+    paths = [candidate(tmp_path, name).shipped for name in ("one", "two")]
     speeds = trials.speed(paths)
     assert len(speeds) == 2
     assert speeds[0].float_ms == speeds[1].float_ms > 0

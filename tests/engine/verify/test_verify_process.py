@@ -13,10 +13,9 @@ import onnx
 import onnx_ir as ir
 import psutil
 import pytest
-from onnx import TensorProto, helper
 from support.full_disk import largest_file
 from support.graphs import Array, GraphBuilder, normal_batches
-from support.quantized import CLASSIFIER_NODES, classifier
+from support.quantized import CLASSIFIER_NODES, classifier, endless
 from support.waiting import eventually
 
 from zeropoint.engine.errors import ResourceError, VerificationError
@@ -39,39 +38,6 @@ from zeropoint.engine.verify import (
 )
 
 PATIENT, HASTY = 300.0, 2.0
-
-
-def _endless() -> GraphBuilder:
-    """The interface of the classifier over a loop that runs for hours."""
-    b = GraphBuilder()
-    b.input("x", ["N", 3, 8, 8])
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["going"], ["still_going"]),
-            helper.make_node("Sin", ["carried"], ["next"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("index", TensorProto.INT64, []),
-            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("carried", TensorProto.FLOAT, None),
-        ],
-        [
-            helper.make_tensor_value_info("still_going", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
-        ],
-    )
-    trips = b.constant("trips", np.array(2**40))
-    going = b.constant("yes", np.array(True))
-    b.node("Loop", [trips, going, "x"], "looped", body=body)
-    axes = [1, 2, 3]
-    b.node("ReduceMean", ["looped"], "mean", axes=axes, keepdims=0)
-    column = b.node("Unsqueeze", ["mean", b.constant("one", np.array([1]))], "column")
-    b.node("Expand", [column, b.constant("wide", np.array([1, 5]))], "logits")
-    b.node("ArgMax", ["logits"], "label", axis=1, keepdims=0)
-    b.output("logits", ["N", 5])
-    b.output("label", ["N"], dtype=TensorProto.INT64)
-    return b
 
 
 @pytest.fixture
@@ -157,7 +123,7 @@ def test_refusals_arrive_as_errors(request_of: Make) -> None:
 
 
 def test_an_original_that_never_ends_leaves_the_result_loaded(request_of: Make) -> None:
-    verification = verify_contained(request_of(original=_endless()), HASTY).verification
+    verification = verify_contained(request_of(original=endless()), HASTY).verification
     assert verification.state is VerificationState.NOT_RUN
     assert verification.message == f"running the original model took more than {HASTY:g} s"
     assert [count.integer for count in verification.kernels] == [1, 1]
@@ -166,14 +132,14 @@ def test_an_original_that_never_ends_leaves_the_result_loaded(request_of: Make) 
 def test_an_original_that_never_ends_does_not_excuse_a_result_that_does_not_load(
     request_of: Make,
 ) -> None:
-    request = request_of(original=_endless())
+    request = request_of(original=endless())
     request.shipped.write_bytes(b"\x08garbage")
     with pytest.raises(VerificationError, match="does not load"):
         verify_contained(request, HASTY)
 
 
 def test_a_result_that_never_ends_is_told(request_of: Make) -> None:
-    verification = verify_contained(request_of(shipped=_endless()), HASTY).verification
+    verification = verify_contained(request_of(shipped=endless()), HASTY).verification
     assert verification.state is VerificationState.NOT_RUN
     assert "the quantized model loads, but running it took more than" in verification.message
 
@@ -199,14 +165,14 @@ def test_a_crash_of_the_result_is_an_error(
     process = VerifyProcess()
     killer = _killer(process, COMPARE, number)
     with pytest.raises(VerificationError, match=f"running the quantized model.*{words}") as caught:
-        verify_contained(request_of(shipped=_endless()), PATIENT, process, killer)
+        verify_contained(request_of(shipped=endless()), PATIENT, process, killer)
     assert caught.value.reason == "RESULT_NOT_RUNNABLE"
 
 
 def test_a_crash_of_the_original_leaves_the_result_loaded(request_of: Make) -> None:
     process = VerifyProcess()
     killer = _killer(process, ORIGINAL, signal.SIGABRT)
-    request = request_of(original=_endless())
+    request = request_of(original=endless())
     verification = verify_contained(request, PATIENT, process, killer).verification
     assert verification.state is VerificationState.NOT_RUN
     assert verification.message == "running the original model crashed (SIGABRT)"
@@ -222,10 +188,10 @@ def test_a_process_that_died_before_it_was_asked_is_replaced(request_of: Make) -
 def test_a_crash_after_comparing_costs_only_the_figures_per_node(
     request_of: Make, tmp_path: Path
 ) -> None:
-    endless = tmp_path / "endless.onnx"
-    onnx.save(_endless().model(), endless)
+    twins = tmp_path / "endless.onnx"
+    onnx.save(endless().model(), twins)
     twin = TwinNode(name="conv", op_type="Conv")
-    request = dataclasses.replace(request_of(), twins=TwinModel(path=endless, nodes=(twin,)))
+    request = dataclasses.replace(request_of(), twins=TwinModel(path=twins, nodes=(twin,)))
     process = VerifyProcess()
     killer = _killer(process, "twins", signal.SIGSEGV)
     verification = verify_contained(request, PATIENT, process, killer).verification
@@ -253,7 +219,7 @@ def test_a_crash_that_may_be_the_twins_doing_is_looked_into(
     request = _with_twins(request_of(), tmp_path / "twins.onnx")
     expected = verify_contained(request, PATIENT)
     sound = request.shipped.read_bytes()
-    onnx.save(_endless().model(), request.shipped)  # holds the process where it is to crash
+    onnx.save(endless().model(), request.shipped)  # holds the process where it is to crash
     process = VerifyProcess()
     kill = _killer(process, COMPARE, signal.SIGSEGV)
 
@@ -281,7 +247,7 @@ def test_the_original_runs_before_there_is_a_result(request_of: Make) -> None:
 
 
 def test_an_original_that_crashed_before_there_was_a_result_is_told(request_of: Make) -> None:
-    request = request_of(original=_endless())
+    request = request_of(original=endless())
     process = VerifyProcess()
     process.begin(request.reference)
     os.kill(process.pid, signal.SIGSEGV)

@@ -31,6 +31,7 @@ from zeropoint.engine.verify.process import OnStage, VerifyProcess, start_spare,
 from zeropoint.engine.verify.saturating import Saturation
 from zeropoint.engine.verify.similarity import DIFFERENT, compare
 from zeropoint.engine.verify.speed import one_after_the_other, speed_of
+from zeropoint.engine.verify.trial_process import ContainedTrials
 from zeropoint.engine.verify.trial_values import Measured, TrialFailed, TrialRequest
 from zeropoint.engine.verify.trials import InProcessTrials, Trials
 from zeropoint.engine.verify.twins import TwinModel, TwinNode, run_twins

@@ -1,18 +1,10 @@
 """Verification in a process of its own, which can crash or hang without harm."""
 
-import contextlib
 import dataclasses
-import json
-import os
 import queue
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from zeropoint.engine.errors import ResourceError, VerificationError
 from zeropoint.engine.shortage import SHORTAGES
@@ -28,21 +20,12 @@ from zeropoint.engine.verify.checks import (
     explain,
     not_run,
 )
-from zeropoint.engine.verify.json_values import NotPlain, from_json, to_json
+from zeropoint.engine.verify.child_process import ChildProcess
+from zeropoint.engine.verify.json_values import NotPlain, from_json
 from zeropoint.engine.verify.messages import ChildMessage
 from zeropoint.engine.verify.original import ReferenceRequest
 
-# Passed on where they are set; everything else of the environment stays here.
-_ENVIRONMENT = (
-    "PATH",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "TMPDIR",
-)
 _START_SECONDS = 120.0
-_GRACE_SECONDS = 5.0
 
 _BESIDE_TWINS = (LOAD, COMPARE, KERNELS)
 
@@ -66,19 +49,7 @@ class VerifyProcess:
 
     def __init__(self) -> None:
         """Start it."""
-        self._process = subprocess.Popen(
-            # -P: a job's folder is no place to import from.
-            [sys.executable, "-P", "-m", "zeropoint.engine.verify.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(),
-        )
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        assert self._process.stdout is not None
-        reader = threading.Thread(
-            target=_read_lines, args=(self._process.stdout, self._lines), daemon=True
-        )
-        reader.start()
+        self._process = ChildProcess("zeropoint.engine.verify.child")
         self._begun: ReferenceRequest | None = None
 
     @property
@@ -89,7 +60,7 @@ class VerifyProcess:
     @property
     def alive(self) -> bool:
         """Whether it runs."""
-        return self._process.poll() is None
+        return self._process.alive
 
     def begin(self, request: ReferenceRequest) -> None:
         """Have it run the original, before there is a result; to be called once.
@@ -98,7 +69,7 @@ class VerifyProcess:
             request: That of the request that will follow.
         """
         self._begun = request
-        self._send(request, request.scratch / "reference.json")
+        self._process.send(request, request.scratch / "reference.json")
 
     def answer(
         self, request: VerifyRequest, timeout: float, on_stage: OnStage | None = None
@@ -116,19 +87,19 @@ class VerifyProcess:
         if self._begun is None:
             self.begin(request.reference)
         assert self._begun == request.reference
-        self._send(request, request.reference.scratch / "verify.json")
+        self._process.send(request, request.reference.scratch / "verify.json")
         stage, found = ORIGINAL, not_run("the original model was not run")
         deadline = None
         while True:
             wait = _START_SECONDS if deadline is None else deadline - time.monotonic()
             try:
-                line = self._lines.get(timeout=max(0.0, wait))
+                line = self._process.line(wait)
             except queue.Empty:
                 raise _Ended(stage, found, f"took more than {timeout:g} s", late=True) from None
             deadline = deadline or time.monotonic() + timeout
             message = _parse(line)
             if message is None:
-                raise _Ended(stage, found, self._death(), late=False)
+                raise _Ended(stage, found, self._process.death(), late=False)
             if message.refusal is not None:
                 refusal = message.refusal
                 kind = ResourceError if refusal.reason in SHORTAGES else VerificationError
@@ -141,34 +112,13 @@ class VerifyProcess:
 
     def close(self) -> None:
         """End the process, whatever it does."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                _close(pipe)
+        self._process.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
-
-    def _send(self, request: ReferenceRequest | VerifyRequest, path: Path) -> None:
-        path.write_text(to_json(request))
-        assert self._process.stdin is not None
-        # It may have died already; the end of its output tells.
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(str(path.absolute())).encode() + b"\n")
-            self._process.stdin.flush()
-
-    def _death(self) -> str:
-        try:
-            code = self._process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            return "stopped answering"
-        if code == -signal.SIGKILL:
-            return "was killed, as happens where memory runs out"
-        return f"crashed ({signal.Signals(-code).name})" if code < 0 else "failed"
 
 
 _spare: list[VerifyProcess] = []
@@ -248,26 +198,8 @@ def _what_is_left(ended: _Ended) -> Verified:
     )
 
 
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    return {**kept, "ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
-def _read_lines(pipe: IO[bytes], lines: "queue.SimpleQueue[bytes]") -> None:
-    """Pass lines on; an empty one tells the end."""
-    with contextlib.suppress(ValueError):  # closed while it is read
-        for line in pipe:
-            lines.put(line)
-    lines.put(b"")
-
-
 def _parse(line: bytes) -> ChildMessage | None:
     try:
         return from_json(ChildMessage, line)
     except NotPlain:
         return None
-
-
-def _close(pipe: IO[bytes]) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        pipe.close()

@@ -20,11 +20,10 @@ from zeropoint.engine.verify.arithmetic import integer_share, multiply_accumulat
 from zeropoint.engine.verify.compared import ComparedOutputs, compare_outputs
 from zeropoint.engine.verify.effect_values import Effects, EffectsRequest
 from zeropoint.engine.verify.effects import OnNode, measure_effects
-from zeropoint.engine.verify.exposed import expose, read_graph, written_beside
 from zeropoint.engine.verify.opening import discard, open_result
 from zeropoint.engine.verify.original import Reference, ReferenceRequest, Runs, run_original
-from zeropoint.engine.verify.parts import parts_of
 from zeropoint.engine.verify.speed import in_turns, one_after_the_other
+from zeropoint.engine.verify.tensors import TensorSource
 from zeropoint.engine.verify.trial_values import Measured, TrialFailed, TrialRequest
 
 _OPEN_BYTES = 512 << 20  # of models that are timed in turns
@@ -32,6 +31,14 @@ _OPEN_BYTES = 512 << 20  # of models that are timed in turns
 
 class Trials(Protocol):
     """Measures candidates, as many as wanted, against one original on the same batches."""
+
+    @property
+    def reference(self) -> Reference:
+        """What the original gave, and on which batches.
+
+        Raises:
+            TrialFailed: running it crashes, or takes too long.
+        """
 
     def measure(self, request: TrialRequest, /) -> Measured:
         """Run a candidate and compare it with the original.
@@ -87,8 +94,14 @@ class InProcessTrials:
             reference: What the original gave for that, where it was run before.
         """
         self._request = request
-        self.reference = reference or run_original(request)
+        self._reference = reference or run_original(request)
         self._runs = Runs(request.threads, at_once=request.at_once)
+        self._tensors = TensorSource(request.threads)
+
+    @property
+    def reference(self) -> Reference:
+        """See `Trials.reference`."""
+        return self._reference
 
     def measure(self, request: TrialRequest) -> Measured:
         """See `Trials.measure`."""
@@ -146,14 +159,15 @@ class InProcessTrials:
 
     def run(self, model: Path, tensors: Sequence[str]) -> Iterator[list[NDArray[Any]]]:
         """See `Trials.run`."""
-        proto = read_graph(model)
-        expose(proto, tensors)
+        for index in range(len(self.reference.batches)):
+            yield self.tensors(model, tensors, index)
+        self._tensors.close()
+
+    def tensors(self, model: Path, tensors: Sequence[str], batch: int) -> list[NDArray[Any]]:
+        """Return what `run` gives for one batch."""
+        feeds = self.reference.batches[batch].load()
         try:
-            with written_beside(model, proto) as exposed:
-                session = Session(exposed, threads=self._request.threads, as_written=True)
-            for batch in self.reference.batches:
-                found = session.run(batch.load(), list(tensors))
-                yield [part for output in found for part in parts_of(output)]
+            return self._tensors.run(model, tensors, feeds)
         except RuntimeRefusal as refusal:
             raise TrialFailed(f"tensors of {model.name} cannot be had: {refusal}") from refusal
 
