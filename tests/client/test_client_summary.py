@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from zeropoint.client.errors import unknown_value
 from zeropoint.client.keywords import Mode
 from zeropoint.client.printable import printable
 from zeropoint.client.progress import Convergence
-from zeropoint.client.proof import ComparedAs, SampleFigures, Speed
+from zeropoint.client.proof import ComparedAs, DecisionKind, SampleFigures, Speed
 from zeropoint.client.report import NodePlan, NodeState, ReportWarning
 from zeropoint.v1 import mirror
 
@@ -47,6 +48,24 @@ def test_the_verdict_comes_first_then_warnings_accuracy_speed_and_size() -> None
     assert "speed       2 ms -> 3.8 ms a batch on one thread (1.90 times as long)" in text
 
 
+def test_what_is_decided_is_told_without_the_most_frequent_class_and_by_sequence() -> None:
+    report = _report()
+    (output,) = report.verification.outputs
+    decisions = output.decisions
+    assert decisions is not None
+
+    def told(**more: Any) -> str:
+        decided = dataclasses.replace(decisions, **more)
+        changed = dataclasses.replace(output, decisions=decided)
+        proof = dataclasses.replace(report.verification, outputs=(changed,))
+        return str(dataclasses.replace(report, verification=proof))
+
+    minority = told(minority_agreement=0.9, minority_count=20)
+    assert "99.0% of 100 classes agree, 90.0% of 20 without the most frequent class (" in minority
+    whole = told(kind=DecisionKind.SEQUENCE, whole=0.75)
+    assert "99.0% of 100 labels in a row agree, 75.0% of the samples in all of them (" in whole
+
+
 def test_what_the_figures_are_of_is_said() -> None:
     report = _report()
     (output,) = report.verification.outputs
@@ -57,7 +76,8 @@ def test_what_the_figures_are_of_is_said() -> None:
     text = str(dataclasses.replace(report, verification=proof))
     assert "y: SQNR of the logits 31.5 dB (median of " in text
     assert "; one in ten has 30.0 dB or less, the lowest 30.0 dB)" in text
-    assert "99.0% of 100 classes agree; 1 sample of another shape" in text
+    said = "99.0% of 100 classes agree (95 % interval 94.0% to 99.8%)"
+    assert f"{said}; 1 sample of another shape" in text
     assert "the original itself repeats it with 3.0 dB" in text
 
 

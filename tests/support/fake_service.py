@@ -96,7 +96,9 @@ def report(mode: Mode = "static") -> v1.Report:
         similarity=similarity,
         compared_as=v1.COMPARED_AS_VALUES,
         by_sample=v1.SampleFigures(samples=2, median_db=31.5, tenth_db=30.0, least_db=30.0),
-        decisions=v1.Decisions(kind=v1.DECISION_KIND_ARGMAX, agreement=0.99, count=100),
+        decisions=v1.Decisions(
+            kind=v1.DECISION_KIND_ARGMAX, agreement=0.99, count=100, low=0.94, high=0.998
+        ),
     )
     message = v1.Report(
         verdict=v1.VERDICT_ACCURATE,

@@ -43,21 +43,43 @@ class ComparedAs(StrEnum):
 class DecisionKind(StrEnum):
     """What a model decides: the largest along the class axis, scores above 0.5, or values as such.
 
-    EQUAL is for outputs that are no floats, such as labels.
+    EQUAL is for outputs that are no floats, such as labels. SEQUENCE: labels in a row, by what must
+    be edited. SELECTION: positions or boxes that are picked, whatever their order.
     """
 
     ARGMAX = "argmax"
     THRESHOLD = "threshold"
     EQUAL = "equal"
+    SEQUENCE = "sequence"
+    SELECTION = "selection"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decisions:
-    """How often the result decides as the original does: the share of `count` decisions, 0..1."""
+    """How often the result decides as the original does.
+
+    Attributes:
+        kind: What is decided.
+        agreement: Share of the decisions that are the same, 0..1.
+        count: Decisions compared.
+        minority_agreement: The same of those that are not of the most frequent class, such as
+            background, which tell more; None where they are less than 100, or there are no classes.
+        minority_count: How many these are, by both models on average.
+        low: Lower end of the interval of 95 % that the samples allow for `minority_agreement`, or
+            for `agreement` where that is None.
+        high: Its upper end.
+        whole: Share of the samples of which the whole sequence is the same; None where there are
+            no sequences.
+    """
 
     kind: DecisionKind
     agreement: float
     count: int
+    minority_agreement: float | None
+    minority_count: int
+    low: float
+    high: float
+    whole: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +114,7 @@ class OutputFigures:
         decisions: Where the output decides something; None elsewhere.
         shape_changed: Samples whose output has another shape than the original's.
         repeat_db: SQNR of the original against itself, where it does not repeat its output.
+        is_float: Whether it holds floats: the SQNR of labels and positions says little.
     """
 
     name: str
@@ -101,6 +124,7 @@ class OutputFigures:
     decisions: Decisions | None
     shape_changed: int
     repeat_db: float | None
+    is_float: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

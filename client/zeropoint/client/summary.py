@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from zeropoint.client.proof import (
+        Decisions,
         Exactness,
         KernelCount,
         OutputFigures,
@@ -46,7 +47,13 @@ _COMPARED_AS = {
     "log_odds": " of the log-odds",
     "pre_activations": " in front of the last operator",
 }
-_DECISIONS = {"argmax": "classes", "threshold": "scores above 0.5", "equal": "values"}
+_DECISIONS = {
+    "argmax": "classes",
+    "threshold": "scores above 0.5",
+    "equal": "values",
+    "sequence": "labels in a row",
+    "selection": "selected positions",
+}
 _STATES = {"folded": "no longer needed", "float": "left float"}
 _WORST_NODES = 5
 _TYPES_OF_A_REASON = 6
@@ -155,13 +162,22 @@ def _output(output: OutputFigures) -> str:
             f" {_by_sample(found)}"
         )
     if decided is not None:
-        kind = _DECISIONS[decided.kind.value]
-        text += f"; {decided.agreement:.1%} of {decided.count} {kind} agree"
+        text += f"; {_decisions(decided)}"
     if output.shape_changed:
         text += f"; {_counted(output.shape_changed, 'sample')} of another shape"
     if output.repeat_db is not None:
         text += f"; the original itself repeats it with {decibels(output.repeat_db)}"
     return text
+
+
+def _decisions(decided: Decisions) -> str:
+    text = f"{decided.agreement:.1%} of {decided.count} {_DECISIONS[decided.kind.value]} agree"
+    if decided.minority_agreement is not None:
+        text += f", {decided.minority_agreement:.1%} of {decided.minority_count}"
+        text += " without the most frequent class"
+    if decided.whole is not None:
+        text += f", {decided.whole:.1%} of the samples in all of them"
+    return f"{text} (95 % interval {decided.low:.1%} to {decided.high:.1%})"
 
 
 def _by_sample(found: SampleFigures) -> str:

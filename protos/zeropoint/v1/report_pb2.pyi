@@ -50,6 +50,8 @@ class DecisionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_KIND_ARGMAX: _ClassVar[DecisionKind]
     DECISION_KIND_THRESHOLD: _ClassVar[DecisionKind]
     DECISION_KIND_EQUAL: _ClassVar[DecisionKind]
+    DECISION_KIND_SEQUENCE: _ClassVar[DecisionKind]
+    DECISION_KIND_SELECTION: _ClassVar[DecisionKind]
 
 class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -98,6 +100,8 @@ DECISION_KIND_UNSPECIFIED: DecisionKind
 DECISION_KIND_ARGMAX: DecisionKind
 DECISION_KIND_THRESHOLD: DecisionKind
 DECISION_KIND_EQUAL: DecisionKind
+DECISION_KIND_SEQUENCE: DecisionKind
+DECISION_KIND_SELECTION: DecisionKind
 VERDICT_UNSPECIFIED: Verdict
 VERDICT_ACCURATE: Verdict
 VERDICT_CHECK: Verdict
@@ -225,14 +229,24 @@ class Similarity(_message.Message):
     def __init__(self, sqnr_db: _Optional[float] = ..., cosine: _Optional[float] = ..., max_abs_difference: _Optional[float] = ...) -> None: ...
 
 class Decisions(_message.Message):
-    __slots__ = ("kind", "agreement", "count")
+    __slots__ = ("kind", "agreement", "count", "minority_agreement", "minority_count", "low", "high", "whole")
     KIND_FIELD_NUMBER: _ClassVar[int]
     AGREEMENT_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    MINORITY_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    MINORITY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
     kind: DecisionKind
     agreement: float
     count: int
-    def __init__(self, kind: _Optional[_Union[DecisionKind, str]] = ..., agreement: _Optional[float] = ..., count: _Optional[int] = ...) -> None: ...
+    minority_agreement: float
+    minority_count: int
+    low: float
+    high: float
+    whole: float
+    def __init__(self, kind: _Optional[_Union[DecisionKind, str]] = ..., agreement: _Optional[float] = ..., count: _Optional[int] = ..., minority_agreement: _Optional[float] = ..., minority_count: _Optional[int] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., whole: _Optional[float] = ...) -> None: ...
 
 class SampleFigures(_message.Message):
     __slots__ = ("samples", "median_db", "tenth_db", "least_db")
@@ -247,7 +261,7 @@ class SampleFigures(_message.Message):
     def __init__(self, samples: _Optional[int] = ..., median_db: _Optional[float] = ..., tenth_db: _Optional[float] = ..., least_db: _Optional[float] = ...) -> None: ...
 
 class OutputFigures(_message.Message):
-    __slots__ = ("name", "similarity", "compared_as", "by_sample", "decisions", "shape_changed", "repeat_db")
+    __slots__ = ("name", "similarity", "compared_as", "by_sample", "decisions", "shape_changed", "repeat_db", "is_float")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     COMPARED_AS_FIELD_NUMBER: _ClassVar[int]
@@ -255,6 +269,7 @@ class OutputFigures(_message.Message):
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     SHAPE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     REPEAT_DB_FIELD_NUMBER: _ClassVar[int]
+    IS_FLOAT_FIELD_NUMBER: _ClassVar[int]
     name: str
     similarity: Similarity
     compared_as: ComparedAs
@@ -262,7 +277,8 @@ class OutputFigures(_message.Message):
     decisions: Decisions
     shape_changed: int
     repeat_db: float
-    def __init__(self, name: _Optional[str] = ..., similarity: _Optional[_Union[Similarity, _Mapping]] = ..., compared_as: _Optional[_Union[ComparedAs, str]] = ..., by_sample: _Optional[_Union[SampleFigures, _Mapping]] = ..., decisions: _Optional[_Union[Decisions, _Mapping]] = ..., shape_changed: _Optional[int] = ..., repeat_db: _Optional[float] = ...) -> None: ...
+    is_float: bool
+    def __init__(self, name: _Optional[str] = ..., similarity: _Optional[_Union[Similarity, _Mapping]] = ..., compared_as: _Optional[_Union[ComparedAs, str]] = ..., by_sample: _Optional[_Union[SampleFigures, _Mapping]] = ..., decisions: _Optional[_Union[Decisions, _Mapping]] = ..., shape_changed: _Optional[int] = ..., repeat_db: _Optional[float] = ..., is_float: bool = ...) -> None: ...
 
 class NodeFigures(_message.Message):
     __slots__ = ("name", "op_type", "similarity")

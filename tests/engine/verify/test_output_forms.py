@@ -1,5 +1,6 @@
 """How outputs end, as the graph tells: what saturates them, along which axis classes are picked."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -8,6 +9,7 @@ from onnx import TensorProto, parser
 from support.graphs import GraphBuilder
 
 from zeropoint.engine.verify import OutputForm, Saturation, output_forms
+from zeropoint.engine.verify.output_forms import Selection
 
 HEADER = '<ir_version: 9, opset_import: ["" : 17, "ai.onnx.ml" : 2]>'
 
@@ -66,6 +68,57 @@ def test_heads_are_products_with_or_without_a_bias(tmp_path: Path) -> None:
     assert all(_form(tmp_path, body).head for body in heads)
     others = ("y = Add(x, x)", "a = MatMul(x, x) y = Relu(a)", "y = Identity(x)")
     assert not any(_form(tmp_path, body).head for body in others)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("k = Constant<value_ints = [2]>() v, y = TopK(x, k)", Selection.ALONG),
+        ("k = Constant<value_ints = [2]>() v, i = TopK(x, k) y = Identity(i)", Selection.ALONG),
+        ("k = Constant<value_ints = [2]>() y, i = TopK(x, k)", None),
+        ("k = Constant<value_ints = [2]>() v, y = TopK<axis = 0>(x, k)", None),
+        ("y = NonMaxSuppression(b, s)", Selection.ROWS),
+        (
+            "i = NonMaxSuppression(b, s) j = Slice(i, n, n) k = Squeeze(j, n) g = Gather(x, k)"
+            " y = Mul(g, g)",
+            Selection.BOXES,
+        ),
+        ("i = NonZero(x) t = Transpose(i) y = GatherND(x, t)", Selection.BOXES),
+        ("i = NonZero(x) c = Cast<to = 1>(i) a = Relu(c) y = Relu(a)", None),
+        ("y = Gather(x, n)", None),
+    ],
+)
+def test_what_is_selected_is_seen(body: str, expected: Selection | None, tmp_path: Path) -> None:
+    assert _form(tmp_path, body).selection is expected
+
+
+def _forms(folder: Path, inputs: str, outputs: str, body: str) -> Mapping[str, OutputForm]:
+    path = folder / "model.onnx"
+    onnx.save(parser.parse_model(f"{HEADER} g ({inputs}) => ({outputs}) {{ {body} }}"), path)
+    return output_forms(path)
+
+
+def test_maps_are_as_large_as_the_picture(tmp_path: Path) -> None:
+    picture, body = "float[N, 3, H, W] x, float[8, 3, 3, 3] w", "a = Conv(x, w) y = Resize(a)"
+    assert _forms(tmp_path, picture, "float[N, 8, H, W] y", body)["y"].map
+    assert not _forms(tmp_path, picture, "float[N, 8, h, w] y", body)["y"].map
+    assert not _forms(tmp_path, picture, "float[N, 8, H, W] y", "y = Relu(x)")["y"].map
+
+
+def test_frames_spell_nothing_beside_labels_and_boxes(tmp_path: Path) -> None:
+    body = "y = Relu(x)"
+    assert _forms(tmp_path, "float[N, T, 8] x", "float[N, T, 8] y", body)["y"].frames
+    words = "int64[N, T] w, float[N, T, 8] x"
+    assert not _forms(tmp_path, words, "float[N, T, 8] y", body)["y"].frames
+    lengths = "int64[N] w, float[N, T, 8] x"
+    assert _forms(tmp_path, lengths, "float[N, T, 8] y", body)["y"].frames
+    boxes = "float[N, T, 8] y, float[N, T, 4] z"
+    assert not _forms(tmp_path, "float[N, T, 8] x", boxes, f"{body} z = Relu(y)")["y"].frames
+
+
+def test_outputs_that_are_called_logits_are(tmp_path: Path) -> None:
+    forms = _forms(tmp_path, "float[N] x", "float[N] Logits", "Logits = Relu(x)")
+    assert forms["Logits"].logits
 
 
 def test_functions_and_branches_are_looked_into(tmp_path: Path) -> None:

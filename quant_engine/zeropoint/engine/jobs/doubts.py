@@ -110,11 +110,16 @@ def _decisions_differ(found: Verification, _options: Options) -> Iterator[Warnin
         decided = output.decisions
         if decided is None or decided.count < _LEAST_DECISIONS:
             continue
-        if decided.agreement < _LEAST_AGREEMENT:
+        share, counted = decided.agreement, f"{decided.count} cases"
+        if decided.minority_agreement is not None:
+            share = decided.minority_agreement
+            counted = f"{decided.minority_count} cases that are not of its most frequent class"
+        if share < _LEAST_AGREEMENT:
             yield Warning(
                 code=WarningCode.DECISIONS_DIFFER,
                 message=f"Output {output.name!r} decides otherwise than the original in "
-                f"{1 - decided.agreement:.1%} of {decided.count} cases ({decided.kind.value}).",
+                f"{1 - share:.1%} of {counted} ({decided.kind.value}); of other samples like "
+                f"these, in {1 - decided.high:.1%} to {1 - decided.low:.1%}.",
             )
 
 

@@ -43,12 +43,16 @@ class ComparedAs(StrEnum):
 class DecisionKind(StrEnum):
     """What a model decides: the largest along the class axis, scores above 0.5, or values as such.
 
-    EQUAL is for outputs that are no floats, such as labels.
+    EQUAL is for outputs that are no floats, such as labels. SEQUENCE: labels in a row, decoded
+    greedily where frames spell them, by what must be edited. SELECTION: positions or boxes that are
+    picked, whatever their order.
     """
 
     ARGMAX = "argmax"
     THRESHOLD = "threshold"
     EQUAL = "equal"
+    SEQUENCE = "sequence"
+    SELECTION = "selection"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +63,24 @@ class Decisions:
         kind: What is decided.
         agreement: Share of the decisions that are the same, 0..1.
         count: Decisions compared.
+        minority_agreement: The same of those that are not of the most frequent class, such as
+            background, which tell more; None where they are less than 100, or there are no classes.
+        minority_count: How many these are, by both models on average.
+        low: Lower end of the interval of 95 % that the samples allow for `minority_agreement`, or
+            for `agreement` where that is None; decisions within a sample are alike, and count less.
+        high: Its upper end.
+        whole: Share of the samples of which the whole sequence is the same; None where there are
+            no sequences.
     """
 
     kind: DecisionKind
     agreement: float
     count: int
+    minority_agreement: float | None = None
+    minority_count: int = 0
+    low: float = 0.0
+    high: float = 1.0
+    whole: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +118,7 @@ class OutputFigures:
             figures.
         repeat_db: SQNR of the original against itself, run again, where it does not repeat its
             output, as with random numbers; None where it does.
+        is_float: Whether it holds floats: the SQNR of labels and positions says little.
     """
 
     name: str
@@ -110,6 +128,7 @@ class OutputFigures:
     decisions: Decisions | None = None
     shape_changed: int = 0
     repeat_db: float | None = None
+    is_float: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from zeropoint.engine.options import Options
-from zeropoint.engine.report import Decisions, Floor, OutputFigures
+from zeropoint.engine.report import DecisionKind, Decisions, Floor, OutputFigures
 
 LEAST_DECISIONS: Final = 100
 """Fewer say nothing: each is more than a percent."""
@@ -99,20 +99,28 @@ def standing_of(outputs: Sequence[OutputFigures]) -> Standing:
 
 
 def _is_code(output: OutputFigures) -> bool:
-    """Whether an output is no float: its SQNR says little."""
-    return output.decisions is not None and output.decisions.kind.value == "equal"
+    """Whether the SQNR of an output says little: it is no float, or of things in another order."""
+    selected = output.decisions is not None and output.decisions.kind is DecisionKind.SELECTION
+    return selected or not output.is_float
 
 
 def _shares(output: OutputFigures) -> Iterable[float]:
     if output.decisions is not None and output.decisions.count >= LEAST_DECISIONS:
         yield _agreement(output.decisions)
-    if output.shape_changed:
+    if output.shape_changed and not _tells_of_lengths(output):
         same = output.by_sample.samples if output.by_sample is not None else 0
         yield same / (same + output.shape_changed)
 
 
+def _tells_of_lengths(output: OutputFigures) -> bool:
+    """Whether decisions say what has become of outputs whose shape follows from values."""
+    kinds = (DecisionKind.SELECTION, DecisionKind.SEQUENCE)
+    return output.decisions is not None and output.decisions.kind in kinds
+
+
 def _agreement(decisions: Decisions) -> float:
-    return decisions.agreement
+    minority = decisions.minority_agreement
+    return decisions.agreement if minority is None else minority
 
 
 def _over(figure: float | None, least: float) -> float:

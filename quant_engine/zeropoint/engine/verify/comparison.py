@@ -37,7 +37,7 @@ class OutputComparison:
         self._pooled = Sums()
         self._units: list[Values] = []  # [units, 3]: signal, noise, number of values
         self._compared_as: ComparedAs | None = None
-        self._decisions = DecisionCount()
+        self._decisions = DecisionCount(form)
         self._shape_changed = 0
 
     def add(
@@ -57,6 +57,8 @@ class OutputComparison:
         self.is_float |= any(map(is_float, originals))
         shapes = [array.shape for array in originals]
         if shapes != [array.shape for array in results]:
+            if len(originals) == len(results) == 1:
+                self._decide(originals[0], results[0], apart=apart)
             self._shape_changed += shapes[0][0] if apart else 1
             return
         rows = []
@@ -76,6 +78,7 @@ class OutputComparison:
             by_sample=self._by_sample(),
             decisions=self._decisions.figures,
             shape_changed=self._shape_changed,
+            is_float=self.is_float,
         )
 
     def _by_sample(self) -> SampleFigures | None:
@@ -90,13 +93,20 @@ class OutputComparison:
             samples=len(units), median_db=median, tenth_db=tenth, least_db=float(decibels[0])
         )
 
+    def _decide(self, original: NDArray[Any], result: NDArray[Any], *, apart: bool) -> None:
+        """Compare the decisions of arrays of different shapes."""
+        axis = None
+        if is_float(original):
+            axis = distribution_axis(original, self._form.saturation)
+        self._decisions.add(original, result, axis, apart=apart)
+
     def _compare(self, original: NDArray[Any], result: NDArray[Any], *, apart: bool) -> Values:
         """Return signal, noise and number of values of each unit: float64 [units, 3]."""
         saturation = self._form.saturation if is_float(original) else None
         axis = distribution_axis(original, saturation)
         apart = apart and axis != 0
         self._compared_as = self._compared_as or compared_as(saturation, axis)
-        self._decisions.add(original, result, self._form, axis)
+        self._decisions.add(original, result, axis, apart=apart)
         if not apart and saturation is None:
             sums = compare(original, result)
             return np.array([[sums.signal, sums.noise, float(original.size)]])

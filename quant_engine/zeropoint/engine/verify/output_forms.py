@@ -1,7 +1,8 @@
 """How a model's outputs end, read from the user's own graph: what saturates them, what decides."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +41,27 @@ _SAME_PLACE: Final = frozenset({"Cast", "Clip", "DequantizeLinear", "Identity", 
 _JOINS: Final = frozenset({"Concat", "SequenceConstruct", "ConcatFromSequence"})
 _PICKERS: Final = frozenset({"ArgMax", "ArgMin", "TopK", "Hardmax"})
 _HEADS: Final = frozenset({"Gemm", "MatMul"})
+_MAPS: Final = frozenset({"Conv", "ConvTranspose", "Resize", "Upsample", "DepthToSpace"})
+_SELECTORS: Final = frozenset({"NonMaxSuppression", "NonZero", "TopK"})
+_ARITHMETIC: Final = frozenset({"Add", "Clip", "Concat", "Div", "Mul", "Sub", "Unsqueeze", "Where"})
+_MAP_RANK: Final = 4
+_LABELS: Final = frozenset(
+    {onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.STRING}
+)
+_BOX: Final = 4
 _MOST_STEPS: Final = 64  # from an output to what ends the model
+
+
+class Selection(StrEnum):
+    """What an output holds of what the model selects.
+
+    ALONG: positions along the last axis, as of TopK. ROWS: positions, each an entry along the first
+    axis. BOXES: what was found there, which is compared where it has four numbers.
+    """
+
+    ALONG = "along"
+    ROWS = "rows"
+    BOXES = "boxes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +73,20 @@ class OutputForm:
         class_axis: Axis along which the model itself picks a class, by ArgMax or TopK.
         head: Whether it comes from Gemm or MatMul, with or without a bias: of rank 2, it has the
             scores of classes.
+        logits: Whether its name says that these are scores of classes.
+        map: Whether it is a map as large as a picture that the model takes.
+        frames: Whether it may be frames in a row that spell something: nothing that the model takes
+            has labels, and no other output has boxes.
+        selection: What it holds of what the model selects; None: nothing.
     """
 
     saturation: Saturation | None = None
     class_axis: int | None = None
     head: bool = False
+    logits: bool = False
+    map: bool = False
+    frames: bool = False
+    selection: Selection | None = None
 
 
 PLAIN: Final = OutputForm()
@@ -71,8 +101,44 @@ def output_forms(path: Path) -> Mapping[str, OutputForm]:
     model = onnx.ModelProto.FromString(path.read_bytes())
     if model.functions:
         model = inliner.inline_local_functions(model)
-    scope = _Scope(model.graph)
-    return {output.name: scope.form(output.name) for output in model.graph.output}
+    scope, frames = _Scope(model.graph), _may_spell(model.graph)
+    pictures = [_sizes(value) for value in model.graph.input]
+    return {
+        output.name: replace(
+            scope.form(output.name),
+            logits="logit" in output.name.lower(),
+            map=scope.ends_with(output.name, _MAPS) and _is_map(output, pictures),
+            frames=frames,
+        )
+        for output in model.graph.output
+    }
+
+
+_Sizes = tuple[int | str, ...]
+
+
+def _sizes(value: onnx.ValueInfoProto) -> _Sizes:
+    """Return the size of each axis, or what it is called; empty where that is not known."""
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_param or dim.dim_value for dim in dims)
+
+
+def _is_map(output: onnx.ValueInfoProto, pictures: Sequence[_Sizes]) -> bool:
+    sizes = _sizes(output)
+    known = len(sizes) == _MAP_RANK and all(sizes[2:])
+    return known and any(
+        len(picture) == _MAP_RANK and picture[2:] == sizes[2:] for picture in pictures
+    )
+
+
+def _may_spell(graph: onnx.GraphProto) -> bool:
+    own = {initializer.name for initializer in graph.initializer}
+    taken = (value for value in graph.input if value.name not in own)
+    labels = any(
+        len(_sizes(value)) > 1 and value.type.tensor_type.elem_type in _LABELS for value in taken
+    )
+    boxes = any(_sizes(output)[-1:] == (_BOX,) for output in graph.output)
+    return not labels and not boxes
 
 
 class _Scope:
@@ -92,8 +158,48 @@ class _Scope:
         return OutputForm(
             saturation=self._saturation(name, _MOST_STEPS),
             class_axis=None if picker is None else _axis_of(picker),
-            head=self._is_head(name),
+            head=self.ends_with(name, _HEADS),
+            selection=self._selection(name, _MOST_STEPS),
         )
+
+    def ends_with(self, name: str, op_types: frozenset[str]) -> bool:
+        """Whether a value comes from one of some operators, with or without a bias."""
+        node = self._producers.get(name)
+        while node is not None and node.op_type in _SAME_PLACE:
+            node = self._producers.get(node.input[0])
+        if node is not None and node.op_type == "Add":
+            return any(self._made_by(value, *op_types) for value in node.input)
+        return node is not None and node.op_type in op_types
+
+    def _selection(self, name: str, steps: int) -> Selection | None:
+        node = self._producers.get(name)
+        place = name
+        while node is not None and node.op_type in _SAME_PLACE and steps:
+            place = node.input[0]
+            node, steps = self._producers.get(place), steps - 1
+        if node is None:
+            return None
+        if node.op_type == "TopK":
+            last = _axis_of(node) == -1
+            return Selection.ALONG if last and place == node.output[1] else None
+        if node.op_type == "NonMaxSuppression":
+            return Selection.ROWS
+        return Selection.BOXES if self._selects(name, set()) else None
+
+    def _selects(self, name: str, seen: set[str]) -> bool:
+        """Whether a value is what was found at positions that the model selects."""
+        todo = [name]
+        while todo and len(seen) < _MOST_STEPS:
+            value = todo.pop()
+            node = self._producers.get(value)
+            if node is None or value in seen:
+                continue
+            seen.add(value)
+            if node.op_type in _SELECTORS:
+                return True
+            if node.op_type in _MOVERS | _ARITHMETIC:
+                todo += node.input
+        return False
 
     def _saturation(self, name: str, steps: int) -> Saturation | None:
         node = self._producers.get(name)
@@ -126,14 +232,6 @@ class _Scope:
             and total.op_type == "ReduceSum"
             and total.input[0] == node.input[0]
         )
-
-    def _is_head(self, name: str) -> bool:
-        node = self._producers.get(name)
-        while node is not None and node.op_type in _SAME_PLACE:
-            node = self._producers.get(node.input[0])
-        if node is not None and node.op_type == "Add":
-            return any(self._made_by(value, *_HEADS) for value in node.input)
-        return node is not None and node.op_type in _HEADS
 
     def _made_by(self, name: str, *op_types: str) -> bool:
         node = self._producers.get(name)
