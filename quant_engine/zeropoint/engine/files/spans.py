@@ -9,7 +9,7 @@ from zeropoint.engine.files.model_wire import CHILDREN, Message, fields
 from zeropoint.engine.files.weight_file import map_file
 
 # Field numbers of onnx.proto.
-_GRAPH, _FUNCTION = 7, 25
+_GRAPH = 7
 _FLOAT_DATA, _RAW_DATA, _EXTERNAL_DATA = 4, 9, 13
 _KEY, _VALUE = 1, 2
 
@@ -39,8 +39,8 @@ class Span(NamedTuple):
 def model_spans(files: Sequence[Path]) -> list[list[Span]]:
     """Return the parts of each file of a model, in the order of their places.
 
-    Those of the ONNX file are the fields of its graph (nodes, weights, ...) and its functions;
-    those of a data file are tensors. What lies between is of no part.
+    Those of the ONNX file are the fields of its graph (nodes, weights, ...) and what it has beside
+    it; those of a data file are tensors. What lies between is of no part.
 
     Args:
         files: The ONNX file first, then its external data, in its folder or below.
@@ -66,7 +66,7 @@ class _Reader:
         for field in fields(model):
             if field.number == _GRAPH and field.is_bytes:
                 self._parts(model[field.begin : field.end], field.begin)
-            elif field.number == _FUNCTION:
+            elif field.is_bytes:
                 digest = hashlib.sha256(model[field.start : field.end]).digest()
                 self._found[0].append(Span(0, field.start, field.end, digest))
         return [sorted(set(found)) for found in self._found]
