@@ -51,12 +51,17 @@ def f1(hits: int, found: int, wanted: int) -> float:
 
 def rank_correlation(ours: ArrayLike, theirs: ArrayLike) -> float:
     """Return Spearman's correlation of two rows of figures; 0 where one of them is constant."""
-    if np.ptp(np.asarray(ours)) == 0:
+    one, other = (_ranks(np.asarray(figures)) for figures in (ours, theirs))
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
-    one, other = (
-        np.asarray(figures).argsort(kind="stable").argsort() for figures in (ours, theirs)
-    )
     return float(np.corrcoef(one, other)[0, 1])
+
+
+def _ranks(figures: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the rank of each; equal ones have the mean of theirs."""
+    _, places, counts = np.unique(figures, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[places.ravel()]
+    return ranks
 
 
 def area_under_curve(scores: ArrayLike, wanted: ArrayLike) -> float:
