@@ -14,7 +14,7 @@ def floors() -> list[str]:
     """Return the oldest version that pyproject.toml allows of what users need, not of tools."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    requirements = [*project["dependencies"], *extras["server"], *extras["demo"]]
+    requirements = [*project["dependencies"], *extras["server"], *extras["demo"], *extras["report"]]
     pairs = (line.split(",")[0].split(">=") for line in requirements if ">=" in line)
     return [f"{name}=={floor}" for name, floor in pairs]
 

@@ -32,6 +32,7 @@ class Script:
     window: int = 64 << 20
     held: int = 0
     result: bytes = RESULT
+    accuracy: v1.Accuracy | None = None
     result_sha256: bytes | None = None
     data_file: tuple[str, bytes] | None = None
     failure: v1.Failure | None = None
@@ -317,7 +318,10 @@ class FakeService(v1.QuantizationServiceServicer):
                 for path, data in files
             ]
         )
-        yield v1.JobResponse(report=report(mode))
+        told = report(mode)
+        if self.script.accuracy is not None:
+            told.accuracy.CopyFrom(self.script.accuracy)
+        yield v1.JobResponse(report=told)
         yield v1.JobResponse(result=v1.Result(job=JOB, manifest=manifest))
         for index, (_, data) in enumerate(files):
             for offset in range(0, len(data), 1 << 20):

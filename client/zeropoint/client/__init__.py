@@ -49,6 +49,7 @@ from zeropoint.client.options import (
     VerifyOptions,
     WeightOptions,
 )
+from zeropoint.client.page.errors import DependencyError
 from zeropoint.client.progress import Convergence, Phase, Progress, ProgressCallback
 from zeropoint.client.qdq_config import get_qdq_config
 from zeropoint.client.quantization import Rejection
@@ -66,6 +67,7 @@ __all__ = [
     "DataError",
     "DataReader",
     "DeadlineError",
+    "DependencyError",
     "DynamicOptions",
     "DynamicQuantConfig",
     "Evaluate",

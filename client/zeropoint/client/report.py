@@ -1,10 +1,11 @@
 """What is told about a model, a plan and a result: frozen values that mirror the contract."""
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-from zeropoint.client import summary
+from zeropoint.client import page, summary
 from zeropoint.client.accuracy_report import Accuracy
 from zeropoint.client.distribution import Histogram, RangeAlternative
 from zeropoint.client.json_values import to_json_values
@@ -281,6 +282,18 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values; see `to_json_values` for what has no JSON form."""
         return cast(dict[str, Any], to_json_values(self))
+
+    def save_html(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as a page: one file that needs neither scripts nor a network.
+
+        Args:
+            path: Where; an existing file is replaced.
+
+        Raises:
+            DependencyError: the packages of zeropoint[report] are not installed.
+            OutputError: the file cannot be written.
+        """
+        page.save(self, path)
 
     def __str__(self) -> str:
         return summary.of_report(self)

@@ -5,10 +5,11 @@ Every line goes through `printable`: names are the model's.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from zeropoint.client.accuracy_summary import accuracy_lines, verdict_lines, worst_lines
+from zeropoint.client.figures import counted, decibels, size
 from zeropoint.client.printable import printable
 from zeropoint.client.reasons import REASONS
 
@@ -65,13 +66,16 @@ def of_report(report: Report) -> str:
     return _page(
         (
             f"verdict     {report.verdict.value.upper()}: {report.conclusion}",
+            *verdict_lines(report),
             *_warnings(report.warnings),
+            *accuracy_lines(report),
             *_accuracy(proof),
+            *worst_lines(report),
             *_speed(proof),
-            f"size        {_size(report.source_bytes)} -> {_size(report.result_bytes)}"
+            f"size        {size(report.source_bytes)} -> {size(report.result_bytes)}"
             f" ({report.result_bytes / max(report.source_bytes, 1):.0%})",
             *_plan(report.plan),
-            *_calibration(report),
+            *calibration_lines(report),
             *_rejected(report),
             "time        " + ", ".join(f"{p.phase} {p.seconds:.1f} s" for p in report.phases),
             f"made by     Zeropoint {report.versions.zeropoint},"
@@ -85,7 +89,7 @@ def of_inspection(inspection: Inspection) -> str:
     return _page(
         (
             *_warnings(inspection.plan.warnings),
-            f"size        {_size(inspection.model_bytes)}, opset {inspection.opset}",
+            f"size        {size(inspection.model_bytes)}, opset {inspection.opset}",
             *(f"input       {spec_text(spec)}" for spec in inspection.signature.inputs),
             *(f"output      {spec_text(spec)}" for spec in inspection.signature.outputs),
             *_plan(inspection.plan),
@@ -102,24 +106,8 @@ def spec_text(spec: TensorSpec) -> str:
     kind = _TYPE_NAMES.get(spec.element_type, f"type {spec.element_type}")
     if spec.shape is None:
         return printable(f"{spec.name}: {kind} of any rank")
-    sizes = ", ".join("?" if size is None else str(size) for size in spec.shape)
+    sizes = ", ".join("?" if axis is None else str(axis) for axis in spec.shape)
     return printable(f"{spec.name}: {kind}[{sizes}]")
-
-
-def decibels(value: float | None) -> str:
-    """Return a ratio as text; None where nothing was compared, infinity where nothing differs."""
-    if value is None:
-        return "not compared"
-    return "exact" if value == math.inf else f"{value:.1f} dB"
-
-
-def _size(size: int) -> str:
-    value = float(size)
-    for unit in ("B", "KB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
 
 
 def _warnings(warnings: Iterable[ReportWarning]) -> Iterator[str]:
@@ -131,24 +119,22 @@ def _warnings(warnings: Iterable[ReportWarning]) -> Iterator[str]:
 
 
 def _accuracy(proof: Verification) -> Iterator[str]:
-    yield f"checked     {_how(proof)}"
+    yield f"checked     {how_checked(proof)}"
     yield from (f"output      {_output(output)}" for output in proof.outputs)
     if proof.exactness is not None:
         yield f"trained     {_exactness(proof.exactness, proof.kernels)}"
         for tensor in proof.exactness.worst[:_WORST_NODES]:
             yield f"differs     {tensor.name}: by {_steps(tensor.steps)} by itself"
-    for node in proof.nodes[:_WORST_NODES]:
-        sqnr = decibels(node.similarity.sqnr_db)
-        yield f"worst node  {node.name} ({node.op_type}): {sqnr} by itself"
 
 
-def _how(proof: Verification) -> str:
-    counted = _counted(proof.batches, "batch")
+def how_checked(proof: Verification) -> str:
+    """Return how a result was checked, and on what."""
+    number = counted(proof.batches, "batch")
     chosen = "no range was chosen from" if proof.held_out else "ranges were chosen from, too"
     text = {
-        "compared": f"compared with the original on {counted} that {chosen}",
-        "generated": f"compared with the original on {counted} of made-up data",
-    }.get(proof.state.value, f"{proof.state.value.replace('_', ' ')}, {counted}")
+        "compared": f"compared with the original on {number} that {chosen}",
+        "generated": f"compared with the original on {number} of made-up data",
+    }.get(proof.state.value, f"{proof.state.value.replace('_', ' ')}, {number}")
     return f"{text}: {proof.message}" if proof.message else text
 
 
@@ -164,7 +150,7 @@ def _output(output: OutputFigures) -> str:
     if decided is not None:
         text += f"; {_decisions(decided)}"
     if output.shape_changed:
-        text += f"; {_counted(output.shape_changed, 'sample')} of another shape"
+        text += f"; {counted(output.shape_changed, 'sample')} of another shape"
     if output.repeat_db is not None:
         text += f"; the original itself repeats it with {decibels(output.repeat_db)}"
     return text
@@ -182,10 +168,10 @@ def _decisions(decided: Decisions) -> str:
 
 def _by_sample(found: SampleFigures) -> str:
     median, tenth, least = map(decibels, (found.median_db, found.tenth_db, found.least_db))
-    counted = _counted(found.samples, "sample")
+    number = counted(found.samples, "sample")
     if median == least:
-        return f"{median}, {counted}" if found.samples == 1 else f"{median}, all {counted}"
-    return f"{median} (median of {counted}; one in ten has {tenth} or less, the lowest {least})"
+        return f"{median}, {number}" if found.samples == 1 else f"{median}, all {number}"
+    return f"{median} (median of {number}; one in ten has {tenth} or less, the lowest {least})"
 
 
 def _exactness(found: Exactness, kernels: tuple[KernelCount, ...]) -> str:
@@ -213,11 +199,6 @@ def _kernels(count: KernelCount) -> str:
 
 def _steps(number: int) -> str:
     return f"{number} step" if number == 1 else f"{number} steps"
-
-
-def _counted(number: int, what: str) -> str:
-    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
-    return f"{number} {what if number == 1 else plural}"
 
 
 # How fast it is
@@ -252,7 +233,7 @@ def _plan(plan: Plan) -> Iterator[str]:
     )
     yield f"nodes       {counts}; opset {plan.opset}"
     for reason, nodes in by_reason(plan.skipped).items():
-        yield f"float       {_types(nodes)}: {REASONS.get(reason, nodes[0].message)} [{reason}]"
+        yield f"float       {types_text(nodes)}: {REASONS.get(reason, nodes[0].message)} [{reason}]"
 
 
 def by_reason(nodes: Iterable[NodePlan]) -> Mapping[str, Sequence[NodePlan]]:
@@ -263,20 +244,22 @@ def by_reason(nodes: Iterable[NodePlan]) -> Mapping[str, Sequence[NodePlan]]:
     return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
 
 
-def _types(nodes: Sequence[NodePlan]) -> str:
+def types_text(nodes: Sequence[NodePlan]) -> str:
+    """Return how many nodes of which types there are, the most frequent first."""
     types = Counter(node.op_type for node in nodes).most_common()
     listed = ", ".join(f"{times} {op_type}" for op_type, times in types[:_TYPES_OF_A_REASON])
     rest = sum(times for _, times in types[_TYPES_OF_A_REASON:])
     return f"{listed}, {rest} other{'s' if rest > 1 else ''}" if rest else listed
 
 
-def _calibration(report: Report) -> Iterator[str]:
+def calibration_lines(report: Report) -> Iterator[str]:
+    """Yield what calibration saw."""
     seen = report.calibration
     if seen is None:
         return
     rejected = f", {seen.rejected} rejected" if seen.rejected else ""
     held_out = f", {seen.held_out} more held out to verify with" if seen.held_out else ""
-    batches = _counted(seen.batches, "batch")
+    batches = counted(seen.batches, "batch")
     yield f"calibrated  {seen.tensors} tensors on {batches}{rejected}{held_out}{_moving(seen)}"
     chosen = Counter(_method(tensor) for tensor in report.plan.tensors if tensor.alternatives)
     if chosen:
@@ -294,7 +277,7 @@ def _rejected(report: Report) -> Iterator[str]:
     for left_out in report.rejected:
         which = "the first, " if left_out.batches > 1 else ""
         yield (
-            f"rejected    {_counted(left_out.batches, 'batch')}: {which}number"
+            f"rejected    {counted(left_out.batches, 'batch')}: {which}number"
             f" {left_out.sequence}: {left_out.message} [{left_out.reason}]"
         )
 
@@ -303,8 +286,8 @@ def _moving(seen: CalibrationFigures) -> str:
     last = seen.convergence
     if last is None:
         return ""
-    counted = "the last batch" if last.batches == 1 else f"the last {last.batches} batches"
-    moved = "these would move" if seen.held_out else f"{counted} moved"
+    those = "the last batch" if last.batches == 1 else f"the last {last.batches} batches"
+    moved = "these would move" if seen.held_out else f"{those} moved"
     return f"; {moved} {last.moving_share:.0%} of the ranges"
 
 
@@ -314,4 +297,4 @@ def _non_finite(tensors: Sequence[NonFiniteTensor]) -> str:
     infinite = first.positive_infinity + first.negative_infinity
     text = f"{first.name}: {first.nan} NaN, {infinite} infinities"
     more = len(tensors) - 1
-    return f"{text}, and {_counted(more, 'tensor')} more" if more else text
+    return f"{text}, and {counted(more, 'tensor')} more" if more else text

@@ -9,7 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from zeropoint.client.errors import OptionError
-from zeropoint.client.options import CalibrationMethod, QuantFormat, QuantType
+from zeropoint.client.options import (
+    AccuracyMode,
+    CalibrationMethod,
+    Objective,
+    QuantFormat,
+    QuantType,
+)
 
 _PYTHON: Mapping[str, bool | None] = MappingProxyType({"True": True, "False": False, "None": None})
 _TYPES = "|".join(QuantType)
@@ -182,7 +188,48 @@ ExternalData = Annotated[
 MinSqnr = Annotated[
     float | None, typer.Option("--min-sqnr-db", help="Warn below this SQNR in dB; default 10.")
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse a result below --min-sqnr-db.")]
+MinAgreement = Annotated[
+    float | None,
+    typer.Option(
+        help="Least share of decisions that are the original's, where there are at least 100; "
+        "default 0.95."
+    ),
+]
+Accuracy = Annotated[
+    AccuracyMode,
+    typer.Option(
+        case_sensitive=False,
+        metavar="|".join(AccuracyMode),
+        help="What is done about a result that is not good enough: it is told; the nodes that "
+        "cause it are mended; or the best that keeps the floor is looked for.",
+    ),
+]
+ObjectiveOption = Annotated[
+    Objective,
+    typer.Option(
+        "--objective",
+        case_sensitive=False,
+        metavar="|".join(Objective),
+        help="What counts with --accuracy auto.",
+    ),
+]
+MeasureNodes = Annotated[
+    bool,
+    typer.Option("--sensitivity", help="Have the effect of each node measured, for the report."),
+]
+Decisions = Annotated[
+    Path | None,
+    typer.Option(
+        help="Do what an earlier job on this model decided, without searching: a file with its "
+        "report as JSON, or with the decisions alone."
+    ),
+]
+ReportPage = Annotated[
+    Path | None,
+    typer.Option(help="Write the report as a page, too; needs zeropoint[report]."),
+]
+Limit = Annotated[int, typer.Option(min=1, help="Nodes in the table, those that matter most.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse a result below the floor.")]
 Server = Annotated[
     str | None,
     typer.Option(

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from zeropoint.client.demo.outcome import DemoOutcome, ModelOutcome, by_reason
+from zeropoint.client.figures import decibels
 from zeropoint.client.report import NodeState
-from zeropoint.client.summary import decibels
 
 
 def present(console: Console, outcome: DemoOutcome, *, json_output: bool) -> int:

@@ -1,0 +1,248 @@
+"""A report as the page shows it: rows of text, bounded in number, and what plots are drawn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from zeropoint.client import advice
+from zeropoint.client.accuracy_summary import names
+from zeropoint.client.figures import counted, decibels, percent, size
+from zeropoint.client.json_values import to_json_values
+from zeropoint.client.page.words import RangeRow, range_rows
+from zeropoint.client.reasons import REASONS
+from zeropoint.client.sensitivity_table import NodeRow, rows
+from zeropoint.client.summary import by_reason, calibration_lines, how_checked, types_text
+
+if TYPE_CHECKING:
+    from zeropoint.client.accuracy_report import Trial
+    from zeropoint.client.distribution import Histogram
+    from zeropoint.client.proof import OutputFigures
+    from zeropoint.client.report import Report
+
+MOST_ROWS: Final = 50
+_MOST_NODES: Final = 15
+_MOST_NAMES: Final = 12
+_DB, _DB_TENTH = "min_sqnr_db", "min_tenth_db"
+_TONES = {"accurate": "good", "check": "warn", "degraded": "bad", "unverified": "none"}
+_COMPARED_AS = {
+    "logits": "logits",
+    "log_odds": "log-odds",
+    "pre_activations": "last operator's input",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A figure before and after: its name, both values, and what to know of them."""
+
+    label: str
+    before: str
+    after: str
+    note: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloorRow:
+    """One thing that must be kept, of one output: the figure, the least, and whether it is kept."""
+
+    output: str
+    what: str
+    figure: str
+    least: str
+    held: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatRow:
+    """Nodes that stayed float for one reason."""
+
+    types: str
+    why: str
+    reason: str
+    names: str
+
+
+def tone(report: Report) -> str:
+    """Return the class of the verdict's colour."""
+    if report.accuracy is not None and report.accuracy.held is False:
+        return "bad"
+    return _TONES.get(report.verdict.value, "warn")
+
+
+def cards(report: Report) -> Iterator[Card]:
+    """Yield size, latency, share of integers and decisions, before and after."""
+    proof = report.verification
+    ratio = report.result_bytes / max(report.source_bytes, 1)
+    yield Card(
+        label="Size",
+        before=size(report.source_bytes),
+        after=size(report.result_bytes),
+        note=f"{percent(ratio)} of the original",
+        tone="good" if ratio < 0.95 else "warn",
+    )
+    yield _latency(report)
+    counts = ", ".join(f"{k.integer} of {k.nodes} {k.op_type}" for k in proof.kernels[:4])
+    if proof.integer_share is not None or proof.kernels:
+        share = proof.integer_share
+        yield Card(
+            label="Arithmetic in integers",
+            before="0%",
+            after="not known" if share is None else percent(share),
+            note=counts,
+        )
+    yield _closeness(report)
+    agreed = advice.decided(report)
+    if agreed is not None:
+        allowed = advice.interval(report)
+        note = f"{allowed}, with 95% confidence, is what so many allow" if allowed else ""
+        yield Card(
+            label=f"Same decisions, of {agreed.count}",
+            before="100%",
+            after=percent(agreed.agreement),
+            note=note,
+        )
+
+
+def _latency(report: Report) -> Card:
+    speed = report.verification.speed
+    if speed is None:
+        return Card(label="Latency", before="", after="not measured")
+    if not speed.apart:
+        note, colour = "no sure difference", ""
+    elif speed.ratio > 1:
+        note, colour = f"{speed.ratio:.2f} times as long", "bad"
+    else:
+        note, colour = f"{1 / max(speed.ratio, 1e-9):.2f} times as fast", "good"
+    return Card(
+        label="Latency, one thread",
+        before=f"{speed.float_ms:.3g} ms",
+        after=f"{speed.result_ms:.3g} ms",
+        note=f"{note}; {counted(speed.runs, 'run')} of each",
+        tone=colour,
+    )
+
+
+def _closeness(report: Report) -> Card:
+    figures = [output.by_sample for output in report.verification.outputs if output.by_sample]
+    least = min((found.tenth_db for found in figures), default=None)
+    samples = max((found.samples for found in figures), default=0)
+    return Card(
+        label="SQNR, worst output",
+        before="",
+        after=decibels(report.verification.sqnr_db),
+        note=f"one in ten of {counted(samples, 'sample')}: {decibels(least)} or less"
+        if figures
+        else "",
+    )
+
+
+def floor_rows(report: Report) -> list[FloorRow]:
+    """Return what must be kept of each output, and whether it is."""
+    found = [row for output in report.verification.outputs for row in _floor_of(output, report)]
+    found.sort(key=lambda row: row.held is not False)
+    return found
+
+
+def _floor_of(output: OutputFigures, report: Report) -> Iterator[FloorRow]:
+    floor = report.accuracy.floor if report.accuracy else None
+    kind = _COMPARED_AS.get(output.compared_as.value, "")
+    of = f" of the {kind}" if kind else ""
+    if output.by_sample is not None:
+        pairs = (
+            (f"SQNR{of}, median sample", output.by_sample.median_db, _DB),
+            (f"SQNR{of}, one in ten", output.by_sample.tenth_db, _DB_TENTH),
+        )
+        for what, figure, name in pairs:
+            least = getattr(floor, name) if floor else None
+            yield FloorRow(
+                output=output.name,
+                what=what,
+                figure=decibels(figure),
+                least="" if least is None else f"{least:g} dB",
+                held=None if least is None else figure >= least,
+            )
+    if output.decisions is not None:
+        share = output.decisions.agreement
+        enough = floor is not None and output.decisions.count >= advice.LEAST_DECISIONS
+        yield FloorRow(
+            output=output.name,
+            what=f"same decisions, of {output.decisions.count}",
+            figure=percent(share),
+            least=percent(floor.min_agreement) if floor is not None and enough else "",
+            held=share >= floor.min_agreement if floor is not None and enough else None,
+        )
+
+
+def in_graph_order(report: Report) -> list[NodeRow]:
+    """Return the quantized nodes of which something is known, in the order of the graph."""
+    known = {row.name: row for row in rows(report)}
+    ordered = [known.pop(node.name) for node in report.plan.nodes if node.name in known]
+    return [*ordered, *known.values()]
+
+
+def worst_nodes(report: Report) -> list[NodeRow]:
+    """Return the nodes of the page's table, the worst first."""
+    return list(rows(report)[:_MOST_NODES])
+
+
+def trials(report: Report) -> list[Trial]:
+    """Return the candidates of the page's table: the first, the last ones and the chosen."""
+    found = list(report.accuracy.trials) if report.accuracy else []
+    if len(found) <= MOST_ROWS:
+        return found
+    kept = {0, *range(len(found) - MOST_ROWS + 2, len(found))}
+    return [trial for place, trial in enumerate(found) if place in kept or trial.chosen]
+
+
+def ranges_of(report: Report) -> list[tuple[Histogram, tuple[RangeRow, ...]]]:
+    """Return the histograms, each with the ranges of its tensor."""
+    plans = {tensor.name: tensor for tensor in report.plan.tensors}
+    return [
+        (histogram, range_rows(histogram, plans))
+        for histogram in report.histograms[:_MOST_NAMES]
+        if histogram.counts and abs(histogram.high) + abs(histogram.low) < float("inf")
+    ]
+
+
+def float_rows(report: Report) -> list[FloatRow]:
+    """Return why nodes stayed float, the most frequent reason first."""
+    return [
+        FloatRow(
+            types=types_text(nodes),
+            why=REASONS.get(reason, nodes[0].message),
+            reason=reason,
+            names=names([node.name for node in nodes], _MOST_NAMES),
+        )
+        for reason, nodes in list(by_reason(report.skipped).items())[:MOST_ROWS]
+    ]
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """Return how the result was checked and made, and what reproduces it."""
+    versions = report.versions
+    return [
+        ("Checked", how_checked(report.verification)),
+        *((line[:11].strip().capitalize(), line[12:]) for line in calibration_lines(report)),
+        ("Time", ", ".join(f"{p.phase} {p.seconds:.1f} s" for p in report.phases)),
+        ("Zeropoint", versions.zeropoint),
+        ("ONNX Runtime", versions.onnxruntime),
+        ("ONNX", versions.onnx),
+        ("SHA-256 of the original", report.source_sha256.hex()),
+        ("zeropoint.digest of the result", report.digest.hex()),
+    ]
+
+
+def option_lines(report: Report) -> list[str]:
+    """Return the options as lines of JSON."""
+    kind: Any = type(report.options)
+    values = {kind.__name__: to_json_values(report.options)}
+    return json.dumps(values, indent=2).splitlines()
+
+
+def few(items: Sequence[Any], most: int = MOST_ROWS) -> Sequence[Any]:
+    """Return the first of many."""
+    return items[:most]
