@@ -335,7 +335,7 @@ def _computing(planned: PlannedModel) -> Mapping[str, str]:
     stored = {
         name
         for name, quant in planned.plan.nodes.items()
-        if not (isinstance(planned.options, QatOptions) or quant.tensors or quant.weight)
+        if not (isinstance(planned.options, QatOptions) or quant.computes)
     }
     nodes = (node for node in planned.graph.all_nodes() if name_of(node) in planned.plan.nodes)
     return {name_of(n): planned.user_name(n) for n in nodes if name_of(n) not in stored}
