@@ -227,6 +227,7 @@ def test_every_class_of_errors_has_its_exit_code() -> None:
     assert codes == {
         "OptionError": 2,
         "OutputError": 2,
+        "EvaluationError": 4,
         "ModelFileError": 3,
         "DeadlineError": 6,
         "ModelError": 3,

@@ -4,9 +4,13 @@ import shlex
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
+from support.fake_service import FakeServer, Script
+from typer.testing import CliRunner
 
 from zeropoint.client import EvaluationError, OptionError
+from zeropoint.client.cli.app import app
 from zeropoint.client.cli.evaluate import evaluated_by
 
 
@@ -56,3 +60,34 @@ def test_programs_that_tell_nothing(command: str, message: str) -> None:
 def test_commands_that_make_no_sense(command: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         evaluated_by(command)
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    script = Script(candidates=(b"candidate",))
+    server = FakeServer(script)
+    (tmp_path / "m.onnx").write_bytes(onnx.ModelProto(doc_string="m").SerializeToString())
+    score = python("import sys; print(len(open(sys.argv[1], 'rb').read()))")
+    told = CliRunner().invoke(
+        app,
+        [
+            *("quantize", "dynamic", str(tmp_path / "m.onnx"), str(tmp_path / "o.onnx")),
+            *("--evaluate", score, "--max-drop", "0.5", "--server", server.target),
+        ],
+    )
+    server.stop()
+    assert told.exit_code == 0, told.output
+    assert script.values == [(tmp_path / "m.onnx").stat().st_size, len(b"candidate")]
+    assert script.seen[0].start.dynamic_options.accuracy.max_drop == 0.5
+    assert "search" in told.stderr
+
+
+def test_a_program_that_fails_ends_the_job(tmp_path: Path) -> None:
+    server = FakeServer(Script(candidates=(b"candidate",)))
+    (tmp_path / "m.onnx").write_bytes(onnx.ModelProto(doc_string="m").SerializeToString())
+    arguments = ["quantize", "dynamic", str(tmp_path / "m.onnx"), str(tmp_path / "o.onnx")]
+    told = CliRunner().invoke(
+        app, [*arguments, "--evaluate", python("raise SystemExit(3)"), "--server", server.target]
+    )
+    server.stop()
+    assert told.exit_code == 4
+    assert "exit code 3" in told.stderr

@@ -1,7 +1,6 @@
 """Files of candidates, put together from what the server sends and what is here already."""
 
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from zeropoint import v1
 from zeropoint.client.errors import EvaluationError, OutputError, ServerError
 from zeropoint.client.model_files import SourceFile
+from zeropoint.client.temporary_folder import TemporaryFolder
 from zeropoint.v1.chunks import Chunk
 
 _COPY_BYTES = 4 << 20
@@ -26,7 +26,7 @@ class CandidateFiles:
         """
         self._sent = [file.path for file in model]
         self._kept: dict[int, list[Path]] = {}
-        self._folder: Path | None = None
+        self._folder: TemporaryFolder | None = None
         self._parts: list[_Part] = []
 
     def clear(self) -> None:
@@ -34,7 +34,7 @@ class CandidateFiles:
         for part in self._parts:
             part.close()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
         self._kept, self._folder, self._parts = {_SENT: self._sent}, None, []
 
     def begin(self, candidate: v1.Candidate) -> None:
@@ -95,8 +95,8 @@ class CandidateFiles:
 
     def _root(self) -> Path:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="zeropoint-candidates-"))
-        return self._folder
+            self._folder = TemporaryFolder("zeropoint-candidates-")
+        return self._folder.path
 
     def _source(self, copy: v1.CopiedPart) -> Path:
         files = self._kept.get(copy.candidate, [])

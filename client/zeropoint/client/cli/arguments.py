@@ -224,6 +224,21 @@ Decisions = Annotated[
         "report as JSON, or with the decisions alone."
     ),
 ]
+EvaluateProgram = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluate",
+        metavar="COMMAND",
+        help="A program that tells what a model is worth, of which more is better, as the last "
+        "line that it prints: its arguments have {model} for the path.",
+    ),
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        help="By how much that figure may be less than the original's; default 1 % of it."
+    ),
+]
 ReportPage = Annotated[
     Path | None,
     typer.Option(help="Write the report as a page, too; needs zeropoint[report]."),

@@ -20,6 +20,7 @@ EXIT_CODES: Mapping[type[errors.ZeropointError], int] = {
     errors.OutputError: 2,
     errors.ModelError: 3,
     errors.DataError: 4,
+    errors.EvaluationError: 4,
     errors.QualityError: 5,
     errors.LimitError: 6,
     errors.CancelledError: 130,

@@ -7,6 +7,7 @@ from zeropoint.client.cli import arguments as args
 from zeropoint.client.cli.connection import connection
 from zeropoint.client.cli.data import open_data
 from zeropoint.client.cli.decisions import read_decisions
+from zeropoint.client.cli.evaluate import evaluated_by
 from zeropoint.client.cli.job import job, tell, verification
 from zeropoint.client.errors import OptionError
 from zeropoint.client.options import (
@@ -50,6 +51,8 @@ def quantize_static(
     objective: args.ObjectiveOption = Objective.latency,
     sensitivity: args.MeasureNodes = False,
     decisions: args.Decisions = None,
+    evaluate: args.EvaluateProgram = None,
+    max_drop: args.MaxDrop = None,
     report: args.ReportPage = None,
     server: args.Server = None,
     token: args.Token = None,
@@ -91,6 +94,8 @@ def quantize_static(
             objective=objective,
             sensitivity=sensitivity,
             decisions=read_decisions(decisions),
+            evaluate=evaluated_by(evaluate),
+            max_drop=max_drop,
             progress=progress,
             timeout=timeout,
             **connection(server, token, token_file, tls=tls, ca_file=ca_file),
@@ -120,6 +125,8 @@ def quantize_dynamic(
     objective: args.ObjectiveOption = Objective.latency,
     sensitivity: args.MeasureNodes = False,
     decisions: args.Decisions = None,
+    evaluate: args.EvaluateProgram = None,
+    max_drop: args.MaxDrop = None,
     report: args.ReportPage = None,
     server: args.Server = None,
     token: args.Token = None,
@@ -149,6 +156,8 @@ def quantize_dynamic(
             objective=objective,
             sensitivity=sensitivity,
             decisions=read_decisions(decisions),
+            evaluate=evaluated_by(evaluate),
+            max_drop=max_drop,
             verification_data=() if data is None else open_data(data, batch_size),
             progress=progress,
             timeout=timeout,
@@ -183,6 +192,8 @@ def quantize_qat(
     objective: args.ObjectiveOption = Objective.latency,
     sensitivity: args.MeasureNodes = False,
     decisions: args.Decisions = None,
+    evaluate: args.EvaluateProgram = None,
+    max_drop: args.MaxDrop = None,
     report: args.ReportPage = None,
     server: args.Server = None,
     token: args.Token = None,
@@ -222,6 +233,8 @@ def quantize_qat(
             objective=objective,
             sensitivity=sensitivity,
             decisions=read_decisions(decisions),
+            evaluate=evaluated_by(evaluate),
+            max_drop=max_drop,
             calibration_data_reader=source if calibrate else None,
             verification_data=verifying if calibrate or source is None else source,
             progress=progress,
