@@ -9,7 +9,7 @@ from pathlib import Path
 from support.engine import Feeds, Quantized, quantize
 
 from zeropoint.engine import Options
-from zeropoint.engine.verify import ReferenceRequest, Verified, VerifyRequest, not_run
+from zeropoint.engine.verify import ReferenceRequest, Trials, Verified, VerifyRequest, not_run
 
 
 class Unverified:
@@ -20,6 +20,9 @@ class Unverified:
 
     def verify(self, request: VerifyRequest, timeout: float) -> Verified:
         return not_run("the test compares")
+
+    def trials(self, request: ReferenceRequest, timeout: float) -> Trials:
+        raise AssertionError("what was not compared needs no search")
 
     def close(self) -> None:
         """End nothing."""

@@ -19,7 +19,7 @@ from zeropoint.engine.search import (
     Suspect,
     auto,
     guard,
-    tighter,
+    safer,
 )
 
 FLOOR = Floor(min_sqnr_db=15.0, min_tenth_db=8.0, min_agreement=0.95)
@@ -111,13 +111,12 @@ def test_where_little_is_left_on_integers_nothing_is() -> None:
     assert found.changes.floats == frozenset(bench.noises)
 
 
-def test_other_samples_make_it_bolder_step_by_step() -> None:
-    bench = layers([1e-4] * 30 + [0.5, 0.3])
+def test_what_other_samples_miss_is_added_to_the_floor() -> None:
+    bench = layers([1e-4] * 20 + [0.03 / 2**number for number in range(10)])
     found = guard(bench)
-    more = tighter(bench, found)
-    assert len(more.changes.floats) == len(found.changes.floats) + 1
-    everything = bench.attempt(Changes(floats=frozenset(bench.noises)), "")
-    assert tighter(bench, everything) is everything
+    more = safer(bench, found, 3.0)
+    assert more.margin_db >= found.margin_db + 3.0
+    assert found.changes.floats < more.changes.floats
 
 
 def test_auto_takes_what_is_no_slower() -> None:

@@ -21,7 +21,7 @@ from zeropoint.engine.rewrite import lower
 from zeropoint.engine.runtime import collector_paused
 from zeropoint.engine.search import Decided
 from zeropoint.engine.twins import build_twins, node_twins
-from zeropoint.engine.verify import ReferenceRequest, TwinModel, VerifyRequest
+from zeropoint.engine.verify import ReferenceRequest, TrialRequest, TwinModel, VerifyRequest
 
 _DIGEST_KEY = "zeropoint.digest"
 
@@ -65,6 +65,13 @@ class Candidate:
             kept=tuple(self.kept),
             proof=manner.proof,
             steps=self.steps,
+        )
+
+    @property
+    def trial(self) -> TrialRequest:
+        """What is to be measured of it where it is one of several."""
+        return TrialRequest(
+            shipped=self.files[0], steps=self.steps, nodes=self.kernels, kept=tuple(self.kept)
         )
 
     @property

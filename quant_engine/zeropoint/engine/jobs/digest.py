@@ -25,6 +25,7 @@ def result_digest(
                 "weight": _constant(node.weight, parameters),
                 "bias": _constant(node.bias, parameters),
                 "stored": [_constant(where, parameters) for where in node.stored],
+                **({"dynamic": node.dynamic} if node.dynamic else {}),
             }
             for name, node in plan.nodes.items()
         },

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -13,6 +14,13 @@ from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.doubts import calibration_doubts, with_non_finite
 from zeropoint.engine.jobs.held_out import Chosen, VerificationBatches
 from zeropoint.engine.jobs.histograms import histograms
+from zeropoint.engine.jobs.searching import (
+    Outcome,
+    SearchTools,
+    as_it_is,
+    searched,
+    wants_search,
+)
 from zeropoint.engine.jobs.source import Counted, Source
 from zeropoint.engine.jobs.verdict import judge
 from zeropoint.engine.jobs.versions import versions
@@ -28,9 +36,9 @@ from zeropoint.engine.report import (
     Signature,
 )
 from zeropoint.engine.runtime import collector_paused
-from zeropoint.engine.search import Decided
+from zeropoint.engine.search import Changes, Decided
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
-from zeropoint.engine.verify import ReferenceRequest, Verified, Verifier, explain
+from zeropoint.engine.verify import ReferenceRequest, TwinModel, Verified, Verifier, explain
 
 # Models up to this size are verified with several of them open and several batches at once: half
 # a gigabyte at most. Above, one after the other, so that no more than the weights is needed.
@@ -39,6 +47,7 @@ _SIDE_BY_SIDE_BYTES = 128 << 20  # the original and the result together take hal
 _ACTIVATIONS_PER_INPUT = 16  # how much a batch takes while it runs, roughly
 
 _CALIBRATION_FILE = "calibration.zpcal"
+_TRIALS_FOLDER = "trials"
 
 
 def _ignore(_error: BaseException | None) -> None:
@@ -168,12 +177,13 @@ class Job:
         with collector_paused():  # once over both: its end looks through two graphs
             decided = self.decide()
             candidate = self.make(decided)
-        if self._settings.saved is not None:
-            self._settings.saved(candidate.files)
-        verified = self._verify(candidate, reference)
+        self._tell_saved(candidate)
+        outcome = self._good_enough(candidate, self._verify(candidate, reference))
+        if outcome.candidate is not candidate:
+            self._tell_saved(outcome.candidate)
         return JobResult(
-            files=candidate.files,
-            report=self._report(candidate, verified),
+            files=outcome.candidate.files,
+            report=self._report(outcome),
             calibration=self._keep(decided),
         )
 
@@ -191,7 +201,12 @@ class Job:
             )
             decided = self._source.decide(counted)
             self._source.close()
-        return decided
+            known, realize = self._options.accuracy.decisions, self._source.realize
+            return (
+                decided
+                if realize is None or not known
+                else realize(decided, Changes.from_json(known))
+            )
 
     def make(self, decided: Decided, name: str = "result") -> Candidate:
         """Make a result; of other plans and parameters as often as wanted.
@@ -200,15 +215,18 @@ class Job:
             decided: What is to be made.
             name: That of a folder in the workspace, to be taken once.
         """
-        settings, manner = self._settings, self._source.manner
-        workspace = settings.workspace
         with self._clock.timed(Phase.VERIFY):
-            twins = twins_of(decided, manner, workspace / f"{name}-twins.onnx")
+            path = self._settings.workspace / f"{name}-twins.onnx"
+            twins = twins_of(decided, self._source.manner, path)
         with self._clock.phase(Phase.QUANTIZE, "rewriting the graph"):
-            path = workspace / name / settings.result_name
-            return make_candidate(
-                decided, manner, twins, path, external_data=settings.external_data
-            )
+            return self._make(decided, name, twins)
+
+    def _make(self, decided: Decided, name: str, twins: TwinModel | None = None) -> Candidate:
+        settings = self._settings
+        path = settings.workspace / name / settings.result_name
+        return make_candidate(
+            decided, self._source.manner, twins, path, external_data=settings.external_data
+        )
 
     def verify(self, candidate: Candidate) -> Verified:
         """Run a result and compare it with the original; as often as wanted.
@@ -229,7 +247,38 @@ class Job:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def _report(self, candidate: Candidate, verified: Verified) -> Report:
+    def _tell_saved(self, candidate: Candidate) -> None:
+        if self._settings.saved is not None:
+            self._settings.saved(candidate.files)
+
+    def _good_enough(self, candidate: Candidate, verified: Verified) -> Outcome:
+        """Return a result, or another one where it is not good enough and that can be mended."""
+        choosing = self._settle().chosen.choosing
+        realize = self._source.realize
+        if realize is None or not choosing or not wants_search(self._options, verified):
+            return as_it_is(self._options, candidate, verified)
+        with self._clock.timed(Phase.SEARCH):
+            return searched(
+                candidate,
+                verified,
+                SearchTools(
+                    realize=realize,
+                    make=self._make,
+                    make_result=self.make,
+                    verify=self.verify,
+                    trials=partial(
+                        self._verifier.trials,
+                        self._choosing_reference(),
+                        self._settings.verify_seconds,
+                    ),
+                    folder=self._settings.workspace,
+                    tell=self._clock.tell,
+                    evaluate=self._settings.evaluate if self._options.accuracy.evaluate else None,
+                ),
+            )
+
+    def _report(self, outcome: Outcome) -> Report:
+        candidate, verified = outcome.candidate, outcome.verified
         planned, parameters = candidate.decided.planned, candidate.decided.parameters
         plan = planned.describe(parameters)
         calibration = self._calibration_figures(candidate.decided)
@@ -259,6 +308,7 @@ class Job:
             result_bytes=candidate.nbytes,
             phases=self._clock.times,
             rejected=self._intake.rejected,
+            accuracy=outcome.accuracy,
             histograms=histograms(candidate.decided, (n.name for n in verified.verification.nodes)),
         )
 
@@ -308,6 +358,18 @@ class Job:
             self._verifier.begin(request)
         return request
 
+    def _choosing_reference(self) -> ReferenceRequest:
+        """Return what is to be run of the original to compare candidates on other samples."""
+        chosen = self._settle().chosen
+        scratch = self._settings.workspace / _TRIALS_FOLDER
+        scratch.mkdir(exist_ok=True)
+        return replace(
+            self._reference(),
+            scratch=scratch,
+            batches=tuple(kept.stored for kept in chosen.choosing),
+            held_out=False,
+        )
+
     def _reference(self) -> ReferenceRequest:
         """Return what is to be run of the original; which samples are kept is settled now."""
         workspace, loaded = self._settings.workspace, self._planned.loaded
@@ -335,7 +397,7 @@ def _computing(planned: PlannedModel) -> Mapping[str, str]:
     stored = {
         name
         for name, quant in planned.plan.nodes.items()
-        if not (isinstance(planned.options, QatOptions) or quant.tensors or quant.weight)
+        if not (isinstance(planned.options, QatOptions) or quant.computes)
     }
     nodes = (node for node in planned.graph.all_nodes() if name_of(node) in planned.plan.nodes)
     return {name_of(n): planned.user_name(n) for n in nodes if name_of(n) not in stored}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import onnx_ir as ir
@@ -16,7 +17,7 @@ from zeropoint.engine.options import DynamicOptions, QatOptions, QdqOptions, Sta
 from zeropoint.engine.plan import PlannedModel, derive_parameters
 from zeropoint.engine.qat import TrainedModel, merged, without_unseen
 from zeropoint.engine.rewrite import rewrite_dynamic, rewrite_qdq
-from zeropoint.engine.search import Decided, realize, realize_dynamic
+from zeropoint.engine.search import Changes, Decided, realize, realize_dynamic
 from zeropoint.engine.settings import Batch, JobSettings
 from zeropoint.engine.verify import ProofRequest
 from zeropoint.sketch import Sketch
@@ -28,6 +29,7 @@ def streamed(planned: PlannedModel, options: StaticOptions, settings: JobSetting
     return Source(
         manner=_static(options),
         decide=lambda counted: realize(planned, options, observed.gather(counted)),
+        realize=partial(_changed, planned, options),
         **_observing(observed),
     )
 
@@ -50,8 +52,16 @@ def recalled_source(
     return Source(
         manner=_static(options),
         decide=lambda _counted: realize(planned, options, statistics),
+        realize=partial(_changed, planned, options),
         start=refuse,
     )
+
+
+def _changed(
+    planned: PlannedModel, options: StaticOptions, decided: Decided, changes: Changes
+) -> Decided:
+    assert decided.statistics is not None
+    return realize(planned, options, decided.statistics, changes)
 
 
 def _observing(observed: Observed) -> dict[str, Any]:
@@ -76,7 +86,11 @@ def as_it_runs(planned: PlannedModel, options: DynamicOptions) -> Source:
         rewrite_dynamic(model, decided.to_write, decided.parameters, weights)
 
     manner = Manner(rewrite=rewrite, kernels=KERNEL_OPERATORS | SELF_QUANTIZING)
-    return Source(manner=manner, decide=lambda _counted: realize_dynamic(planned, options))
+    return Source(
+        manner=manner,
+        decide=lambda _counted: realize_dynamic(planned, options),
+        realize=lambda _decided, changes: realize_dynamic(planned, options, changes),
+    )
 
 
 def learned(trained: TrainedModel, options: QatOptions) -> Source:

@@ -263,7 +263,8 @@ class Candidates:
         rules: Nodes that may be quantized, in graph order, with their operator's row.
         forced: Those that the user named, or whose operator type the user named: they are
             quantized even where that only adds conversions.
-        float_outputs: Operator types whose outputs are not quantized.
+        float_outputs: Those whose outputs are not quantized.
+        dynamic: Those whose data are quantized as the model runs, whatever else is not.
         kept: Why the others stay float, by node name.
         weight_only: Why those of `rules` compute in float whose weight alone is stored as
             integers, by node name.
@@ -272,7 +273,8 @@ class Candidates:
 
     rules: Mapping[ir.Node, OpRule]
     forced: frozenset[ir.Node]
-    float_outputs: frozenset[str]
+    float_outputs: frozenset[ir.Node]
+    dynamic: frozenset[ir.Node]
     kept: Mapping[str, Kept]
     weight_only: Mapping[str, Kept]
     stored: Mapping[str, QParams]
@@ -310,7 +312,13 @@ def select(
         if rule is not None:
             rules[node] = rule
     forced = frozenset(node for node, rule in rules.items() if choice.forces(node, rule))
-    return Candidates(rules, forced, choice.float_outputs, kept, stored, prepared.stored)
+    floats = frozenset(node for node in rules if _gives_floats(node, choice, changes))
+    as_it_runs = frozenset(node for node in rules if name_of(node) in changes.dynamic)
+    return Candidates(rules, forced, floats, as_it_runs, kept, stored, prepared.stored)
+
+
+def _gives_floats(node: ir.Node, choice: Choice, changes: NodeChanges) -> bool:
+    return node.op_type in choice.float_outputs or name_of(node) in changes.float_outputs
 
 
 def _weight_only(node: ir.Node, why: Kept, view: _View) -> OpRule | None:

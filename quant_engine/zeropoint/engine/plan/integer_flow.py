@@ -98,8 +98,7 @@ def _end(node: ir.Node) -> ir.Value:
 def _stays_float(node: ir.Node, candidates: Candidates) -> bool:
     """Whether the user wants no output of a node quantized, or of the bias behind it."""
     last = _end(node).producer()
-    types = {node.op_type, last.op_type if last is not None else node.op_type}
-    return not candidates.float_outputs.isdisjoint(types)
+    return not candidates.float_outputs.isdisjoint({node, node if last is None else last})
 
 
 def _points(node: ir.Node, rule: OpRule, candidates: Candidates) -> tuple[ir.Value, ...]:
@@ -110,7 +109,7 @@ def _points(node: ir.Node, rule: OpRule, candidates: Candidates) -> tuple[ir.Val
     if follower is not None:
         clamp = candidates.rules.get(follower)
         if clamp is not None and clamp.role is Role.CLAMP:
-            excluded = follower.op_type in candidates.float_outputs
+            excluded = follower in candidates.float_outputs
             return (end,) if excluded else (follower.outputs[0],)
     return (end,)
 
@@ -137,7 +136,9 @@ def _produced(
     produced: dict[ir.Node, tuple[ir.Value, ...]] = {}
     integers: set[ir.Value] = set()
     for node, rule in candidates.rules.items():
-        if rule.role in (Role.CLAMP, Role.STORED) or _stays_float(node, candidates):
+        if rule.role in (Role.CLAMP, Role.STORED) or node in candidates.dynamic:
+            continue
+        if _stays_float(node, candidates):
             continue
         points = _points(node, rule, candidates)
         if rule.role is Role.COMPUTE:
@@ -164,7 +165,7 @@ def _kernels(
     wanted: set[ir.Value] = set()
     for node in ir.traversal.RecursiveGraphIterator(graph, reverse=True):
         rule = candidates.rules.get(node)
-        if rule is None or rule.role in (Role.CLAMP, Role.STORED):
+        if rule is None or rule.role in (Role.CLAMP, Role.STORED) or node in candidates.dynamic:
             continue
         if rule.role is Role.COMPUTE or not wanted.isdisjoint(produced.get(node, ())):
             kernels.add(node)

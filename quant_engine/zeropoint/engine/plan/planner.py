@@ -1,26 +1,26 @@
 """Model and options -> what will be done with each node and tensor."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from zeropoint.engine.graph import NodeName, constant, input_at, name_of
-from zeropoint.engine.numbers import LEAST_DB, QParams, one_scale_db, weight_qparams
 from zeropoint.engine.operators import OpRule, Role
 from zeropoint.engine.options import (
     DynamicOptions,
-    PostTrainingOptions,
     StaticOptions,
-    WeightOptions,
 )
 from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.barriers import Candidates, select
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.integer_flow import IntegerFlow, bias_add, integer_flow
 from zeropoint.engine.plan.node_changes import NO_CHANGES, NodeChanges
+from zeropoint.engine.plan.planned_constants import (
+    WantedConstants,
+    overrides_of,
+    planned_constants,
+)
 from zeropoint.engine.plan.quant_plan import (
     ConstantInput,
     ConstantRole,
@@ -80,12 +80,14 @@ def make_dynamic_plan(
         dynamic=True,
         changes=changes,
     )
-    wanted = _Wanted(_overrides(options), prepared.stored, options.weight, changes.per_channel)
+    wanted = WantedConstants(
+        overrides_of(options), prepared.stored, options.weight, changes.per_channel
+    )
     nodes: dict[str, NodeQuant] = {}
     tensors: dict[str, TensorQuant] = {}
     for node, rule in candidates.rules.items():
         name = name_of(node)
-        constants = tuple(_constants(node, rule, wanted))
+        constants = tuple(planned_constants(node, rule, wanted))
         computed = node.op_type == "MatMul" and not constants
         inputs = ((0, 1) if computed else (0,)) if rule.dynamic_data else ()
         read = tuple(name_of(node.inputs[index]) for index in inputs)
@@ -99,75 +101,6 @@ def make_dynamic_plan(
         kept=candidates.kept,
         weight_only=candidates.weight_only,
     )
-
-
-Overrides = Mapping[str, TensorQuantOverride]
-"""What the user wants of single tensors, by name."""
-
-
-def _overrides(options: PostTrainingOptions) -> Overrides:
-    return {override.tensor_name: override for override in options.tensor_quant_overrides}
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What is wanted of constants.
-
-    Attributes:
-        overrides: What the user wants of single ones.
-        stored: Parameters of those that are integers already, by name.
-        weights: What holds for the others.
-        per_channel: Nodes whose weight has scales for channels nevertheless.
-    """
-
-    overrides: Overrides
-    stored: Mapping[str, QParams]
-    weights: WeightOptions
-    per_channel: frozenset[str]
-
-    def channels_of(self, node: ir.Node) -> bool | None:
-        """Whether a weight without a wish of its own has scales for channels; None: by need."""
-        asked = name_of(node) in self.per_channel and self.weights.symmetric is not False
-        return True if asked else self.weights.per_channel
-
-
-def _constants(node: ir.Node, rule: OpRule, want: _Wanted) -> Iterator[ConstantInput]:
-    """Yield the weight of a node, where it has a constant one, and what is stored of it."""
-    for index in (rule.weight, *rule.stored):
-        value = node.inputs[index] if index is not None else None
-        array = constant(value)
-        if index is None or array is None:
-            continue
-        override = want.overrides.get(name_of(value))
-        kept = want.stored.get(name_of(value))
-        wanted = want.channels_of(node) if override is None else override.axis is not None
-        if wanted is None:
-            wanted = kept is None and _needs_channels(node, rule, array, want.weights)
-        axes = rule.scale_axes(node, array.shape, per_channel=wanted)
-        if kept is not None:
-            axes = () if kept.axis is None else (kept.axis,)
-        yield ConstantInput(
-            role=ConstantRole.STORED if index in rule.stored else ConstantRole.WEIGHT,
-            node=name_of(node),
-            index=index,
-            axis=axes[0] if axes else None,
-            rows=len(axes) > 1,
-            per_channel=wanted,
-            override=override,
-            kept=kept,
-        )
-
-
-def _needs_channels(
-    node: ir.Node, rule: OpRule, array: NDArray[np.floating], weights: WeightOptions
-) -> bool:
-    """Whether one scale would lose the channels of a weight, which can have scales of their own."""
-    axes = rule.scale_axes(node, array.shape, per_channel=True)
-    alike = axes == rule.scale_axes(node, array.shape, per_channel=False)
-    if alike or weights.symmetric is False or not array.size:
-        return False
-    scale = weight_qparams(array, weights, None).scale
-    return one_scale_db(array, axes, float(scale)) < LEAST_DB
 
 
 _CHOSEN = (ParameterSource.CALIBRATED, ParameterSource.INHERITED)  # here, and not given
@@ -200,8 +133,8 @@ class _Planner:
         self._tensors: dict[str, TensorQuant] = {}
         self._absorbed: dict[str, str] = {}
         self._kept: dict[str, Kept] = dict(candidates.kept)
-        self._overrides = _overrides(options)
-        self._want = _Wanted(
+        self._overrides = overrides_of(options)
+        self._want = WantedConstants(
             self._overrides, candidates.stored, options.weight, changes.per_channel
         )
 
@@ -212,7 +145,7 @@ class _Planner:
         for node in self._candidates.rules:
             name = name_of(node)
             if name not in self._nodes and name not in self._absorbed:
-                excluded = node.op_type in self._candidates.float_outputs
+                excluded = node in self._candidates.float_outputs
                 self._kept[name] = _OUTPUT_EXCLUDED if excluded else _NO_NEIGHBOUR
         kept = {name: why for name, why in self._kept.items() if name not in self._absorbed}
         return QuantPlan(
@@ -225,7 +158,13 @@ class _Planner:
 
     def _add(self, node: ir.Node, rule: OpRule) -> None:
         name = name_of(node)
-        constants = tuple(_constants(node, rule, self._want))
+        constants = tuple(planned_constants(node, rule, self._want))
+        if node in self._candidates.dynamic:
+            read = (0,) if constants else (0, 1)
+            self._nodes[name] = NodeQuant(
+                node=name, inputs=(), tensors=(), dynamic=read, constants=constants
+            )
+            return
         weights = [where for where in constants if where.role is ConstantRole.WEIGHT]
         taken = {where.index for where in weights}
         inputs = tuple(i for i in rule.activation_inputs(node) if i not in taken)

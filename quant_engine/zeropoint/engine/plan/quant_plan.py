@@ -84,6 +84,7 @@ class NodeQuant:
         node: Name in the prepared model.
         inputs: Indices of the inputs that are read through Q/DQ with a tensor's parameters.
         tensors: Names of these tensors, in the same order.
+        dynamic: Indices of the inputs that are quantized as the model runs, whatever else is not.
         constants: Its weight, what it has stored, and its bias, in this order.
         output: The tensor at which the output is quantized; None where it stays float. Behind
             a clamp where one follows.
@@ -93,6 +94,7 @@ class NodeQuant:
     node: str
     inputs: tuple[int, ...]
     tensors: tuple[str, ...]
+    dynamic: tuple[int, ...] = ()
     constants: tuple[ConstantInput, ...] = ()
     output: str | None = None
     clamp: str | None = None
@@ -117,6 +119,11 @@ class NodeQuant:
         """Names of the node and of those that disappear into it."""
         bias, clamp = self.bias, self.clamp
         return (self.node, *((bias.node,) if bias else ()), *((clamp,) if clamp else ()))
+
+    @property
+    def computes(self) -> bool:
+        """Whether it computes on integers; else only its constants are stored as such."""
+        return bool(self.tensors or self.weight or self.dynamic)
 
     def of_role(self, role: ConstantRole) -> tuple[ConstantInput, ...]:
         """Return its constants of one role."""

@@ -30,7 +30,7 @@ def rewrite_dynamic(
     Quantized weights go to `store`, or stay in memory.
     """
     work = Work.on(GraphEditor(model.graph, weights=store), plan, parameters)
-    rewriter, stored = _Rewriter(work), StoredConstants(work)
+    rewriter, stored = _Writer(work), StoredConstants(work)
     for quant in plan.nodes.values():
         node = work.nodes[quant.node]
         if quant.inputs:
@@ -42,7 +42,17 @@ def rewrite_dynamic(
     work.edit.remove_unused_constants()
 
 
-class _Rewriter:
+def write_running(work: Work) -> None:
+    """Quantize what nodes of a static plan read as the model runs, in place."""
+    writer = _Writer(work)
+    chosen = [quant for quant in work.plan.nodes.values() if quant.dynamic]
+    for quant in chosen:
+        writer.integer(work.nodes[quant.node], quant)
+    if chosen:
+        split_misfit_biases(work)
+
+
+class _Writer:
     def __init__(self, work: Work) -> None:
         self._edit = work.edit
         self._qparams = work.parameters.constants
@@ -131,8 +141,8 @@ class _Rewriter:
         return Operand(stored, qparams.scale, zero)
 
 
-_DYNAMIC: Mapping[str, Callable[[_Rewriter, ir.Node, NodeQuant], None]] = {
-    **dict.fromkeys(INTEGER, _Rewriter.integer),
-    "Attention": _Rewriter.attention,
-    "LSTM": _Rewriter.lstm,
+_DYNAMIC: Mapping[str, Callable[[_Writer, ir.Node, NodeQuant], None]] = {
+    **dict.fromkeys(INTEGER, _Writer.integer),
+    "Attention": _Writer.attention,
+    "LSTM": _Writer.lstm,
 }

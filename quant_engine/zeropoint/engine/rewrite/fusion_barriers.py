@@ -9,12 +9,13 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from zeropoint.engine.graph import constant, name_of, rank_of, value_at
-from zeropoint.engine.operators import Role, dequantizer_of, rule_of
+from zeropoint.engine.graph import GraphEditor, constant, name_of, rank_of, value_at
+from zeropoint.engine.operators import Role, dequantizer_of, is_clamp, rule_of
 from zeropoint.engine.rewrite.float_nodes import hold_apart
 from zeropoint.engine.rewrite.work import Work
 
 _LOWEST = np.array(-np.inf, np.float32)
+_PRODUCTS = frozenset({"Add", "Gemm", "MatMul"})  # a MatMul may have its bias added
 _OWN_PAIRS = (Role.COMPUTE, Role.SHARE, Role.STORED)  # fused with a DequantizeLinear, or move it
 
 
@@ -70,8 +71,27 @@ def split_products(work: Work) -> None:
         if rank_of(value) not in (2, None):
             continue
         if [reader.op_type for reader, _index in uses] == ["Add"] and not value.is_graph_output():
-            lowest = edit.constant(f"{node.name}_lowest", _LOWEST)
-            edit.put_behind(value, edit.node("Max", (value, lowest), name_of(value), like=value))
+            _put_max(edit, value)
+
+
+def split_clamps(work: Work) -> None:
+    """Put a Max between each product that gives floats and the Relu or Clip behind it, in place.
+
+    ONNX Runtime takes a Relu or Clip inside of the graph for part of the product, which is then an
+    integer kernel only with a QuantizeLinear behind.
+    """
+    edit = work.edit
+    for quant in work.plan.nodes.values():
+        if not quant.inputs or quant.output is not None:
+            continue
+        last = work.nodes[quant.bias.node if quant.bias else quant.node]
+        value = last.outputs[0]
+        readers = [use.node for use in value.uses()]
+        clamps = [node for node in readers if is_clamp(node)]
+        if last.op_type not in _PRODUCTS or readers != clamps or value.is_graph_output():
+            continue
+        if len(clamps) == 1 and not clamps[0].outputs[0].is_graph_output():
+            _put_max(edit, value)
 
 
 def split_skip_normalizations(work: Work) -> None:
@@ -111,6 +131,12 @@ def split_misfit_biases(work: Work) -> None:
                 continue
             same = edit.node("Clip", (value,), name_of(value), like=value)
             edit.put_behind(value, same, readers=[(node, index)])
+
+
+def _put_max(edit: GraphEditor, value: ir.Value) -> None:
+    """Put max(x, -Inf) = x behind a tensor, in place."""
+    lowest = edit.constant(f"{name_of(value.producer())}_lowest", _LOWEST)
+    edit.put_behind(value, edit.node("Max", (value, lowest), name_of(value), like=value))
 
 
 def _rescaled_weight(value: ir.Value) -> ir.Value | None:

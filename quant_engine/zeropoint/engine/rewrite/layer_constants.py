@@ -15,7 +15,7 @@ def quantize_constants(work: Work) -> None:
     """Store the weights and biases of a plan, in place."""
     weights = _Weights(work)
     for quant in work.plan.nodes.values():
-        if quant.weight is not None:
+        if quant.weight is not None and not quant.dynamic:
             weights.quantize(quant.weight)
         if quant.bias is not None and not quant.bias.stays_float:
             _quantize_bias(work, quant.bias)

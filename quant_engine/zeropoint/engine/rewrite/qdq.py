@@ -13,11 +13,13 @@ from zeropoint.engine.operators import clamp_bounds
 from zeropoint.engine.options import QdqOptions
 from zeropoint.engine.plan import Parameters, QuantPlan, TensorQuant, existing_parameters
 from zeropoint.engine.report import ParameterSource
+from zeropoint.engine.rewrite.dynamic import write_running
 from zeropoint.engine.rewrite.float_nodes import guard_float_nodes
 from zeropoint.engine.rewrite.further_pairs import dedicate_pairs, pair_crossings
 from zeropoint.engine.rewrite.fusion_barriers import (
     keep_pools_blocked,
     keep_together,
+    split_clamps,
     split_products,
     split_skip_normalizations,
 )
@@ -129,6 +131,8 @@ _STEPS: tuple[Step, ...] = (
     _pair_tensors,
     _keep_clamps,
     load_stored,  # behind the pairs, which know tensors by the nodes that give them
+    write_running,
+    split_clamps,
     keep_pools_blocked,
     guard_float_nodes,
     dedicate_pairs,

@@ -17,7 +17,7 @@ from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.exclusion import exclude
 from zeropoint.engine.search.grow import counted, more_floats
 from zeropoint.engine.search.guard import all_float, worth_it
-from zeropoint.engine.search.workbench import Attempt, Workbench
+from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Workbench
 
 _MOST_FIRST: Final = 3
 _CLEARLY: Final = 0.95  # of the time: less of a gain may be chance
@@ -36,7 +36,7 @@ def auto(bench: Workbench) -> Attempt:
 
 def _without_first(bench: Workbench) -> Attempt:
     """Return the candidate with as many first convolutions float as make it clearly faster."""
-    asked = bench.attempt(Changes(), "as asked for")
+    asked = bench.attempt(Changes(), AS_ASKED)
     first = list(_first_convolutions(bench))[:_MOST_FIRST]
     tried = [
         bench.attempt(

@@ -21,12 +21,13 @@ _METHODS: Final = (
 )
 
 
-def exclude(bench: Workbench, begin: Attempt) -> Attempt:
+def exclude(bench: Workbench, begin: Attempt, margin_db: float = 0.0) -> Attempt:
     """Return the candidate with the fewest nodes left float, by blame, that keeps the floor.
 
     Args:
         bench: Makes and measures candidates.
         begin: What it goes on from.
+        margin_db: By how much it shall be above the floor.
 
     Returns:
         Where none keeps it, the one that comes nearest.
@@ -34,7 +35,7 @@ def exclude(bench: Workbench, begin: Attempt) -> Attempt:
     suspects = [one for one in bench.suspects() if one.node not in begin.changes.floats]
     if not suspects:
         return begin
-    ladder = _Ladder(bench, begin.changes, suspects)
+    ladder = _Ladder(bench, begin.changes, suspects, margin_db)
     tenth = max(1, len(suspects) // _OUT)
     ladder.changes = _method(bench, ladder, tenth)
     return ladder.climb(tenth)
@@ -62,8 +63,11 @@ _CLEAR_DB: Final = 0.5  # less is chance, and what was asked for stays
 class _Ladder:
     """Candidates with the first few of the suspects left float."""
 
-    def __init__(self, bench: Workbench, changes: Changes, suspects: Sequence[Suspect]) -> None:
+    def __init__(
+        self, bench: Workbench, changes: Changes, suspects: Sequence[Suspect], margin_db: float
+    ) -> None:
         self.changes = changes
+        self._margin_db = margin_db
         self._bench = bench
         self._suspects = suspects
 
@@ -82,20 +86,23 @@ class _Ladder:
         count, total = start, len(self._suspects)
         found = self.out(count)
         best, missed = found, 0
-        while not found.holds and count < total:
+        while not self._holds(found) and count < total:
             missed = count
             count = min(total, 2 * count)
             found = self.out(count)
             best = max(best, found, key=lambda one: one.margin_db)
-        if not found.holds:
+        if not self._holds(found):
             return best
         return self._descend(missed, count, found)
+
+    def _holds(self, attempt: Attempt) -> bool:
+        return attempt.margin_db >= self._margin_db
 
     def _descend(self, missed: int, held: int, best: Attempt) -> Attempt:
         while held - missed > max(1, held // _FINE):
             middle = (missed + held) // 2
             found = self.out(middle)
-            if found.holds:
+            if self._holds(found):
                 held, best = middle, found
             else:
                 missed = middle

@@ -4,36 +4,32 @@ from typing import Final
 
 from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.exclusion import exclude
-from zeropoint.engine.search.grow import more_floats
-from zeropoint.engine.search.workbench import Attempt, Workbench
+from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Workbench
 
 _LEAST_SHARE: Final = 0.2
 """With less of the arithmetic on integers, conversions cost more than integers save."""
 
-_MORE: Final = 4  # one in so many more, where the samples to verify with show that it takes more
+_MOST_MARGIN_DB: Final = 20.0
 
 
 def guard(bench: Workbench) -> Attempt:
     """Return the candidate that keeps the floor with the least that is done otherwise."""
-    asked = bench.attempt(Changes(), "as asked for")
+    asked = bench.attempt(Changes(), AS_ASKED)
     if asked.holds:
         return asked
     return worth_it(bench, exclude(bench, asked))
 
 
-def tighter(bench: Workbench, before: Attempt) -> Attempt:
-    """Return a candidate with more nodes float than one that other samples show to be too bold.
+def safer(bench: Workbench, before: Attempt, missed_db: float) -> Attempt:
+    """Return a candidate that is further above the floor than one that turned out too bold.
 
-    Returns:
-        The same where nothing is left to be float.
+    Args:
+        bench: Makes and measures candidates.
+        before: The one that was too bold.
+        missed_db: By how much other samples show it below the floor, chance allowed for.
     """
-    left = [one.node for one in bench.suspects() if one.node not in before.changes.floats]
-    count = max(1, len(before.changes.floats) // _MORE)
-    if not left:
-        return before
-    changes = more_floats(before.changes, left[:count])
-    more = f"{len(changes.floats)} nodes float, as the samples to verify with need more"
-    return worth_it(bench, bench.attempt(changes, more))
+    margin_db = min(before.margin_db, _MOST_MARGIN_DB) + missed_db
+    return worth_it(bench, exclude(bench, before, margin_db))
 
 
 def worth_it(bench: Workbench, found: Attempt) -> Attempt:

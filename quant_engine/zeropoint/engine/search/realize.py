@@ -7,6 +7,8 @@ change has one applier in `_APPLIERS`; ranges are chosen in `ranges`.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+import onnx_ir as ir
+
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.observe import Statistics
@@ -23,6 +25,7 @@ from zeropoint.engine.plan import (
     with_inherited,
 )
 from zeropoint.engine.reasons import Kept, Reason
+from zeropoint.engine.search.abilities import can_give_floats, can_run_dynamically
 from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.decided import Decided
 from zeropoint.engine.search.ranges import range_chooser
@@ -145,10 +148,29 @@ def _per_channel(found: NodeChanges, _planned: PlannedModel, changes: Changes) -
     return replace(found, per_channel=changes.per_channel)
 
 
+def _float_outputs(found: NodeChanges, planned: PlannedModel, changes: Changes) -> NodeChanges:
+    chosen = _able(planned, changes.float_outputs, can_give_floats)
+    return replace(found, float_outputs=chosen)
+
+
+def _dynamic(found: NodeChanges, planned: PlannedModel, changes: Changes) -> NodeChanges:
+    return replace(found, dynamic=_able(planned, changes.dynamic, can_run_dynamically))
+
+
+def _able(
+    planned: PlannedModel, names: frozenset[str], can: Callable[[PlannedModel, ir.Node], bool]
+) -> frozenset[str]:
+    """Return those of some nodes for which a change has an effect."""
+    nodes = (node for node in planned.graph.all_nodes() if name_of(node) in names)
+    return frozenset(name_of(node) for node in nodes if can(planned, node))
+
+
 _APPLIERS: tuple[Callable[[NodeChanges, PlannedModel, Changes], NodeChanges], ...] = (
     _floats,
     _weight_only,
     _per_channel,
+    _float_outputs,
+    _dynamic,
 )
 
 

@@ -22,6 +22,8 @@ TENTH_BELOW_DB: Final = 7.0
 _TOLERANCE_DB: Final = 3.0
 _TENTH_TOLERANCE_DB: Final = 2.0
 _MORE_DISAGREEMENT: Final = 1.6
+_MANY_SAMPLES: Final = 16  # with fewer, chance is more
+_MOST_CHANCE: Final = 1.5
 _MOST_DB: Final = 30.0  # beyond, nothing is better
 _WORST_DB: Final = -60.0
 _LEAST_DROP: Final = 1e-6
@@ -72,12 +74,18 @@ def floor_of(options: Options) -> Floor:
     )
 
 
-def tolerant(floor: Floor) -> Floor:
-    """Return what other samples than those of the choice must keep: chance has its part in them."""
+def tolerant(floor: Floor, samples: int) -> Floor:
+    """Return what other samples than those of the choice must keep: chance has its part in them.
+
+    Args:
+        floor: What candidates must keep.
+        samples: How many other samples there are.
+    """
+    chance = min(_MOST_CHANCE, max(1.0, math.sqrt(_MANY_SAMPLES / max(1, samples))))
     return replace(
         floor,
-        min_sqnr_db=floor.min_sqnr_db - _TOLERANCE_DB,
-        min_tenth_db=floor.min_tenth_db - _TENTH_TOLERANCE_DB,
+        min_sqnr_db=floor.min_sqnr_db - _TOLERANCE_DB * chance,
+        min_tenth_db=floor.min_tenth_db - _TENTH_TOLERANCE_DB * chance,
         min_agreement=1.0 - _MORE_DISAGREEMENT * (1.0 - floor.min_agreement),
     )
 

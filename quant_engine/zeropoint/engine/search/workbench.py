@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.report import Floor
 from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.standing import Standing
+
+_LEAST_SHARE: Final = 0.002  # of arithmetic, that a node counts as
+
+AS_ASKED: Final = "as asked for"
+"""Description of the candidate without changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +28,7 @@ class Attempt:
         margin_db: By how much it is above the floor, in dB, in what it is worst at.
         integer_share: Share of the arithmetic of layers in integer kernels; None where not known.
         nbytes: Bytes of its files.
+        samples: Samples that it was compared on.
         failure: Why it could not be made or does not run; empty where it does.
     """
 
@@ -33,6 +39,7 @@ class Attempt:
     margin_db: float = float("-inf")
     integer_share: float | None = None
     nbytes: int = 0
+    samples: int = 0
     failure: str = ""
 
     @property
@@ -80,6 +87,3 @@ class Workbench(Protocol):
 
     def latency(self, attempts: Sequence[Attempt]) -> Sequence[float]:
         """Return for each candidate the time of a run beside the original's."""
-
-
-_LEAST_SHARE = 0.002

@@ -46,6 +46,7 @@ def _twin(node: ir.Node, quant: NodeQuant, plan: QuantPlan, parameters: Paramete
             dynamic.add((quant.node, index))
         else:
             inputs[quant.node, index] = parameters.tensors[name]
+    dynamic.update((quant.node, index) for index in quant.dynamic)
     for where in quant.constants:
         if not where.stays_float:
             inputs[where.key] = parameters.constants[where.key]

@@ -5,6 +5,8 @@ from typing import Protocol
 from zeropoint.engine.verify.checks import Verified, VerifyRequest, verify
 from zeropoint.engine.verify.original import Reference, ReferenceRequest, run_original
 from zeropoint.engine.verify.process import take_spare, verify_contained
+from zeropoint.engine.verify.trial_process import ContainedTrials
+from zeropoint.engine.verify.trials import InProcessTrials, Trials
 
 
 class Verifier(Protocol):
@@ -22,6 +24,14 @@ class Verifier(Protocol):
 
         Raises:
             VerificationError: the result must not be returned.
+        """
+
+    def trials(self, request: ReferenceRequest, timeout: float, /) -> Trials:
+        """Return what measures candidates on other samples; the caller closes it.
+
+        Args:
+            request: The original, and these samples.
+            timeout: Seconds that one trial may take.
         """
 
     def close(self) -> None:
@@ -42,6 +52,10 @@ class ContainedVerifier:
     def verify(self, request: VerifyRequest, timeout: float) -> Verified:
         """See `verify_contained`."""
         return verify_contained(request, timeout, self._process)
+
+    def trials(self, request: ReferenceRequest, timeout: float) -> Trials:
+        """Have another process measure candidates."""
+        return ContainedTrials(request, timeout)
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -64,6 +78,11 @@ class InProcessVerifier:
         del timeout
         reference, self._reference = self._reference, None  # its outputs are used up
         return verify(request, reference=reference)
+
+    def trials(self, request: ReferenceRequest, timeout: float) -> Trials:
+        """Measure candidates here; nothing ends a trial after `timeout`."""
+        del timeout
+        return InProcessTrials(request)
 
     def close(self) -> None:
         """There is nothing to end."""

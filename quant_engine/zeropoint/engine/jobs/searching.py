@@ -1,0 +1,211 @@
+"""A result that is not good enough -> one that is: the search of a job, and what is told of it."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from zeropoint.engine.accuracy_options import AccuracyMode
+from zeropoint.engine.jobs.candidate import Candidate
+from zeropoint.engine.jobs.sensitivities import measure
+from zeropoint.engine.jobs.workbench import JobWorkbench
+from zeropoint.engine.options import Options
+from zeropoint.engine.progress import Phase, Progress, ProgressCallback
+from zeropoint.engine.report import Accuracy, Floor, Verification, VerificationState
+from zeropoint.engine.search import (
+    AS_ASKED,
+    Attempt,
+    Changes,
+    Decided,
+    auto,
+    departures,
+    floor_of,
+    guard,
+    safer,
+    standing_of,
+    tolerant,
+)
+from zeropoint.engine.settings import CandidateFiles, Evaluate
+from zeropoint.engine.verify import Trials, Verified
+
+_COMPARED: Final = VerificationState.COMPARED
+_MOST_ROUNDS: Final = 4
+"""How often the samples to verify with may show that a choice was too bold."""
+
+_ALLOWED_DROP: Final = 0.01  # of the original's figure, where the caller names none
+
+_STRATEGIES: Final = {AccuracyMode.GUARD: guard, AccuracyMode.AUTO: auto}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What is returned, how it was verified, and how it came about."""
+
+    candidate: Candidate
+    verified: Verified
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTools:
+    """What a job does for its search.
+
+    Attributes:
+        realize: Returns what is decided with changes, given what was without.
+        make: Makes a candidate in a folder of a name.
+        make_result: Makes one that can be returned, likewise.
+        verify: Verifies one on samples that took no part in the choice.
+        trials: Opens what measures candidates on the samples to choose on.
+        folder: Where models may be written; it holds the external data of the prepared model.
+        tell: Told how far it is.
+        evaluate: Asks the caller what a candidate is worth; None: it is not asked.
+    """
+
+    realize: Callable[[Decided, Changes], Decided]
+    make: Callable[[Decided, str], Candidate]
+    make_result: Callable[[Decided, str], Candidate]
+    verify: Callable[[Candidate], Verified]
+    trials: Callable[[], Trials]
+    folder: Path
+    tell: ProgressCallback
+    evaluate: Evaluate | None = None
+
+    def told(self, message: str) -> None:
+        """Tell what is being tried."""
+        self.tell(Progress(phase=Phase.SEARCH, message=message))
+
+
+def wants_search(options: Options, verified: Verified) -> bool:
+    """Whether candidates are to be tried, given the result that was asked for."""
+    asked = options.accuracy
+    if asked.mode is AccuracyMode.OFF or asked.decisions:
+        return False
+    if verified.verification.state is not _COMPARED:
+        return False
+    if asked.mode is AccuracyMode.AUTO or asked.evaluate:
+        return True
+    return not standing_of(verified.verification.outputs).holds(floor_of(options))
+
+
+def as_it_is(options: Options, candidate: Candidate, verified: Verified) -> Outcome:
+    """Return the outcome without a search."""
+    floor, found = floor_of(options), verified.verification
+    return Outcome(
+        candidate=candidate,
+        verified=verified,
+        accuracy=Accuracy(
+            mode=options.accuracy.mode,
+            floor=floor,
+            held=_held(found, floor),
+            message=_sentence(found, floor),
+            decisions=options.accuracy.decisions or Changes().to_json(),
+        ),
+    )
+
+
+def searched(asked: Candidate, verified: Verified, tools: SearchTools) -> Outcome:
+    """Look for the best candidate, and verify it.
+
+    Args:
+        asked: The one that was asked for.
+        verified: How it was verified.
+        tools: What the job does for it.
+    """
+    decided = asked.decided
+    with contextlib.closing(tools.trials()) as trials:
+        bench = JobWorkbench(
+            decided,
+            _floor(decided.planned.options, tools.evaluate),
+            make=lambda changes, name: tools.make(tools.realize(decided, changes), name),
+            trials=trials,
+            effects=lambda: measure(decided, tools.folder, trials, tools.told),
+            tell=tools.told,
+            evaluate=tools.evaluate,
+        )
+        chosen, candidate, verified = _settled(bench, asked, verified, tools)
+    return Outcome(
+        candidate=candidate,
+        verified=verified,
+        accuracy=_told(bench, chosen, verified.verification),
+    )
+
+
+def _settled(
+    bench: JobWorkbench, asked: Candidate, verified: Verified, tools: SearchTools
+) -> tuple[Attempt, Candidate, Verified]:
+    """Return what is chosen, once other samples have nothing against it."""
+    chosen = _STRATEGIES[bench.planned.options.accuracy.mode](bench)
+    candidate = asked
+    for number in range(_MOST_ROUNDS):
+        if chosen.changes != Changes():
+            decided = tools.realize(asked.decided, chosen.changes)
+            candidate = tools.make_result(decided, f"result-{number}")
+            verified = tools.verify(candidate)
+        missed_db = -_margin(verified.verification, bench.floor)
+        if missed_db <= 0.0:
+            break
+        before, chosen = chosen, safer(bench, chosen, missed_db)
+        if chosen is before:
+            break
+    return chosen, candidate, verified
+
+
+def _floor(options: Options, evaluate: Evaluate | None) -> Floor:
+    """Return the floor, which the caller's own figure sets where it is asked."""
+    floor = floor_of(options)
+    if evaluate is None:
+        return floor
+    original = evaluate(CandidateFiles(number=None, description="the original"))
+    drop = options.accuracy.max_drop
+    allowed = _ALLOWED_DROP * abs(original) if drop is None else drop
+    return replace(floor, min_metric=original - allowed, original_metric=original)
+
+
+def _told(bench: JobWorkbench, chosen: Attempt, found: Verification) -> Accuracy:
+    asked = bench.attempt(Changes(), AS_ASKED)
+    mode = bench.planned.options.accuracy.mode
+    return Accuracy(
+        mode=mode,
+        floor=bench.floor,
+        held=chosen.holds and _margin(found, bench.floor) >= 0.0,
+        message=_sentence(found, bench.floor),
+        searched=True,
+        choosing_samples=asked.samples,
+        departures=departures(bench.planned, asked, chosen, mode),
+        trials=bench.trials(chosen),
+        sensitivities=bench.sensitivities(),
+        decisions=chosen.changes.to_json(),
+    )
+
+
+def _margin(found: Verification, floor: Floor) -> float:
+    """Return by how many dB a result is above the floor on other samples, chance allowed for."""
+    if found.state is not _COMPARED or floor.min_metric is not None:
+        return 0.0
+    samples = max((each.by_sample.samples for each in found.outputs if each.by_sample), default=0)
+    return standing_of(found.outputs).margin(tolerant(floor, samples))
+
+
+def _held(found: Verification, floor: Floor) -> bool | None:
+    if found.state is not _COMPARED:
+        return None
+    return standing_of(found.outputs).holds(floor)
+
+
+def _sentence(found: Verification, floor: Floor) -> str:
+    """Return how a verified result stands."""
+    if found.state is not _COMPARED:
+        return f"whether the floor is kept is not known: {found.message or 'nothing was compared'}"
+    standing = standing_of(found.outputs)
+    figures = [
+        f"{what} {figure:{form}} (at least {least:{form}})"
+        for what, figure, least, form in (
+            ("SQNR in dB", standing.sqnr_db, floor.min_sqnr_db, ".1f"),
+            ("of one sample in ten", standing.tenth_db, floor.min_tenth_db, ".1f"),
+            ("same decisions", standing.agreement, floor.min_agreement, ".1%"),
+        )
+        if figure is not None
+    ]
+    word = "kept" if standing.holds(floor) else "not kept"
+    return f"the floor is {word}: {', '.join(figures) or 'nothing is against it'}"

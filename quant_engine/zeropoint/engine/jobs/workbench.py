@@ -1,0 +1,141 @@
+"""Candidates of a job: made of changes, measured in a process of their own, each once."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from zeropoint.engine.errors import EngineError
+from zeropoint.engine.jobs.candidate import Candidate
+from zeropoint.engine.jobs.sensitivities import sensitivities, suspects
+from zeropoint.engine.report import Floor, Sensitivity, Trial
+from zeropoint.engine.search import Attempt, Changes, Decided, Standing, Suspect, standing_of
+from zeropoint.engine.settings import CandidateFiles, Evaluate
+from zeropoint.engine.verify import Effects, TrialFailed, Trials
+
+_KEPT_FILES = 8  # candidates whose files stay until they are timed
+
+Make = Callable[[Changes, str], Candidate]
+"""Makes a candidate of changes, in a folder of that name."""
+
+
+class JobWorkbench:
+    """See `search.Workbench`."""
+
+    def __init__(
+        self,
+        decided: Decided,
+        floor: Floor,
+        *,
+        make: Make,
+        trials: Trials,
+        effects: Callable[[], Effects],
+        tell: Callable[[str], None],
+        evaluate: Evaluate | None = None,
+    ) -> None:
+        """Begin with nothing tried.
+
+        Args:
+            decided: What was asked for.
+            floor: What a candidate must keep.
+            make: Makes candidates.
+            trials: Measures them.
+            effects: Measures what each node does by itself; called once.
+            tell: Told what is being tried.
+            evaluate: Asks the caller.
+        """
+        self.planned = decided.planned
+        self._decided = decided
+        self.floor = floor
+        self._make = make
+        self._trials = trials
+        self._measure_effects = effects
+        self._tell = tell
+        self._evaluate = evaluate
+        self._effects: Effects | None = None
+        self._attempts: dict[Changes, Attempt] = {}
+        self._made: dict[Changes, Candidate] = {}
+        self._ratios: dict[Changes, float] = {}
+
+    def attempt(self, changes: Changes, description: str) -> Attempt:
+        """Make a candidate and measure it; one that was made before is not made again."""
+        if changes not in self._attempts:
+            number = len(self._attempts)
+            self._tell(f"candidate {number}: {description}")
+            begun = Attempt(number=number, changes=changes, description=description)
+            try:
+                self._attempts[changes] = self._measured(begun, self.candidate(changes))
+            except (EngineError, TrialFailed) as error:
+                self._attempts[changes] = replace(begun, failure=str(error))
+        return self._attempts[changes]
+
+    def suspects(self) -> Sequence[Suspect]:
+        """Return the quantized nodes, the one to blame most first."""
+        if self._effects is None:
+            self._effects = self._measure_effects()
+        return suspects(self._effects)
+
+    def sensitivities(self) -> tuple[Sensitivity, ...]:
+        """Return what each node does by itself, as far as that was measured."""
+        if self._effects is None:
+            return ()
+        return sensitivities(self._effects, self._decided, tuple(self._attempts.values()))
+
+    def latency(self, attempts: Sequence[Attempt]) -> Sequence[float]:
+        """Return for each candidate the time of a run beside the original's."""
+        candidates = [self.candidate(one.changes) for one in attempts]
+        speeds = self._trials.speed([candidate.files[0] for candidate in candidates])
+        ratios = [speed.ratio for speed in speeds]
+        self._ratios.update(zip((one.changes for one in attempts), ratios, strict=True))
+        return ratios
+
+    def candidate(self, changes: Changes) -> Candidate:
+        """Return a candidate whose files are there."""
+        if changes not in self._made:
+            for oldest in list(self._made)[: len(self._made) + 1 - _KEPT_FILES]:
+                _remove(self._made.pop(oldest))
+            number = len(self._attempts)
+            self._made[changes] = self._make(changes, f"candidate-{number}-{id(changes):x}")
+        return self._made[changes]
+
+    def trials(self, chosen: Attempt) -> tuple[Trial, ...]:
+        """Return what was tried, for the report."""
+        return tuple(
+            Trial(
+                number=one.number,
+                description=": ".join(filter(None, (one.description, one.failure))),
+                latency_ratio=self._ratios.get(one.changes),
+                integer_share=one.integer_share,
+                float_nodes=len(one.changes.floats),
+                result_bytes=one.nbytes,
+                held=one.holds,
+                chosen=one is chosen,
+                **_figures(one.standing),
+            )
+            for one in self._attempts.values()
+        )
+
+    def _measured(self, begun: Attempt, candidate: Candidate) -> Attempt:
+        measured = self._trials.measure(candidate.trial)
+        standing = standing_of(measured.outputs)
+        if self._evaluate is not None:
+            asked = CandidateFiles(
+                number=begun.number, description=begun.description, files=candidate.files
+            )
+            standing = replace(standing, metric=self._evaluate(asked))
+        return replace(
+            begun,
+            standing=standing,
+            margin_db=standing.margin(self.floor),
+            integer_share=measured.integer_share,
+            nbytes=candidate.nbytes,
+            samples=max((o.by_sample.samples for o in measured.outputs if o.by_sample), default=0),
+        )
+
+
+def _figures(standing: Standing | None) -> Mapping[str, float | None]:
+    return {} if standing is None else dataclasses.asdict(standing)
+
+
+def _remove(candidate: Candidate) -> None:
+    for file in candidate.files:
+        file.unlink(missing_ok=True)
