@@ -141,6 +141,8 @@ def _matmul(d: _Drawing, x: str) -> None:
 
 def _unary(d: _Drawing, x: str) -> None:
     op_type = d.one_of(["Relu", "Relu", "LeakyRelu", "Sigmoid", "Softmax", "Tanh", "Neg", "Abs"])
+    if d.b.opset >= 14 and d.maybe():
+        op_type = d.one_of(["HardSwish", "HardSwish", "HardSigmoid"])
     d.add(op_type, [x], d.shapes[x])
 
 

@@ -8,6 +8,7 @@ from zeropoint.engine.numbers.accumulator import (
     sums_fit,
 )
 from zeropoint.engine.numbers.codes import dequantize, quantize, unsigned_codes
+from zeropoint.engine.numbers.hard_swish import BEND, on_bends
 from zeropoint.engine.numbers.one_scale import LEAST_DB, one_scale_db
 from zeropoint.engine.numbers.qparams import (
     CodeGrids,

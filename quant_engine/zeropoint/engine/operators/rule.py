@@ -18,7 +18,8 @@ class Role(StrEnum):
 
     COMPUTE nodes do the work on integer kernels and are what quantization is for. JOIN and SHARE
     nodes have integer forms that pay only where they keep integer kernels joined: JOIN nodes have
-    output parameters of their own, SHARE nodes move or pick values and keep their input's. CLAMP
+    output parameters of their own, SHARE nodes move or pick values and keep their input's. GATE
+    nodes are joins without an integer kernel, which other operators compute from the codes. CLAMP
     nodes are absorbed where a quantized range already implies them. STORED nodes have constants
     that are stored as integers, and compute in float. FLOAT nodes run in float on ONNX Runtime
     and have Q/DQ pairs around them only where the user names them, for other runtimes.
@@ -27,6 +28,7 @@ class Role(StrEnum):
     COMPUTE = "compute"
     JOIN = "join"
     SHARE = "share"
+    GATE = "gate"
     CLAMP = "clamp"
     STORED = "stored"
     FLOAT = "float"

@@ -129,6 +129,7 @@ _MATMUL = OpRule(
 _GEMM = replace(_MATMUL, layout=weights.gemm, bias=2, computed_weight_dynamic=False)
 _JOIN = OpRule(role=Role.JOIN)
 _BINARY = OpRule(role=Role.JOIN, activations=(0, 1), float_ends=True)
+_GATE = OpRule(role=Role.GATE, min_opset=14)
 _SHARE = OpRule(role=Role.SHARE)
 _SHARE_12 = OpRule(role=Role.SHARE, min_opset=12)
 _FLOAT = OpRule(role=Role.FLOAT, activations=None)
@@ -165,6 +166,7 @@ _ONNX: Mapping[str, Operator] = {
     "Where": Operator(
         Trait.ELEMENTWISE, replace(_JOIN, activations=(1, 2), condition=conditions.masks)
     ),
+    "HardSwish": Operator(Trait.ELEMENTWISE, _GATE),
     # They move or pick values, and keep the parameters.
     "DepthToSpace": Operator(Trait.PERMUTES | Trait.CODES | Trait.SPATIAL, _SHARE),
     "Expand Tile": Operator(Trait.REPEATS | Trait.CODES | Trait.SIZED, _SHARE),
@@ -205,7 +207,7 @@ _ONNX: Mapping[str, Operator] = {
         Trait.WEIGHTED, stored_rule(1, 2, axes=weights.every_gate, condition=conditions.time_major)
     ),
     # ONNX Runtime has no integer kernels of these; other runtimes have.
-    "Abs Cos Div Elu Erf Exp Gelu HardSwish Log Max Mean Min Mish Neg PRelu Reciprocal Selu Sin "
+    "Abs Cos Div Elu Erf Exp Gelu Log Max Mean Min Mish Neg PRelu Reciprocal Selu Sin "
     "Softplus Sqrt Sub Sum": Operator(Trait.ELEMENTWISE, _FLOAT),
     "ArgMax ArgMin": Operator(Trait.CHOOSES | Trait.ALONG_AXIS, _FLOAT, axis=0),
     "BatchNormalization": Operator(Trait.SPATIAL | Trait.WEIGHTED, _FLOAT_FIRST),

@@ -40,11 +40,12 @@ def unsigned_where_shared(
     values = {value.name: value for node in graph.all_nodes() for value in _values(node)}
     regions = _Regions(plan)
     shared, settled = set[str](), set[str]()
+    clipped = {name for quant in plan.nodes.values() if quant.gate for name in quant.tensors}
     for name, tensor in plan.tensors.items():
         value = values.get(name)
         if tensors[name].number is not INT8:
             continue
-        if _is_shared(value) or graph.opset_imports.get("", 0) >= _TYPE_IN_PAIRS:
+        if name in clipped or _is_shared(value) or graph.opset_imports.get("", 0) >= _TYPE_IN_PAIRS:
             shared.add(regions.of(name))
         if _is_settled(tensor, value):
             settled.add(regions.of(name))

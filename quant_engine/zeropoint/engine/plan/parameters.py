@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.graph import array_of
+from zeropoint.engine.number_types import UINT8
 from zeropoint.engine.numbers import (
     QParams,
     activation_qparams,
     bias_qparams,
     given_qparams,
     grow_weight_for_bias,
+    on_bends,
     weight_qparams,
 )
 from zeropoint.engine.numbers.ranges import Range, choose_range
@@ -28,6 +30,7 @@ from zeropoint.engine.plan.already_quantized import existing_parameters
 from zeropoint.engine.plan.quant_plan import (
     ConstantInput,
     ConstantRole,
+    Gated,
     InputKey,
     QuantPlan,
     TensorQuant,
@@ -104,6 +107,8 @@ def derive_parameters(
         chosen = (
             _range(tensor, value, sketches, own, choose) if given is None else Range(*given.range)
         )
+        if tensor.gated is not None and _takes_any_zero_point(own):
+            chosen = _on_bends(chosen, tensor.gated)
         ranges[tensor.name] = chosen
         tensors[tensor.name] = given or activation_qparams(
             chosen.low,
@@ -181,6 +186,18 @@ def _range(
     if tensor.override is None:
         return found
     low, high = tensor.override.narrowed(found.low, found.high)
+    return replace(found, low=low, high=high)
+
+
+def _takes_any_zero_point(options: StaticOptions) -> bool:
+    """Whether activations are uint8 with ranges as they are."""
+    tied = options.activations_symmetric or options.activation_restricted_asymmetric
+    asked = options.calibration_range_symmetric or options.minimum_real_range
+    return options.activation_type.number is UINT8 and not tied and not asked
+
+
+def _on_bends(found: Range, gated: Gated) -> Range:
+    low, high = on_bends(found.low, found.high, alone=gated is Gated.ALONE)
     return replace(found, low=low, high=high)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from zeropoint.engine.graph import NodeName, constant, input_at, name_of
+from zeropoint.engine.graph import NodeName, constant, input_at, name_of, value_at
 from zeropoint.engine.operators import OpRule, Role
 from zeropoint.engine.options import (
     DynamicOptions,
@@ -24,6 +24,7 @@ from zeropoint.engine.plan.planned_constants import (
 from zeropoint.engine.plan.quant_plan import (
     ConstantInput,
     ConstantRole,
+    Gated,
     NodeQuant,
     QuantPlan,
     TensorQuant,
@@ -147,6 +148,7 @@ class _Planner:
             if name not in self._nodes and name not in self._absorbed:
                 excluded = node in self._candidates.float_outputs
                 self._kept[name] = _OUTPUT_EXCLUDED if excluded else _NO_NEIGHBOUR
+        self._note_gates()
         kept = {name: why for name, why in self._kept.items() if name not in self._absorbed}
         return QuantPlan(
             nodes=self._nodes,
@@ -186,6 +188,7 @@ class _Planner:
             constants=(*constants, *biases),
             output=output,
             clamp=clamp,
+            gate=rule.role is Role.GATE and node not in self._candidates.forced,
         )
 
     def _bias(
@@ -258,6 +261,21 @@ class _Planner:
             return name, clamp
         self._tensors[name] = self._own_parameters(name, everywhere=True)
         return name, clamp
+
+    def _note_gates(self) -> None:
+        """Note of the tensors that gates read whether their ranges may follow these."""
+        for node in self._candidates.rules:
+            quant = self._nodes.get(name_of(node))
+            if quant is None or not quant.gate:
+                continue
+            tensor = self._tensors[quant.tensors[0]]
+            if tensor.source is not ParameterSource.CALIBRATED or tensor.override is not None:
+                continue
+            value = value_at(node, 0)
+            readers = [self._nodes.get(name_of(use.node)) for use in value.uses()]
+            alone = all(reader is not None and reader.gate for reader in readers)
+            gated = Gated.ALONE if alone and not value.is_graph_output() else Gated.SHARED
+            self._tensors[tensor.name] = replace(tensor, gated=gated)
 
     def _inherit(self, node: ir.Node, value: ir.Value) -> None:
         name = name_of(value)

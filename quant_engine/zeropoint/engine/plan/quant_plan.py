@@ -76,6 +76,13 @@ class ConstantInput:
         return weights.of(self.override, per_channel=self.per_channel)
 
 
+class Gated(StrEnum):
+    """How hard-swish reads a tensor: ALONE, or together with other operators."""
+
+    ALONE = "alone"
+    SHARED = "shared"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeQuant:
     """How one node becomes an integer kernel.
@@ -89,6 +96,7 @@ class NodeQuant:
         output: The tensor at which the output is quantized; None where it stays float. Behind
             a clamp where one follows.
         clamp: Name of the Relu or Clip between the node and `output`.
+        gate: Whether it is computed from codes by other operators: a HardSwish.
     """
 
     node: str
@@ -98,6 +106,7 @@ class NodeQuant:
     constants: tuple[ConstantInput, ...] = ()
     output: str | None = None
     clamp: str | None = None
+    gate: bool = False
 
     @property
     def weight(self) -> ConstantInput | None:
@@ -147,6 +156,7 @@ class TensorQuant:
         override: What the user wants of it, where that is something of its own.
         everywhere: Whether all consumers read the quantized values (its producer has no float
             output), or quantized nodes only.
+        gated: How gates read it, where its range may follow them.
     """
 
     name: str
@@ -155,6 +165,7 @@ class TensorQuant:
     fixed: tuple[float, float] | None = None
     override: TensorQuantOverride | None = None
     everywhere: bool = False
+    gated: Gated | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

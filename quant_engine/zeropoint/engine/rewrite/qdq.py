@@ -23,6 +23,7 @@ from zeropoint.engine.rewrite.fusion_barriers import (
     split_products,
     split_skip_normalizations,
 )
+from zeropoint.engine.rewrite.gates import write_gates
 from zeropoint.engine.rewrite.layer_constants import load, quantize_constants, store
 from zeropoint.engine.rewrite.stored_constants import load_stored
 from zeropoint.engine.rewrite.work import Step, Work
@@ -130,6 +131,7 @@ _STEPS: tuple[Step, ...] = (
     quantize_constants,
     _pair_tensors,
     _keep_clamps,
+    write_gates,
     load_stored,  # behind the pairs, which know tensors by the nodes that give them
     write_running,
     split_clamps,
