@@ -8,7 +8,8 @@ from zeropoint.engine.runtime import Session
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify.effect_values import AloneModel
 from zeropoint.engine.verify.exposed import expose, read_graph, written_beside
-from zeropoint.engine.verify.similarity import Sums, compare
+from zeropoint.engine.verify.noise import own_noise
+from zeropoint.engine.verify.similarity import Sums
 
 
 class Parts(NamedTuple):
@@ -48,7 +49,7 @@ def parts_alone(
     for batch in batches:
         found = dict(zip(session.outputs, session.run(_read(session, batch)), strict=True))
         for twin, tensor in pairs.items():
-            sums[twin] += compare(found[tensor], found[twin])
+            sums[twin] += own_noise(found[tensor], found[twin])
     decibels = {twin: total.similarity.sqnr_db for twin, total in sums.items()}
     return {
         node.node: Parts(decibels.get(node.weights), decibels.get(node.activations))

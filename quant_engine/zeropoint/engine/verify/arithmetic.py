@@ -1,18 +1,22 @@
 """How many multiply-accumulates each layer does, and how many of all run in integer kernels.
 
-Shapes are inferred for the shapes of a real batch; where that does not tell, the model is run.
+Shapes are inferred for the shapes of a real batch. Where values decide them, what computes these
+values is run, mostly a few nodes, and inference goes on from there; at last the whole model.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto
+from onnx.helper import make_tensor_value_info, np_dtype_to_tensor_dtype
 
-from zeropoint.engine.protobuf import all_nodes, graphs, inferred
+from zeropoint.engine.protobuf import all_nodes, drop_unneeded, graphs, inferred, reads
 from zeropoint.engine.runtime import IntegerKernels, Session, original_name
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify.exposed import expose, read_graph, written_beside
@@ -29,6 +33,7 @@ _PRODUCTS: Final = frozenset(
     {"Gemm", "MatMul", "MatMulInteger", "MatMulNBits", "QGemm", "QLinearMatMul"}
 )
 _FORMS: Final = frozenset({*_CONV, *_TRANSPOSED, *_PRODUCTS})
+_ROUNDS: Final = 8
 _SHAPED_BYTES: Final = 1024  # larger constants do not say shapes
 
 
@@ -47,26 +52,54 @@ def multiply_accumulates(path: Path, nodes: Mapping[str, str], batch: Batch) -> 
     Raises:
         RuntimeRefusal: the model must be run and does not.
     """
-    model = read_graph(path)
     wanted = {name for name, op_type in nodes.items() if op_type in LAYERS}
+    model = read_graph(path)
     layers = {
         name: node
         for node in all_nodes(model.graph)
         if node.op_type in _FORMS and (name := original_name(node.name, wanted)) is not None
     }
-    given = {name for node in model.graph.node for name in node.output}
     shapes = shapes_of(model, batch)
-    missing = {
-        name
-        for node in layers.values()
-        if _count(node, shapes) is None
-        for name in _shaping(node)
-        if name in given and name not in shapes
-    }
+    given: dict[str, NDArray[Any]] = {}
+    for _ in range(_ROUNDS if batch else 0):
+        cheap = _deciding(path, _missing(model, layers.values(), shapes), shapes)
+        if not cheap:
+            break
+        given |= _run(path, cheap, batch)
+        shapes = shapes_of(read_graph(path), batch, given)
+    missing = _missing(model, layers.values(), shapes)
     if missing and batch:
-        shapes |= _run_shapes(path, missing, batch)
-    found = {name: _count(node, shapes) for name, node in layers.items()}
-    return {name: count for name, count in found.items() if count is not None}
+        found = _run(path, missing, batch)
+        shapes |= {name: array.shape for name, array in found.items()}
+    counts = {name: _count(node, shapes) for name, node in layers.items()}
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def _missing(
+    model: onnx.ModelProto, layers: Iterable[onnx.NodeProto], shapes: Mapping[str, Shape]
+) -> list[str]:
+    """Return the values of the main graph whose shapes layers still need."""
+    given = {name for node in model.graph.node for name in node.output}
+    needed = [name for node in layers if _count(node, shapes) is None for name in _shaping(node)]
+    return [name for name in dict.fromkeys(needed) if name in given and name not in shapes]
+
+
+def _deciding(path: Path, missing: Sequence[str], shapes: Mapping[str, Shape]) -> list[str]:
+    """Return what has no shape although all that it is computed from has: values decide it.
+
+    Only what the missing ones are computed by, and what no layer takes part in.
+    """
+    if not missing:
+        return []
+    graph = _ending_in(path, missing).graph
+    behind_layers: set[str] = set()
+    found = []
+    for node in graph.node:
+        if node.op_type in _FORMS or not behind_layers.isdisjoint(reads(node)):
+            behind_layers.update(node.output)
+        elif all(name in shapes for name in node.input if name):
+            found += [name for name in node.output if name and name not in shapes]
+    return found
 
 
 def integer_share(counts: Mapping[str, int], kernels: IntegerKernels) -> float | None:
@@ -89,8 +122,18 @@ def integer_share(counts: Mapping[str, int], kernels: IntegerKernels) -> float |
     return min(1.0, done / total)
 
 
-def shapes_of(model: onnx.ModelProto, batch: Batch) -> dict[str, Shape]:
-    """Return what shapes are known of values when a model, which is changed, is given a batch."""
+def shapes_of(
+    model: onnx.ModelProto,
+    batch: Batch,
+    values: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+) -> dict[str, Shape]:
+    """Return what shapes are known of values when a model, which is changed, is given a batch.
+
+    Args:
+        model: The model.
+        batch: Arrays by input name.
+        values: What some nodes of the main graph compute from that.
+    """
     graph = model.graph
     shapes = {}
     for one in graphs(graph):
@@ -102,6 +145,10 @@ def shapes_of(model: onnx.ModelProto, batch: Batch) -> dict[str, Shape]:
     for value in graph.input:
         if value.name in batch:
             _declare(value, batch[value.name].shape)
+    graph.value_info.extend(
+        make_tensor_value_info(name, np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in values.items()
+    )
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
     for one in graphs(inferred(model).graph):
@@ -127,12 +174,22 @@ def _declare(value: onnx.ValueInfoProto, shape: Iterable[int]) -> None:
         declared.SetInParent()
 
 
-def _run_shapes(path: Path, names: Iterable[str], batch: Batch) -> dict[str, Shape]:
-    wanted, model = sorted(names), read_graph(path)
-    expose(model, wanted)
-    with written_beside(path, model) as exposed:
-        found = Session(exposed, as_written=True).run(batch, wanted)
-    return {name: np.shape(array) for name, array in zip(wanted, found, strict=True)}
+def _run(path: Path, names: Sequence[str], batch: Batch) -> dict[str, NDArray[Any]]:
+    """Return values, running no more of the model than they are computed by."""
+    with written_beside(path, _ending_in(path, names)) as exposed:
+        session = Session(exposed, as_written=True)
+    read = {slot.name for slot in session.inputs}
+    found = session.run({name: array for name, array in batch.items() if name in read}, names)
+    return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+
+
+def _ending_in(path: Path, names: Sequence[str]) -> onnx.ModelProto:
+    """Return what of a model some values are computed by."""
+    model = read_graph(path)
+    del model.graph.output[:]
+    expose(model, names)
+    drop_unneeded(model.graph)
+    return model
 
 
 def _shaping(node: onnx.NodeProto) -> tuple[str, ...]:

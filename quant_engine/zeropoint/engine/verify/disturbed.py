@@ -15,6 +15,7 @@ from zeropoint.engine.verify.exposed import expose, read_graph, written_beside
 from zeropoint.engine.verify.segments import CutGraph
 
 _ITEM_BYTES = 4
+_NODES = 8  # between two cuts
 
 Group = Sequence[AloneNode]
 
@@ -96,8 +97,13 @@ class Disturbed:
         self._whole = whole
         self._nodes = nodes
         self._cache_bytes = cache_bytes
-        self._cut = CutGraph(read_graph(whole.path), [node.tensor for node in nodes])
-        self._sessions = self._cut.open(whole.path, whole.types)
+        tensors = [node.tensor for node in nodes]
+        proto = read_graph(whole.path)
+        weights = CutGraph(proto, tensors).weight_bytes
+        # Each weight is in half as many pieces more as there are nodes between cuts.
+        fits = 2 * (cache_bytes - weights) // max(1, weights)
+        self._cut = CutGraph(proto, tensors, every=max(1, min(_NODES, fits)))
+        self._sessions = self._cut.open(whole.path, whole.types, as_written=fits < 0)
 
     def snapshots(self, batch: Batch) -> Iterator[tuple[Group, dict[str, Any]]]:
         """Run the whole model, and return what groups of nodes go on from."""
@@ -120,12 +126,11 @@ class Disturbed:
         twin = np.asarray(known[node.quantized], np.asarray(known[node.tensor]).dtype)
         changed: dict[str, Any] = {node.tensor: twin}
         again: dict[str, Any] = {}  # what is as it was, and was not held
-        begin = self._cut.place(node.tensor)
-        for piece, session in zip(self._cut.pieces[begin:], self._sessions[begin:], strict=True):
+        for piece in self._cut.way(node.tensor):
             touched = not changed.keys().isdisjoint(piece.inputs)
-            held = all(name in known for name in piece.outputs)
-            if session is None or (held and not touched):
+            if not touched and all(name in known for name in piece.outputs):
                 continue
+            session = self._sessions[piece]
             values = ChainMap(changed, again, known)
             found = session.run({name: values[name] for name in piece.inputs})
             for name, value in zip(session.outputs, found, strict=True):

@@ -28,15 +28,15 @@ from zeropoint.engine.verify.effect_values import (
     EffectsRequest,
     OutputNoise,
 )
-from zeropoint.engine.verify.noise import Undisturbed
+from zeropoint.engine.verify.noise import Undisturbed, own_noise
 from zeropoint.engine.verify.original import Reference
 from zeropoint.engine.verify.output_forms import PLAIN
 from zeropoint.engine.verify.parts import parts_of
 from zeropoint.engine.verify.saturating import Values
-from zeropoint.engine.verify.similarity import Sums, compare, is_float
+from zeropoint.engine.verify.similarity import Sums, is_float
 
 _MOST_SAMPLES: Final = 16
-_ARITHMETIC: Final = 1e11  # multiply-accumulates, for all nodes and samples
+_ARITHMETIC: Final = 4e11  # multiply-accumulates for all nodes and samples: 20 s of one core
 _BATCHES_FOR_PARTS: Final = 2  # a figure of one tensor settles soon
 
 OnNode = Callable[[int, int], None]
@@ -146,7 +146,9 @@ def _in_order(whole: Whole, batch: Batch, request: EffectsRequest) -> tuple[Alon
     for group in whole.groups(nodes, batch, request.cache_bytes):
         known = whole.run(group, batch)
         for node in group:
-            noise[node.node] = compare(known[node.tensor], known[node.quantized]).similarity.sqnr_db
+            noise[node.node] = own_noise(
+                known[node.tensor], known[node.quantized]
+            ).similarity.sqnr_db
     return tuple(sorted(nodes, key=lambda node: noise[node.node])[: request.most])
 
 
@@ -186,7 +188,7 @@ def _try(
         for name, value in changed.items()
         if name in outputs
     }
-    return node.node, _Found(compare(known[node.tensor], known[node.quantized]), units)
+    return node.node, _Found(own_noise(known[node.tensor], known[node.quantized]), units)
 
 
 class _Tally:

@@ -1,7 +1,7 @@
 """How far outputs of a float model change, for many small changes of it on the same samples."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from zeropoint.engine.verify.comparison import unit_sums
 from zeropoint.engine.verify.output_forms import OutputForm
 from zeropoint.engine.verify.saturating import Values, distribution_axis, in_front
-from zeropoint.engine.verify.similarity import is_float
+from zeropoint.engine.verify.similarity import Sums, compare, is_float
+
+_ROW: Final = 4096  # values; longer sums lose digits in float32
 
 
 class Undisturbed:
@@ -59,3 +61,26 @@ class _Part:
         values = array.astype(np.float64)
         front = in_front(values, self._saturation, self._axis, array.dtype)
         return front.reshape(self._rows, -1)
+
+
+def own_noise(original: NDArray[Any], result: NDArray[Any]) -> Sums:
+    """Compare what a node gives, fast: only signal and noise are told, in float32 by rows.
+
+    Args:
+        original: Of any shape.
+        result: The same shape and type.
+    """
+    if original.dtype != np.float32:
+        return compare(original, result)
+    signal, noise = (_power(array) for array in (original, original - result))
+    if not np.isfinite(signal + noise):
+        return compare(original, result)
+    return Sums(signal=signal, noise=noise)
+
+
+def _power(array: NDArray[np.float32]) -> float:
+    flat = array.reshape(-1)
+    whole = flat.size - flat.size % _ROW
+    rows, rest = flat[:whole].reshape(-1, _ROW), flat[whole:]
+    found = np.einsum("ij,ij->i", rows, rows).astype(np.float64).sum()
+    return float(found + rest.astype(np.float64) @ rest)

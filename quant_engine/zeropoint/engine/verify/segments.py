@@ -1,17 +1,22 @@
 """A float model cut behind some of its nodes: so what is behind one runs without what is before.
 
-Every piece is a small model that opens in milliseconds and that ONNX Runtime optimizes by itself.
-What is computed from constants alone is in each piece that needs it.
+Every piece is a small model that opens in a millisecond or two and that ONNX Runtime optimizes by
+itself. Values that cross cuts cost as much as half of the nodes between them, so that it is cut
+throughout behind every few of these nodes only; from the others, a piece of its own leads to the
+next such cut. What is computed from constants alone is in each piece that needs it.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import onnx
 from onnx import TensorProto
+from onnx.helper import tensor_dtype_to_np_dtype
 
 from zeropoint.engine.protobuf import reads
 from zeropoint.engine.runtime import RuntimeRefusal, Session
@@ -23,7 +28,7 @@ _RANDOM: Final = frozenset(
 _TENSOR: Final = re.compile(r"(seq\()?tensor\((\w+)\)\)?$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Piece:
     """The nodes between two cuts.
 
@@ -43,12 +48,13 @@ class Piece:
 class CutGraph:
     """A model, cut behind nodes of its main graph."""
 
-    def __init__(self, model: onnx.ModelProto, tensors: Sequence[str]) -> None:
+    def __init__(self, model: onnx.ModelProto, tensors: Sequence[str], *, every: int = 1) -> None:
         """Cut.
 
         Args:
             model: Its nodes are in an order in which they can run.
             tensors: Names of what the nodes compute behind which it is cut.
+            every: It is cut throughout behind one of so many of these nodes.
         """
         self._model = model
         graph = model.graph
@@ -61,12 +67,15 @@ class CutGraph:
         self._needed = self._behind(self.outputs)
         self._given = {value.name for value in graph.input} - self._stored
         self._fixed = self._constant_nodes()
-        self.cuts = tuple(sorted({self._producer[name] for name in tensors}))
         self._last_read = self._last_reads()
-        ends = (*self.cuts[1:], len(self._nodes) - 1)
-        self.pieces = tuple(
-            self._piece(begin + 1, end) for begin, end in zip(self.cuts, ends, strict=True)
-        )
+        cuts = sorted({self._producer[name] for name in tensors})
+        through = [*cuts[::every], len(self._nodes) - 1]
+        whole = [self._piece(begin + 1, end) for begin, end in pairwise(through)]
+        self._ways: dict[int, tuple[Piece, ...]] = {}
+        for index, cut in enumerate(cuts):
+            at, inside = divmod(index, every)
+            entry = self._piece(cut + 1, through[at + 1]) if inside else whole[at]
+            self._ways[cut] = tuple(p for p in (entry, *whole[at + 1 :]) if p.outputs)
 
     @property
     def needed_nodes(self) -> Iterator[onnx.NodeProto]:
@@ -81,9 +90,16 @@ class CutGraph:
         """Return the place in the graph of the node that computes a tensor."""
         return self._producer[tensor]
 
-    def place(self, tensor: str) -> int:
-        """Return the number of the piece that begins behind the node that computes a tensor."""
-        return self.cuts.index(self._producer[tensor])
+    def way(self, tensor: str) -> tuple[Piece, ...]:
+        """Return the pieces from the node that computes a tensor to the end, in their order."""
+        return self._ways[self._producer[tensor]]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the constants that are read behind the first cut, each counted once."""
+        first = next(iter(self._ways.values()), ())
+        read = {name for p in first for index in p.nodes for name in self._reads[index]}
+        return sum(_bytes_of(t) for t in self._model.graph.initializer if t.name in read)
 
     def crossing(self, tensor: str) -> tuple[str, ...]:
         """Return what is computed up to the node that computes a tensor, and read behind it."""
@@ -95,27 +111,21 @@ class CutGraph:
             and self._producer[name] not in self._fixed
         )
 
-    def open(self, path: Path, types: Mapping[str, str], **manner: Any) -> list[Session | None]:
-        """Open all pieces; None for one in which nothing is to be done.
+    def open(self, path: Path, types: Mapping[str, str], **manner: Any) -> Mapping[Piece, Session]:
+        """Open all pieces.
 
         Args:
             path: The model's file, external data beside it.
-            types: ONNX Runtime's words for the types of what crosses cuts, as far as pieces do not
-                tell them.
+            types: ONNX Runtime's words for the types of what crosses cuts.
             manner: How; see `Session`.
 
         Raises:
             RuntimeRefusal: a piece does not load, or takes what no piece can be given.
         """
-        known = dict(types)
-        sessions: list[Session | None] = []
-        for piece in self.pieces:
-            session = None
-            if piece.outputs:
-                with written_beside(path, self._proto(piece, known), "piece.onnx") as file:
-                    session = Session(file, **manner)
-                known |= {slot.name: slot.type for slot in session.output_slots}
-            sessions.append(session)
+        sessions = {}
+        for piece in dict.fromkeys(piece for way in self._ways.values() for piece in way):
+            with written_beside(path, self._proto(piece, types), "piece.onnx") as file:
+                sessions[piece] = Session(file, **manner)
         return sessions
 
     def _piece(self, begin: int, end: int) -> Piece:
@@ -203,6 +213,10 @@ class CutGraph:
             found.update(dict.fromkeys(self._reads[index], index))
         found.update(dict.fromkeys(self.outputs, len(self._nodes)))
         return found
+
+
+def _bytes_of(tensor: TensorProto) -> int:
+    return math.prod(tensor.dims) * tensor_dtype_to_np_dtype(tensor.data_type).itemsize
 
 
 def _type_of(text: str) -> onnx.TypeProto:
