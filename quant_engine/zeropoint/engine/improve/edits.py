@@ -25,8 +25,9 @@ class Edits:
     """New constants of a prepared model, by the node that reads them and the input.
 
     Attributes:
-        weights: Floats that are exactly those of the codes that were chosen.
-        kept: The parameters with which rounding to the nearest gives these codes.
+        weights: Floats, of weights and other constants.
+        kept: Parameters of those weights that are exactly what codes stand for: with these,
+            rounding to the nearest gives the codes again.
         biases: Floats; also of inputs that were left out.
     """
 

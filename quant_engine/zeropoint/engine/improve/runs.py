@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
+from zeropoint.engine.protobuf import drop_unneeded
 from zeropoint.engine.runtime import Session
 
 Feeds = Mapping[str, NDArray[np.generic]]
@@ -21,7 +24,7 @@ class Run(Protocol):
         """Yield the outputs for each sample, in their order.
 
         Args:
-            model: The ONNX file; it is removed when all was taken.
+            model: The ONNX file; it may be removed as soon as all was taken.
             outputs: Names of its outputs.
             samples: Its inputs by name.
 
@@ -40,3 +43,12 @@ def run_here(*, threads: int = 1) -> Run:
         return (session.run(sample, outputs) for sample in samples)
 
     return run
+
+
+def exposing(model: ir.Model, tensors: Sequence[str]) -> onnx.ModelProto:
+    """Return a model as a message, with some tensors of its main graph as its only outputs."""
+    proto: onnx.ModelProto = ir.to_proto(model)
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
+    drop_unneeded(proto.graph)
+    return proto

@@ -1,0 +1,82 @@
+"""SmoothQuant (Xiao et al. 2022): what is large in data moves into the weights that meet them.
+
+A few channels of what transformers normalize are many times as large as the rest, and one scale for
+all of them leaves the rest few codes. Their factors move from the normalization, or the product
+with a constant, into the weights of the products behind it, which have less to lose.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.improve.joints import LAST, find_joints
+from zeropoint.engine.improve.rescaling import Array, Movement, Rescaling, within_reason
+from zeropoint.engine.improve.runs import Feeds, Run, exposing
+
+_STRENGTH = 0.5
+
+
+def smooth(
+    graph: ir.Graph,
+    maxima: Mapping[str, Array],
+    fixed: Collection[str] = (),
+    *,
+    strength: float = _STRENGTH,
+) -> Rescaling:
+    """Return the rewrite of a float graph with which data and weights share what is large.
+
+    The factors are s = max|X|^a / max|W|^(1 - a) for each channel (equation 4 there).
+
+    Args:
+        graph: The main graph of a prepared model; it is not changed.
+        maxima: Largest magnitudes of the channels of each tensor in `smoothable`.
+        fixed: Names of weights that must stay as they are.
+        strength: a, from 0 to 1: how much of what is large moves into weights.
+    """
+    movement = Movement()
+    for joint in find_joints(graph, fixed):
+        if joint.layer or joint.axis != LAST or joint.tensor not in maxima:
+            continue
+        weights = np.max([movement.peaks(each) for each in joint.sinks], axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factors = maxima[joint.tensor] ** strength / weights ** (1 - strength)
+        movement.move(joint, within_reason(factors))
+    return movement.rescaling()
+
+
+def smoothable(graph: ir.Graph, fixed: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the names of the tensors whose channels can be smoothed, in graph order."""
+    found = find_joints(graph, fixed)
+    return tuple(joint.tensor for joint in found if not joint.layer and joint.axis == LAST)
+
+
+def channel_maxima(
+    model: ir.Model, tensors: Sequence[str], samples: Sequence[Feeds], run: Run, path: Path
+) -> dict[str, Array]:
+    """Return the largest magnitude of each channel of tensors, along their last axis.
+
+    Args:
+        model: The float model.
+        tensors: Names of its tensors.
+        samples: Inputs by name.
+        run: Runs models.
+        path: Where to write a model; in the folder that holds the external data.
+
+    Raises:
+        RuntimeRefusal: the model does not run.
+    """
+    if not tensors:
+        return {}
+    path.write_bytes(exposing(model, tensors).SerializeToString())
+    found: dict[str, Array] = {}
+    try:
+        for arrays in run(path, tensors, samples):
+            for name, array in zip(tensors, arrays, strict=True):
+                rows = np.abs(array.reshape(-1, array.shape[-1])).astype(np.float64)
+                peak = rows.max(axis=0, initial=0)
+                found[name] = np.maximum(found[name], peak) if name in found else peak
+    finally:
+        path.unlink()
+    return found
