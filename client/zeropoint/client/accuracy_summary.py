@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zeropoint.client.advice import floor, interval, shipping, steps
+from zeropoint.client.advice import floor, shipping, steps
 from zeropoint.client.figures import counted, decibels, percent
 from zeropoint.client.sensitivity_table import NodeRow, rows
 
@@ -23,8 +23,6 @@ def verdict_lines(report: Report) -> Iterator[str]:
     yield f"ship        {shipping(report)}"
     if held := floor(report):
         yield f"floor       {held}"
-    if allowed := interval(report):
-        yield f"interval    {allowed} of decisions, with 95% confidence, is what so many allow"
     yield from (f"to do       {step}" for step in steps(report))
 
 
@@ -42,7 +40,7 @@ def accuracy_lines(report: Report) -> Iterator[str]:
             f"{departure.reason}{effect}"
         )
     if found.searched:
-        yield f"tried       {_tried(found)}"
+        yield f"tried       {tried(found)}"
 
 
 def worst_lines(report: Report) -> Iterator[str]:
@@ -61,10 +59,14 @@ def worst(row: NodeRow) -> str:
         parts.append(f"{decibels(row.weight_db)} by its weights alone")
     if row.activation_db is not None:
         parts.append(f"{decibels(row.activation_db)} by its activations alone")
+    if row.clipped_share:
+        parts.append(f"{percent(row.clipped_share)} of its values clipped")
     if row.share is not None:
         parts.append(f"{percent(row.share)} of the arithmetic")
-    now = "; float in the result" if row.left_float else ""
-    return f"{row.name} ({row.op_type}): {', '.join(parts)}{now}"
+    more = [f"most harmed by {row.cause}"] if row.cause else []
+    more += [f"tried: {row.tried[0]}"] if row.tried else []
+    more += ["float in the result"] if row.left_float else []
+    return f"{row.name} ({row.op_type}): {'; '.join([', '.join(parts), *more])}"
 
 
 def names(nodes: Sequence[str], most: int = _MOST_NAMES) -> str:
@@ -76,7 +78,8 @@ def names(nodes: Sequence[str], most: int = _MOST_NAMES) -> str:
     return f"{listed} and {more} more" if more > 0 else listed
 
 
-def _tried(found: Accuracy) -> str:
+def tried(found: Accuracy) -> str:
+    """Return how many candidates were tried, and which of them is the result."""
     text = (
         f"{counted(len(found.trials), 'candidate')} on {counted(found.choosing_samples, 'sample')}"
     )

@@ -22,6 +22,7 @@ _LEADS = {
 LEAST_DECISIONS = 100
 """Fewer decisions are not judged."""
 
+_LOSSES = frozenset({"SQNR_LOW", "SAMPLES_LOW", "DECISIONS_DIFFER", "SHAPES_DIFFER"})
 _FEW_SAMPLES = 32
 _MOST_STEPS = 5
 _MOST_NAMES = 3
@@ -62,18 +63,21 @@ def floor_text(report: Report) -> str:
     )
 
 
+def agreement(decisions: Decisions) -> float:
+    """Return the share of decisions that is judged: without the most frequent class, if known."""
+    minority = decisions.minority_agreement
+    return decisions.agreement if minority is None else minority
+
+
 def decided(report: Report) -> Decisions | None:
     """Return the decisions of the output that decides otherwise most often."""
     found = [output.decisions for output in report.verification.outputs if output.decisions]
-    return min(found, key=lambda each: each.agreement, default=None)
+    return min(found, key=agreement, default=None)
 
 
-def interval(report: Report) -> str:
-    """Return the interval that the number of decisions allows; empty where it is not known."""
-    found = report.accuracy
-    if found is None or found.agreement_low is None or found.agreement_high is None:
-        return ""
-    return f"{percent(found.agreement_low)} to {percent(found.agreement_high)}"
+def interval(decisions: Decisions) -> str:
+    """Return the interval of 95 % that the number of samples allows."""
+    return f"{percent(decisions.low)} to {percent(decisions.high)}"
 
 
 def steps(report: Report) -> tuple[str, ...]:
@@ -101,8 +105,7 @@ def _unverified(report: Report) -> Iterator[str]:
 def _below(report: Report) -> Iterator[str]:
     """Yield what helps against a result below the floor, by what was tried already."""
     found = report.accuracy
-    below = found.held is False if found else report.verdict.value == "degraded"
-    if not below:
+    if not _is_below(report):
         return
     mode = found.mode.value if found else "off"
     if mode == "off":
@@ -133,8 +136,8 @@ def _culprits(report: Report) -> Iterator[str]:
 
 
 def _unknown_culprits(report: Report) -> Iterator[str]:
-    doubtful = report.verdict.value in ("check", "degraded")
-    if doubtful and not (report.accuracy and report.accuracy.sensitivities):
+    lossy = bool(_LOSSES & {warning.code for warning in report.warnings})
+    if (lossy or _is_below(report)) and not (report.accuracy and report.accuracy.sensitivities):
         yield (
             "To see which nodes cause it, and whether their weights or their activations do: "
             "zeropoint sensitivity, or sensitivity=True."
@@ -157,16 +160,17 @@ def _slow(report: Report) -> Iterator[str]:
 def _few(report: Report) -> Iterator[str]:
     """Yield what more samples would tell."""
     found, agreed = report.accuracy, decided(report)
-    low = found.agreement_low if found else None
-    if found and agreed and low is not None and low < found.floor.min_agreement <= agreed.agreement:
+    compared = report.verification.state.value == "compared"
+    least = found.floor.min_agreement if found else 0.0
+    if agreed and compared and not _is_below(report) and agreed.low < least <= agreement(agreed):
         yield (
             f"More samples would make it sure: {counted(agreed.count, 'decision')} allow "
-            f"{interval(report)}; four times as many halve that."
+            f"{interval(agreed)}; four times as many halve that."
         )
-    elif 0 < _samples(report) < _FEW_SAMPLES and report.verification.state.value == "compared":
+    elif compared and not _is_below(report) and 0 < _samples(report) < _FEW_SAMPLES:
         yield (
-            f"More samples would make it surer: it was compared on {_samples(report)}; give 64 or "
-            "more, of all kinds that you have."
+            f"More samples would make it surer: it was compared on {_samples(report)}; give "
+            "verification_data= of 64 or more, of all kinds that you have."
         )
     if any(warning.code == "RANGES_MOVING" for warning in report.warnings):
         yield "More calibration data would help: the last batches still moved the ranges."
@@ -182,7 +186,8 @@ def _same_samples(report: Report) -> Iterator[str]:
 
 
 def _replay(report: Report) -> Iterator[str]:
-    if report.accuracy is not None and report.accuracy.decisions and report.accuracy.searched:
+    found = report.accuracy
+    if found is not None and found.held is not False and found.decisions and found.searched:
         yield "To get this again without a search, give decisions= (--decisions report.json)."
 
 
@@ -196,6 +201,13 @@ _RULES: Sequence[Callable[[Report], Iterator[str]]] = (
     _same_samples,
     _replay,
 )
+
+
+def _is_below(report: Report) -> bool:
+    """Whether the result is below the floor."""
+    if report.accuracy is not None:
+        return report.accuracy.held is False
+    return report.verdict.value == "degraded"
 
 
 def _worst(report: Report) -> list[str]:

@@ -93,7 +93,7 @@ def _template() -> jinja2.Template:
         "name": shortened,
         "names": names,
         "figure": "{:.6g}".format,
-        "figure_short": "{:.2f}".format,
+        "figure_short": "{:.4g}".format,
         "whole": _whole,
     }
     return environment.get_template("report.html.j2")

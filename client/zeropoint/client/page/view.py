@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from zeropoint.client import advice
-from zeropoint.client.accuracy_summary import names
+from zeropoint.client.accuracy_summary import names, tried, worst
 from zeropoint.client.figures import counted, decibels, percent, size
 from zeropoint.client.json_values import to_json_values
 from zeropoint.client.page.words import RangeRow, range_rows
@@ -17,9 +17,9 @@ from zeropoint.client.sensitivity_table import NodeRow, rows
 from zeropoint.client.summary import by_reason, calibration_lines, how_checked, types_text
 
 if TYPE_CHECKING:
-    from zeropoint.client.accuracy_report import Trial
+    from zeropoint.client.accuracy_report import Departure, Trial
     from zeropoint.client.distribution import Histogram
-    from zeropoint.client.proof import OutputFigures
+    from zeropoint.client.proof import Decisions, OutputFigures
     from zeropoint.client.report import Report
 
 MOST_ROWS: Final = 50
@@ -47,13 +47,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloorRow:
-    """One thing that must be kept, of one output: the figure, the least, and whether it is kept."""
+    """One thing that must be kept, of one output: the figure, the least, and if it is kept."""
 
     output: str
     what: str
     figure: str
     least: str
-    held: bool | None
+    kept: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +97,19 @@ def cards(report: Report) -> Iterator[Card]:
     yield _closeness(report)
     agreed = advice.decided(report)
     if agreed is not None:
-        allowed = advice.interval(report)
-        note = f"{allowed}, with 95% confidence, is what so many allow" if allowed else ""
         yield Card(
-            label=f"Same decisions, of {agreed.count}",
+            label=_decisions(agreed),
             before="100%",
-            after=percent(agreed.agreement),
-            note=note,
+            after=percent(advice.agreement(agreed)),
+            note=f"{advice.interval(agreed)} is the interval of 95% that the samples allow",
         )
+
+
+def _decisions(decided: Decisions) -> str:
+    """Return what is judged of decisions."""
+    if decided.minority_agreement is None:
+        return f"same decisions, of {decided.count}"
+    return f"same decisions, of {decided.minority_count} that are not the most frequent class"
 
 
 def _latency(report: Report) -> Card:
@@ -140,10 +145,43 @@ def _closeness(report: Report) -> Card:
     )
 
 
+def shortly(report: Report) -> Iterator[tuple[str, str, str]]:
+    """Yield the most asked-for facts: the part of the page, its name, and what it says first."""
+    yield "floor", "Checked", how_checked(report.verification)
+    accuracy = report.accuracy
+    done = [f"{d.remedy.value.replace('_', ' ')}: {_nodes(d.nodes)}" for d in _departures(report)]
+    yield "otherwise", "Done otherwise", "; ".join(done) or "nothing"
+    if accuracy is not None and accuracy.trials:
+        yield "search", "Tried", tried(accuracy)
+    if report.warnings:
+        yield "warnings", "Warnings", "; ".join(w.code for w in report.warnings[:_MOST_NAMES])
+    if nodes := worst_nodes(report):
+        yield "nodes", "Worst node", worst(nodes[0])
+    if report.histograms:
+        yield "ranges", "Values and ranges", f"of {counted(len(report.histograms), 'tensor')}"
+    groups = by_reason(report.skipped)
+    reasons = ", ".join(f"{len(nodes)} {reason}" for reason, nodes in list(groups.items())[:4])
+    yield (
+        "float",
+        "Still float",
+        f"{len(report.skipped)} of {len(report.plan.nodes)} nodes"
+        + (f": {reasons}" if reasons else ""),
+    )
+    yield "again", "Make it again", "options, versions, digests"
+
+
+def _departures(report: Report) -> Sequence[Departure]:
+    return report.accuracy.departures if report.accuracy else ()
+
+
+def _nodes(nodes: Sequence[str]) -> str:
+    return counted(len(nodes), "node") if nodes else "everywhere"
+
+
 def floor_rows(report: Report) -> list[FloorRow]:
     """Return what must be kept of each output, and whether it is."""
     found = [row for output in report.verification.outputs for row in _floor_of(output, report)]
-    found.sort(key=lambda row: row.held is not False)
+    found.sort(key=lambda row: row.kept != "no")
     return found
 
 
@@ -163,18 +201,31 @@ def _floor_of(output: OutputFigures, report: Report) -> Iterator[FloorRow]:
                 what=what,
                 figure=decibels(figure),
                 least="" if least is None else f"{least:g} dB",
-                held=None if least is None else figure >= least,
+                kept=_kept(figure, least, report),
             )
     if output.decisions is not None:
-        share = output.decisions.agreement
+        share = advice.agreement(output.decisions)
         enough = floor is not None and output.decisions.count >= advice.LEAST_DECISIONS
         yield FloorRow(
             output=output.name,
-            what=f"same decisions, of {output.decisions.count}",
-            figure=percent(share),
+            what=_decisions(output.decisions),
+            figure=f"{percent(share)} ({advice.interval(output.decisions)})",
             least=percent(floor.min_agreement) if floor is not None and enough else "",
-            held=share >= floor.min_agreement if floor is not None and enough else None,
+            kept=_kept(share, floor.min_agreement if floor and enough else None, report),
         )
+
+
+def _kept(figure: float, least: float | None, report: Report) -> str:
+    """Return whether something is kept, in a word; empty where it is not judged.
+
+    On samples that took no part in the choice a little less will do: chance has its part in them.
+    """
+    if least is None:
+        return ""
+    if figure >= least:
+        return "yes"
+    held = report.accuracy is not None and report.accuracy.held
+    return "within tolerance" if held else "no"
 
 
 def in_graph_order(report: Report) -> list[NodeRow]:
@@ -187,6 +238,32 @@ def in_graph_order(report: Report) -> list[NodeRow]:
 def worst_nodes(report: Report) -> list[NodeRow]:
     """Return the nodes of the page's table, the worst first."""
     return list(rows(report)[:_MOST_NODES])
+
+
+def columns(worst: Sequence[NodeRow]) -> list[tuple[str, Callable[[NodeRow], str]]]:
+    """Return the columns of that table in which there is anything, and what each has of a node."""
+    return [
+        (label, cell) for label, cell in _COLUMNS if any(cell(row) != _UNKNOWN for row in worst)
+    ]
+
+
+def _db(value: float | None) -> str:
+    return _UNKNOWN if value is None else decibels(value)
+
+
+def _share(value: float | None) -> str:
+    return _UNKNOWN if value is None else percent(value)
+
+
+_UNKNOWN: Final = "–"
+_COLUMNS: Final[tuple[tuple[str, Callable[[NodeRow], str]], ...]] = (
+    ("At worst output", lambda row: _db(row.worst.sqnr_db if row.worst else None)),
+    ("By itself", lambda row: _db(row.isolated_db)),
+    ("Weights alone", lambda row: _db(row.weight_db)),
+    ("Activations alone", lambda row: _db(row.activation_db)),
+    ("Arithmetic", lambda row: _share(row.share)),
+    ("Clipped", lambda row: _share(row.clipped_share)),
+)
 
 
 def trials(report: Report) -> list[Trial]:
