@@ -36,6 +36,23 @@ quantize_static(model, output, (batch for _ in range(1000)), server=server, prog
 """
 
 
+EVALUATING = """
+import sys, time
+import numpy as np
+from zeropoint.client import quantize_static
+
+def evaluate(path):
+    if path.name == "model.onnx":
+        return 1.0
+    print(path, flush=True)
+    time.sleep(600)
+
+model, output, server = sys.argv[1:]
+batches = [{"x": np.ones([2, 3, 16, 16], np.float32)}] * 4
+quantize_static(model, output, batches, server=server, evaluate=evaluate)
+"""
+
+
 def wide(megabytes: int) -> GraphBuilder:
     """Two products whose weights have so many megabytes: x float [N,1024]."""
     b = GraphBuilder()
@@ -70,6 +87,23 @@ def test_a_client_that_is_killed(
         assert client.stdout.readline() == b"here\n"
         client.kill()
     assert list(tmp_path.iterdir()) == [model]
+
+
+def test_a_client_that_is_killed_while_it_evaluates(shared: ServerProcess, tmp_path: Path) -> None:
+    model = residual().save(tmp_path)
+    (tmp_path / "temporary").mkdir()
+    arguments = [model, tmp_path / "out.onnx", shared.address]
+    with subprocess.Popen(
+        [sys.executable, "-c", EVALUATING, *map(str, arguments)],
+        env=environment(TMPDIR=str(tmp_path / "temporary")),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as client:
+        assert client.stdout is not None
+        candidate = Path(client.stdout.readline().strip())
+        assert candidate.stat().st_size > 0
+        client.kill()
+    assert not (tmp_path / "out.onnx").exists()  # the fixture looks for what is left on the server
 
 
 @in_loop
