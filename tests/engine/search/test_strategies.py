@@ -46,7 +46,7 @@ class Layers:
     def attempt(self, changes: Changes, description: str) -> Attempt:
         if changes not in self.attempts:
             method = changes.ranges.method if changes.ranges else self.options.calibrate_method
-            integers = [name for name in self.noises if name not in changes.floats]
+            integers = [name for name in self.noises if name not in changes.left_float]
             noise = sum(self.noises[name] for name in integers) * self.methods.get(method, 1.0)
             sqnr = -10 * math.log10(noise) if noise else 100.0
             standing = Standing(sqnr_db=sqnr, tenth_db=sqnr - 3.0)
@@ -69,7 +69,7 @@ class Layers:
 
     def latency(self, attempts: Sequence[Attempt]) -> Sequence[float]:
         def ratio(attempt: Attempt) -> float:
-            integers = [name for name in self.noises if name not in attempt.changes.floats]
+            integers = [name for name in self.noises if name not in attempt.changes.left_float]
             return 1.0 + sum(self.slow.get(name, -0.5 * self.shares[name]) for name in integers)
 
         return [ratio(attempt) for attempt in attempts]
@@ -101,14 +101,14 @@ def test_a_better_way_to_choose_ranges_saves_nodes() -> None:
     assert found.changes.ranges is not None
     assert found.changes.ranges.method is CalibrationMethod.MSE
     assert found.holds
-    assert len(found.changes.floats) < len(guard(plain).changes.floats)
+    assert len(found.changes.floats) < len(guard(plain).changes.left_float)
 
 
 def test_where_little_is_left_on_integers_nothing_is() -> None:
     bench = layers([0.02] * 20)
     found = guard(bench)
     assert found.holds
-    assert found.changes.floats == frozenset(bench.noises)
+    assert found.changes.left_float == frozenset(bench.noises)
 
 
 def test_what_other_samples_miss_is_added_to_the_floor() -> None:
@@ -124,14 +124,14 @@ def test_auto_takes_what_is_no_slower() -> None:
     bench.slow = {"layer 0": 0.9, "layer 1": 0.9}
     bench.shares = {**dict.fromkeys(bench.noises, 0.1245), "layer 0": 0.002, "layer 1": 0.002}
     found = auto(bench)
-    assert found.changes.floats == {"layer 0", "layer 1"}
+    assert found.changes.slower == {"layer 0", "layer 1"}
     assert bench.latency([found])[0] < 1.0
 
 
 def test_auto_gives_the_original_where_integers_never_pay() -> None:
     bench = layers([1e-5] * 4)
     bench.slow = dict.fromkeys(bench.noises, 0.3)
-    assert auto(bench).changes.floats == frozenset(bench.noises)
+    assert auto(bench).changes.left_float == frozenset(bench.noises)
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=40))

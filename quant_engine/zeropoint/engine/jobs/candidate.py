@@ -125,7 +125,11 @@ def make_candidate(
             forget_types(model.graph)
         narrow_weights(model.graph)
         digest = result_digest(
-            planned.loaded.sha256, planned.options, planned.plan, decided.parameters
+            planned.loaded.sha256,
+            planned.options,
+            planned.plan,
+            decided.parameters,
+            decided.changes,
         )
         model.metadata_props[_DIGEST_KEY] = digest.hex()
         files = save_model(

@@ -10,15 +10,27 @@ from zeropoint.engine.jobs.versions import versions
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.options import Options, canonical
 from zeropoint.engine.plan import ConstantInput, Parameters, QuantPlan
+from zeropoint.engine.search import Changes
+
+_NOTHING = Changes()
 
 
 def result_digest(
-    source_sha256: bytes, options: Options, plan: QuantPlan, parameters: Parameters
+    source_sha256: bytes,
+    options: Options,
+    plan: QuantPlan,
+    parameters: Parameters,
+    changes: Changes = _NOTHING,
 ) -> bytes:
-    """Return SHA-256, 32 bytes, of {source, options, plan with final parameters, version}."""
+    """Return SHA-256, 32 bytes, of {source, options, plan with final parameters, version}.
+
+    How a result was looked for is no part of it, what was found otherwise than asked for is.
+    """
+    asked = {name: value for name, value in canonical(options).items() if name != "accuracy"}
     content = {
         "source": source_sha256.hex(),
-        "options": canonical(options),
+        "options": asked,
+        **({"changes": changes.to_json()} if changes != _NOTHING else {}),
         "nodes": {
             name: {
                 "output": node.output,

@@ -19,7 +19,7 @@ from zeropoint.engine.jobs.searching import (
     SearchTools,
     as_it_is,
     searched,
-    wants_search,
+    wants_trials,
 )
 from zeropoint.engine.jobs.source import Counted, Source
 from zeropoint.engine.jobs.verdict import judge
@@ -255,7 +255,7 @@ class Job:
         """Return a result, or another one where it is not good enough and that can be mended."""
         choosing = self._settle().chosen.choosing
         realize = self._source.realize
-        if realize is None or not choosing or not wants_search(self._options, verified):
+        if realize is None or not choosing or not wants_trials(self._options, verified):
             return as_it_is(self._options, candidate, verified)
         with self._clock.timed(Phase.SEARCH):
             return searched(

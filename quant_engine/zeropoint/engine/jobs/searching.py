@@ -76,12 +76,15 @@ class SearchTools:
         self.tell(Progress(phase=Phase.SEARCH, message=message))
 
 
-def wants_search(options: Options, verified: Verified) -> bool:
-    """Whether candidates are to be tried, given the result that was asked for."""
+def wants_trials(options: Options, verified: Verified) -> bool:
+    """Whether anything is to be measured beyond the result that was asked for."""
+    compared = verified.verification.state is _COMPARED
+    return compared and (options.accuracy.sensitivity or _wants_search(options, verified))
+
+
+def _wants_search(options: Options, verified: Verified) -> bool:
     asked = options.accuracy
     if asked.mode is AccuracyMode.OFF or asked.decisions:
-        return False
-    if verified.verification.state is not _COMPARED:
         return False
     if asked.mode is AccuracyMode.AUTO or asked.evaluate:
         return True
@@ -105,7 +108,7 @@ def as_it_is(options: Options, candidate: Candidate, verified: Verified) -> Outc
 
 
 def searched(asked: Candidate, verified: Verified, tools: SearchTools) -> Outcome:
-    """Look for the best candidate, and verify it.
+    """Look for the best candidate where that is wanted, and verify it; tell what nodes do.
 
     Args:
         asked: The one that was asked for.
@@ -123,7 +126,20 @@ def searched(asked: Candidate, verified: Verified, tools: SearchTools) -> Outcom
             tell=tools.told,
             evaluate=tools.evaluate,
         )
-        chosen, candidate, verified = _settled(bench, asked, verified, tools)
+        options = decided.planned.options
+        outcome = as_it_is(options, asked, verified)
+        if _wants_search(options, verified):
+            outcome = _found(bench, asked, verified, tools)
+        if options.accuracy.sensitivity:
+            bench.suspects()
+    found = bench.sensitivities()
+    return replace(outcome, accuracy=replace(outcome.accuracy, sensitivities=found))
+
+
+def _found(
+    bench: JobWorkbench, asked: Candidate, verified: Verified, tools: SearchTools
+) -> Outcome:
+    chosen, candidate, verified = _settled(bench, asked, verified, tools)
     return Outcome(
         candidate=candidate,
         verified=verified,
@@ -164,17 +180,15 @@ def _floor(options: Options, evaluate: Evaluate | None) -> Floor:
 
 def _told(bench: JobWorkbench, chosen: Attempt, found: Verification) -> Accuracy:
     asked = bench.attempt(Changes(), AS_ASKED)
-    mode = bench.planned.options.accuracy.mode
     return Accuracy(
-        mode=mode,
+        mode=bench.planned.options.accuracy.mode,
         floor=bench.floor,
         held=chosen.holds and _margin(found, bench.floor) >= 0.0,
         message=_sentence(found, bench.floor),
         searched=True,
         choosing_samples=asked.samples,
-        departures=departures(bench.planned, asked, chosen, mode),
+        departures=departures(bench.planned, asked, chosen),
         trials=bench.trials(chosen),
-        sensitivities=bench.sensitivities(),
         decisions=chosen.changes.to_json(),
     )
 

@@ -105,7 +105,7 @@ class JobWorkbench:
                 description=": ".join(filter(None, (one.description, one.failure))),
                 latency_ratio=self._ratios.get(one.changes),
                 integer_share=one.integer_share,
-                float_nodes=len(one.changes.floats),
+                float_nodes=len(one.changes.left_float),
                 result_bytes=one.nbytes,
                 held=one.holds,
                 chosen=one is chosen,

@@ -38,7 +38,7 @@ def narrow_plan(
         changes: What is otherwise for single nodes.
 
     Raises:
-        NothingToQuantize: no node is left.
+        NothingToQuantize: no node is left, and that is not what `changes` ask for.
     """
     seen = {name for name, sketch in sketches.items() if sketch.elements}
     if changes:
@@ -58,7 +58,8 @@ def narrow_plan(
         refused.update(found)
         plan = planned.changed(options, changes.keeping(refused)).plan
     narrowed = replace(planned, plan=plan)
-    narrowed.require_nodes()
+    if not changes:
+        narrowed.require_nodes()
     return narrowed
 
 

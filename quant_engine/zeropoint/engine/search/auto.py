@@ -6,7 +6,7 @@ boundary only moves. Then what keeps the floor, as GUARD does. Then, where the r
 than the original, the region of large layers that is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -15,8 +15,8 @@ from zeropoint.engine.graph import name_of
 from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.exclusion import exclude
-from zeropoint.engine.search.grow import counted, more_floats
-from zeropoint.engine.search.guard import all_float, worth_it
+from zeropoint.engine.search.grow import counted, more_slower
+from zeropoint.engine.search.guard import nothing_quantized, worth_it
 from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Workbench
 
 _MOST_FIRST: Final = 3
@@ -40,7 +40,7 @@ def _without_first(bench: Workbench) -> Attempt:
     first = list(_first_convolutions(bench))[:_MOST_FIRST]
     tried = [
         bench.attempt(
-            more_floats(Changes(), first[:count]),
+            more_slower(Changes(), first[:count]),
             f"the first {counted(count, 'convolution')} float",
         )
         for count in range(1, len(first) + 1)
@@ -76,28 +76,23 @@ def _fast_enough(bench: Workbench, found: Attempt) -> Attempt:
         best, other = min(zip(ratios, others, strict=True), key=lambda pair: pair[0])
         if best <= _NO_SLOWER:
             return other
-    return all_float(bench)
+    return nothing_quantized(bench)
 
 
 def _with_large_layers(bench: Workbench, found: Attempt) -> Iterator[Attempt]:
     """Yield candidates with small layers float, whose conversions cost more than integers save."""
-    suspects = bench.suspects()
+    suspects = [s for s in bench.suspects() if s.node not in found.changes.left_float]
     for least in _LARGE:
         small = [one.node for one in suspects if one.share < least]
-        changes = more_floats(found.changes, small)
+        changes = more_slower(found.changes, small)
         yield bench.attempt(changes, f"layers float with less than {least:.1%} of the arithmetic")
 
 
 def _smaller(bench: Workbench, found: Attempt) -> Attempt:
     """Return the candidate with the weights of float nodes stored as integers, if that holds."""
-    floats = found.changes.floats
+    floats = found.changes.left_float
     if not floats:
         return found
-    stored = replace(found.changes, floats=frozenset(), weight_only=floats)
+    stored = replace(found.changes, floats=frozenset(), slower=frozenset(), weight_only=floats)
     smaller = bench.attempt(stored, f"{counted(len(floats), 'float node')} with integer weights")
     return smaller if smaller.holds and smaller.nbytes < found.nbytes else found
-
-
-def best_of(attempts: Sequence[Attempt]) -> Attempt:
-    """Return the one that comes nearest to the floor, or is furthest above it."""
-    return max(attempts, key=lambda one: one.margin_db)

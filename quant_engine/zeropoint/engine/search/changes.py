@@ -75,6 +75,11 @@ class Changes:
     rounded: frozenset[str] = frozenset()
 
     @property
+    def left_float(self) -> frozenset[str]:
+        """Names of the nodes that compute in float."""
+        return self.floats | self.slower | self.weight_only
+
+    @property
     def nodes(self) -> frozenset[str]:
         """Names of all nodes that are named."""
         found = (getattr(self, field) for field in _SETS)

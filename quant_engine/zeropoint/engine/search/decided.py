@@ -1,9 +1,10 @@
 """Everything that a result is made of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zeropoint.engine.observe import Statistics
 from zeropoint.engine.plan import Parameters, PlannedModel, QuantPlan
+from zeropoint.engine.search.changes import Changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,9 +16,11 @@ class Decided:
         to_write: The part of the plan that is not in the graph yet.
         parameters: Scale and zero point of everything in the plan.
         statistics: What batches showed, where that was needed.
+        changes: What is done otherwise than asked for.
     """
 
     planned: PlannedModel
     to_write: QuantPlan
     parameters: Parameters
     statistics: Statistics | None = None
+    changes: Changes = field(default_factory=Changes)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from zeropoint.engine.accuracy_options import AccuracyMode
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.report import Departure, Remedy
@@ -34,7 +33,7 @@ _KINDS: Final = (
     _Kind(
         Remedy.STAYS_FLOAT,
         lambda changes: changes.slower,
-        "the model is faster with them so",
+        "the model is faster with them float",
     ),
     _Kind(
         Remedy.WEIGHT_ONLY,
@@ -74,27 +73,24 @@ _KINDS: Final = (
 )
 
 
-def departures(
-    planned: PlannedModel, asked: Attempt, chosen: Attempt, mode: AccuracyMode
-) -> tuple[Departure, ...]:
+def departures(planned: PlannedModel, asked: Attempt, chosen: Attempt) -> tuple[Departure, ...]:
     """Return what was done otherwise, each with its reason and the effect of all together.
 
     Args:
         planned: The model as it was asked to be quantized.
         asked: The candidate that does what was asked for.
         chosen: The one that is returned.
-        mode: Whether accuracy alone counted.
     """
     effect = _effect(asked, chosen)
     names = {name_of(node): planned.user_name(node) for node in planned.graph.all_nodes()}
     return tuple(
         Departure(remedy=remedy, nodes=nodes, reason=reason, effect=effect)
-        for remedy, nodes, reason in _found(chosen.changes, names, asked, mode)
+        for remedy, nodes, reason in _found(chosen.changes, names)
     )
 
 
 def _found(
-    changes: Changes, names: Mapping[str, str], asked: Attempt, mode: AccuracyMode
+    changes: Changes, names: Mapping[str, str]
 ) -> Iterator[tuple[Remedy, tuple[str, ...], str]]:
     if changes.ranges is not None:
         method = changes.ranges.method
@@ -108,11 +104,8 @@ def _found(
     for kind in _KINDS:
         chosen = kind.nodes(changes)
         if chosen:
-            reason = kind.reason
-            if kind.remedy is Remedy.STAYS_FLOAT and mode is AccuracyMode.AUTO and asked.holds:
-                reason = "the model is faster, or no slower than the original, with them float"
             in_order = (user for name, user in names.items() if name in chosen)
-            yield kind.remedy, tuple(dict.fromkeys(in_order)), reason
+            yield kind.remedy, tuple(dict.fromkeys(in_order)), kind.reason
 
 
 def _effect(asked: Attempt, chosen: Attempt) -> str:

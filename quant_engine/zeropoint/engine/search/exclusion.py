@@ -32,7 +32,7 @@ def exclude(bench: Workbench, begin: Attempt, margin_db: float = 0.0) -> Attempt
     Returns:
         Where none keeps it, the one that comes nearest.
     """
-    suspects = [one for one in bench.suspects() if one.node not in begin.changes.floats]
+    suspects = [one for one in bench.suspects() if one.node not in begin.changes.left_float]
     if not suspects:
         return begin
     ladder = _Ladder(bench, begin.changes, suspects, margin_db)

@@ -13,6 +13,11 @@ def more_floats(
     return replace(changes, floats=changes.floats.union(nodes), ranges=ranges or changes.ranges)
 
 
+def more_slower(changes: Changes, nodes: Iterable[str]) -> Changes:
+    """Return changes with further nodes float because that is faster."""
+    return replace(changes, slower=changes.slower.union(nodes))
+
+
 def counted(count: int, what: str) -> str:
     """Return a number with its word."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"

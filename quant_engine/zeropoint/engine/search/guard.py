@@ -6,6 +6,8 @@ from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.exclusion import exclude
 from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Workbench
 
+_SMALLER: Final = 0.8
+_AS_FAST: Final = 1.05
 _LEAST_SHARE: Final = 0.2
 """With less of the arithmetic on integers, conversions cost more than integers save."""
 
@@ -35,12 +37,20 @@ def safer(bench: Workbench, before: Attempt, missed_db: float) -> Attempt:
 def worth_it(bench: Workbench, found: Attempt) -> Attempt:
     """Return a candidate, or the float model where so little of it would be on integers."""
     share = found.integer_share
-    if share is None or share >= _LEAST_SHARE or not found.changes.floats:
+    if share is None or share >= _LEAST_SHARE or not found.changes.left_float:
         return found
-    return all_float(bench)
+    return nothing_quantized(bench)
 
 
-def all_float(bench: Workbench) -> Attempt:
-    """Return the candidate in which nothing is quantized, but all is prepared."""
-    floats = frozenset(bench.planned.plan.nodes)
-    return bench.attempt(Changes(floats=floats), "nothing quantized")
+def nothing_quantized(bench: Workbench) -> Attempt:
+    """Return the candidate in which all is prepared and nothing computes on integers.
+
+    Its weights are stored as integers where the floor holds so, and it is no slower for that.
+    """
+    nodes = frozenset(bench.planned.plan.nodes)
+    plain = bench.attempt(Changes(floats=nodes), "nothing quantized")
+    stored = bench.attempt(Changes(weight_only=nodes), "nothing quantized but stored weights")
+    if not stored.holds or stored.nbytes > _SMALLER * plain.nbytes:
+        return plain
+    slow, fast = bench.latency([stored, plain])
+    return stored if slow <= _AS_FAST * fast else plain

@@ -59,7 +59,7 @@ def realize(
         changes: What is done otherwise; by default nothing.
 
     Raises:
-        NothingToQuantize: nothing is left that could be quantized.
+        NothingToQuantize: nothing is left that could be quantized, without any change.
         OptionError: DECISIONS_INVALID, a change names what the model does not have.
     """
     require_known(planned, changes)
@@ -69,7 +69,11 @@ def realize(
         narrowed.graph, narrowed.plan, sketches, options, range_chooser(narrowed.plan, changes)
     )
     return Decided(
-        planned=narrowed, to_write=narrowed.plan, parameters=parameters, statistics=statistics
+        planned=narrowed,
+        to_write=narrowed.plan,
+        parameters=parameters,
+        statistics=statistics,
+        changes=changes,
     )
 
 
@@ -84,16 +88,14 @@ def realize_dynamic(
         changes: What is done otherwise; ranges have no meaning.
 
     Raises:
-        NothingToQuantize: nothing is left that could be quantized.
         OptionError: DECISIONS_INVALID, a change names what the model does not have.
     """
     require_known(planned, changes)
     if told := node_changes(planned, changes):
         planned = planned.changed(options, told)
-        planned.require_nodes()
     constants = derive_constants(planned.graph, planned.plan, options.weight)
     parameters = Parameters(tensors={}, constants=constants, ranges={}, warnings=())
-    return Decided(planned=planned, to_write=planned.plan, parameters=parameters)
+    return Decided(planned=planned, to_write=planned.plan, parameters=parameters, changes=changes)
 
 
 def node_changes(planned: PlannedModel, changes: Changes) -> NodeChanges:
