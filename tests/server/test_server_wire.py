@@ -48,7 +48,7 @@ async def test_a_static_job(patient: ServerProcess) -> None:
     assert (understood.weight.per_channel, understood.percentile) == (True, 99.0)
     assert (understood.weight.symmetric, understood.activation_symmetric) == (True, False)
     assert understood.HasField("activation_symmetric")
-    assert understood.verify.min_sqnr_db == 10.0
+    assert understood.verify.min_sqnr_db == 12.0
     assert understood.quant_format == v1.QUANT_FORMAT_QDQ
     assert {started.job, result.job, call.heard[-1][1].job} == {started.job}
     assert started.job

@@ -93,7 +93,7 @@ def quantize_static(
             cannot be honoured is refused by name. `docs/extra-options.md` lists them all.
         calibration_cache_path: Statistics of this model. If the file is there, it is used and no
             data are taken, whatever the other options; else it is written when the job is done.
-        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 12.
         min_agreement: Least share of decisions that are the original's, where outputs make at
             least 100; None: 0.95.
         strict: Refuse a result below these floors, or that could not be compared.
@@ -208,7 +208,7 @@ def quantize_dynamic(
         use_external_data_format: Put weights into a data file beside the model, whatever its size;
             a result over 2 GB always gets one.
         extra_options: As for `quantize_static`, as far as they have a meaning here.
-        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 12.
         min_agreement: Least share of decisions that are the original's, where outputs make at
             least 100; None: 0.95.
         strict: Refuse a result below these floors, or that could not be compared.
@@ -322,7 +322,7 @@ def quantize_qat(
         quant_format: Form of the result: QDQ, QOperator or IntegerOps.
         extra_options: QuantizeBias, which stores biases as int32; others are refused.
         exact: Take only steps that keep the last bit, even where they cost integer kernels.
-        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 12.
         min_agreement: Least share of decisions that are the original's, where outputs make at
             least 100; None: 0.95.
         strict: Refuse a result below these floors, or that could not be compared.

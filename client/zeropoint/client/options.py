@@ -102,7 +102,7 @@ class VerifyOptions:
     """How the result is judged.
 
     Attributes:
-        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 10.
+        min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 12.
         strict: Refuse a result below that floor instead.
         min_agreement: Least share of decisions that are the original's, where outputs make at
             least 100; None: 0.95.

@@ -91,7 +91,7 @@ class VerifyOptions:
             least 100, 0..1.
     """
 
-    min_sqnr_db: float = 10.0
+    min_sqnr_db: float = 12.0
     strict: bool = False
     min_agreement: float = 0.95
 

@@ -77,7 +77,7 @@ PER_CHANNEL = StaticOptions(weight=WeightOptions(per_channel=True))
 STRICT = StaticOptions(verify=VerifyOptions(min_sqnr_db=20, strict=True))
 
 
-@pytest.mark.parametrize("sqnr_db", [10.0, 35.0, math.inf])
+@pytest.mark.parametrize("sqnr_db", [12.0, 35.0, math.inf])
 def test_a_good_result_needs_no_warnings(sqnr_db: float) -> None:
     found = _judge(_verified(sqnr_db))
     assert (found.verdict, found.warnings) == (Verdict.ACCURATE, ())
@@ -95,7 +95,7 @@ def test_a_low_sqnr_names_output_and_worst_nodes(options: Options) -> None:
     warning = _only(found)
     assert (found.verdict, warning.code) == (Verdict.DEGRADED, "SQNR_LOW")
     assert warning.nodes == ("conv1", "fc", "conv2")
-    assert "output 'scores' is 3.2 dB for the median sample, below min_sqnr_db=10" in (
+    assert "output 'scores' is 3.2 dB for the median sample, below min_sqnr_db=12" in (
         warning.message
     )
     assert "'conv1' (Conv, 2.0 dB), 'fc' (Conv, 4.2 dB)" in warning.message

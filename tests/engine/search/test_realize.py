@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from support.engine import dynamic, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches, residual
@@ -17,7 +18,7 @@ from zeropoint.engine import (
     StaticOptions,
     WeightOptions,
 )
-from zeropoint.engine.errors import NothingToQuantize, OptionError
+from zeropoint.engine.errors import OptionError
 from zeropoint.engine.reasons import Reason
 from zeropoint.engine.report import ParameterSource
 from zeropoint.engine.search import Changes, RangeChoice
@@ -81,10 +82,12 @@ def test_what_a_node_takes_with_it_stays_float_with_it(tmp_path: Path) -> None:
         assert {why.reason for why in kept.values()} == {Reason.INACCURATE}
 
 
-def test_all_float_is_refused_as_nothing_to_quantize(tmp_path: Path) -> None:
+def test_all_float_is_the_prepared_model(tmp_path: Path) -> None:
     there = of_residual(tmp_path)
-    with pytest.raises(NothingToQuantize):
-        there.decided(Changes(floats=frozenset(there.nodes())))
+    decided = there.decided(Changes(floats=frozenset(there.nodes())))
+    assert not decided.planned.plan.nodes
+    made = there.made(Changes(floats=frozenset(there.nodes())), "float")
+    assert "QuantizeLinear" not in {node.op_type for node in onnx.load(made.files[0]).graph.node}
 
 
 def test_what_inherits_has_the_range_of_its_source_where_that_is_needed(tmp_path: Path) -> None:

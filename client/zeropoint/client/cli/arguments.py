@@ -186,7 +186,7 @@ ExternalData = Annotated[
     ),
 ]
 MinSqnr = Annotated[
-    float | None, typer.Option("--min-sqnr-db", help="Warn below this SQNR in dB; default 10.")
+    float | None, typer.Option("--min-sqnr-db", help="Warn below this SQNR in dB; default 12.")
 ]
 MinAgreement = Annotated[
     float | None,

@@ -26,11 +26,12 @@ def result_digest(
 
     How a result was looked for is no part of it, what was found otherwise than asked for is.
     """
+    values = changes.of_values
     asked = {name: value for name, value in canonical(options).items() if name != "accuracy"}
     content = {
         "source": source_sha256.hex(),
         "options": asked,
-        **({"changes": changes.to_json()} if changes != _NOTHING else {}),
+        **({"changes": values.to_json()} if values != _NOTHING else {}),
         "nodes": {
             name: {
                 "output": node.output,

@@ -13,14 +13,11 @@ from zeropoint.engine.report import (
     VerificationState,
     Warning,
 )
+from zeropoint.engine.search import LEAST_DECISIONS, TENTH_BELOW_DB
 from zeropoint.engine.verify import Verified
 
 _MOST_LISTED = 3
 _MOST_NUMBERS = 16
-# Measured on models with task metrics: below 8 dB at the tenth percentile, which is 2 below the
-# default floor of the median, models had lost their quiet samples.
-_TENTH_BELOW_DB = 2.0
-_LEAST_AGREEMENT, _LEAST_DECISIONS = 0.95, 100
 _SLOWER, _SLOWER_MS = 1.1, 0.01  # less than the latter is the cost of a call
 _MANY_MOVING = 0.5
 
@@ -91,7 +88,7 @@ def _low_samples(found: Verification, options: Options) -> Iterator[Warning]:
         for output in _float_figures(found)
         if output.by_sample is not None
         and output.by_sample.median_db >= floor
-        and output.by_sample.tenth_db < floor - _TENTH_BELOW_DB
+        and output.by_sample.tenth_db < floor - TENTH_BELOW_DB
     }
     if not low:
         return
@@ -105,16 +102,16 @@ def _low_samples(found: Verification, options: Options) -> Iterator[Warning]:
     )
 
 
-def _decisions_differ(found: Verification, _options: Options) -> Iterator[Warning]:
+def _decisions_differ(found: Verification, options: Options) -> Iterator[Warning]:
     for output in _float_figures(found):
         decided = output.decisions
-        if decided is None or decided.count < _LEAST_DECISIONS:
+        if decided is None or decided.count < LEAST_DECISIONS:
             continue
         share, counted = decided.agreement, f"{decided.count} cases"
         if decided.minority_agreement is not None:
             share = decided.minority_agreement
             counted = f"{decided.minority_count} cases that are not of its most frequent class"
-        if share < _LEAST_AGREEMENT:
+        if share < options.verify.min_agreement:
             yield Warning(
                 code=WarningCode.DECISIONS_DIFFER,
                 message=f"Output {output.name!r} decides otherwise than the original in "

@@ -284,7 +284,8 @@ class Job:
         calibration = self._calibration_figures(candidate.decided)
         verified = with_non_finite(verified, self._kept.non_finite)
         names = _computing(planned)
-        judgement = judge(verified, planned.options, names, candidate.kept)
+        held = outcome.accuracy.held
+        judgement = judge(verified, planned.options, names, candidate.kept, held=held)
         return Report(
             verdict=judgement.verdict,
             conclusion=judgement.conclusion,

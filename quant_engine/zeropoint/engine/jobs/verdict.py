@@ -40,6 +40,8 @@ def judge(
     options: Options,
     quantized: Mapping[str, str],
     kept: Mapping[str, str] = MappingProxyType({}),
+    *,
+    held: bool | None = None,
 ) -> Judgement:
     """Return what the user should think of a result.
 
@@ -48,6 +50,7 @@ def judge(
         options: What was asked for.
         quantized: The user's name of each quantized node, by its name in the prepared model.
         kept: Likewise of each node that shall stay float.
+        held: Whether the floor is kept, chance allowed for, where that was looked for.
 
     Raises:
         VerificationError: where `strict` is asked for. SQNR_TOO_LOW, below `min_sqnr_db`;
@@ -63,7 +66,7 @@ def judge(
         *kernel_doubts(verified, quantized, kept),
     )
     return Judgement(
-        verdict=_verdict(verification, warnings),
+        verdict=_verdict(verification, warnings, held=bool(held)),
         conclusion=_conclusion(verification),
         warnings=warnings,
     )
@@ -105,12 +108,12 @@ def _require_quality(verification: Verification, options: Options, loss: Loss | 
     )
 
 
-def _verdict(verification: Verification, warnings: tuple[Warning, ...]) -> Verdict:
+def _verdict(verification: Verification, warnings: tuple[Warning, ...], *, held: bool) -> Verdict:
     if verification.sqnr_db is None:
         return Verdict.UNVERIFIED
     made_up = verification.state is VerificationState.GENERATED
     codes = {warning.code for warning in warnings}
-    if WarningCode.SQNR_LOW in codes and not made_up:
+    if WarningCode.SQNR_LOW in codes and not (made_up or held):
         return Verdict.DEGRADED
     return Verdict.CHECK if made_up or codes & _DOUBTFUL else Verdict.ACCURATE
 

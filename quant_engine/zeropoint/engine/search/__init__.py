@@ -6,5 +6,12 @@ from zeropoint.engine.search.decided import Decided
 from zeropoint.engine.search.departures import departures
 from zeropoint.engine.search.guard import guard, safer
 from zeropoint.engine.search.realize import realize, realize_dynamic
-from zeropoint.engine.search.standing import Standing, floor_of, standing_of, tolerant
+from zeropoint.engine.search.standing import (
+    LEAST_DECISIONS,
+    TENTH_BELOW_DB,
+    Standing,
+    floor_of,
+    standing_of,
+    tolerant,
+)
 from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Suspect, Workbench

@@ -85,6 +85,16 @@ class Changes:
         found = (getattr(self, field) for field in _SETS)
         return frozenset().union(*found)
 
+    @property
+    def of_values(self) -> "Changes":
+        """What of it a plan with its parameters does not show."""
+        return Changes(
+            equalized=self.equalized,
+            smoothed=self.smoothed,
+            corrected=self.corrected,
+            rounded=self.rounded,
+        )
+
     def to_json(self) -> str:
         """Return it as text, the same for equal changes; only what there is."""
         return json.dumps({"version": _VERSION, **_plain(self)}, separators=(",", ":"))

@@ -16,7 +16,7 @@ from zeropoint.engine.report import DecisionKind, Decisions, Floor, OutputFigure
 LEAST_DECISIONS: Final = 100
 """Fewer say nothing: each is more than a percent."""
 
-TENTH_BELOW_DB: Final = 7.0
+TENTH_BELOW_DB: Final = 4.0
 """By how much one sample in ten may be worse than the median one."""
 
 _TOLERANCE_DB: Final = 3.0
