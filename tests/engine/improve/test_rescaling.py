@@ -14,6 +14,7 @@ from support.engine import exposing, run, sqnr_db
 from support.graphs import Array, GraphBuilder, clip_bounds, normal_batches
 from support.random_graphs import RandomGraph, random_graphs
 
+from zeropoint.engine.graph import settle_names
 from zeropoint.engine.improve import (
     Rescaling,
     apply_edits,
@@ -36,9 +37,9 @@ def rescaled(
 
     Outputs are the same, and so are the tensors between, but for the factors that are told.
     """
-    graph = ir.from_proto(model)
-    found = rescale(graph.graph)
     changed = ir.from_proto(model)
+    settle_names(changed)  # as preparation does
+    found = rescale(changed.graph)
     apply_edits(changed, found.edits)
     if batch is None:
         shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
