@@ -140,7 +140,8 @@ def _taken(reference: Reference, samples: int) -> list[_Taken]:
 def _in_order(whole: Whole, batch: Batch, request: EffectsRequest) -> tuple[AloneNode, ...]:
     """Return the nodes that are tried: where not all can be, those with the worst results first."""
     nodes = whole.nodes
-    if request.most is None and request.seconds is None:
+    most = len(nodes) if request.most is None else request.most
+    if most >= len(nodes) and request.seconds is None:
         return nodes
     noise = {}
     for group in whole.groups(nodes, batch, request.cache_bytes):
@@ -149,7 +150,7 @@ def _in_order(whole: Whole, batch: Batch, request: EffectsRequest) -> tuple[Alon
             noise[node.node] = own_noise(
                 known[node.tensor], known[node.quantized]
             ).similarity.sqnr_db
-    return tuple(sorted(nodes, key=lambda node: noise[node.node])[: request.most])
+    return tuple(sorted(nodes, key=lambda node: noise[node.node])[:most])
 
 
 @dataclass(frozen=True, slots=True)
