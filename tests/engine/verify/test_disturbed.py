@@ -24,7 +24,7 @@ def _alone(graph: RandomGraph, path: Path) -> AloneModel:
     """Every node has a twin that gives the same, louder."""
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
-    model.graph.initializer.append(numpy_helper.from_array(np.float32(_LOUDER), "louder"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(_LOUDER, np.float32), "louder"))
     nodes = []
     for node in graph.model.graph.node:
         tensor = node.output[0]

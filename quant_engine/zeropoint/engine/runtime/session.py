@@ -51,6 +51,7 @@ class Session:
         optimized: Path | None = None,
         as_written: bool = False,
         finished: bool = False,
+        frugal: bool = False,
     ) -> None:
         """Open a model.
 
@@ -63,6 +64,7 @@ class Session:
                 lie in their file: such a session opens several times faster and takes less memory,
                 and every run is slower.
             finished: Optimize nothing: the model is a graph that ONNX Runtime has optimized.
+            frugal: Give memory back after each run, as one of many sessions.
 
         Raises:
             RuntimeRefusal: the model does not load.
@@ -75,6 +77,7 @@ class Session:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         if as_written:
             options.add_session_config_entry("session.disable_prepacking", "1")
+        if as_written or frugal:
             options.enable_cpu_mem_arena = False
         try:
             self._session = ort.InferenceSession(

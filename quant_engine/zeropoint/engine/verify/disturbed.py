@@ -103,7 +103,7 @@ class Disturbed:
         # Each weight is in half as many pieces more as there are nodes between cuts.
         fits = 2 * (cache_bytes - weights) // max(1, weights)
         self._cut = CutGraph(proto, tensors, every=max(1, min(_NODES, fits)))
-        self._sessions = self._cut.open(whole.path, whole.types, as_written=fits < 0)
+        self._sessions = self._cut.open(whole.path, whole.types, as_written=fits < 0, frugal=True)
 
     def snapshots(self, batch: Batch) -> Iterator[tuple[Group, dict[str, Any]]]:
         """Run the whole model, and return what groups of nodes go on from."""
