@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from zeropoint.client.figures import counted, percent
@@ -24,6 +25,7 @@ LEAST_DECISIONS = 100
 
 _LOSSES = frozenset({"SQNR_LOW", "SAMPLES_LOW", "DECISIONS_DIFFER", "SHAPES_DIFFER"})
 _FEW_SAMPLES = 32
+_FLOOR_IS = re.compile(r"^the floor is (?:not )?kept: ")
 _MOST_STEPS = 5
 _MOST_NAMES = 3
 
@@ -42,12 +44,13 @@ def figures(report: Report) -> str:
 
 
 def floor(report: Report) -> str:
-    """Return whether the floor is held and what it is; empty where the report does not tell."""
+    """Return whether the floor is held and how; empty where the report does not tell."""
     found = report.accuracy
     if found is None:
         return ""
     held = {True: "held", False: "not held", None: "not checked"}[found.held]
-    return f"{held}: {found.message or floor_text(report)}"
+    told = _FLOOR_IS.sub("", found.message) or floor_text(report)
+    return f"{held}: {told}"
 
 
 def floor_text(report: Report) -> str:
@@ -56,7 +59,9 @@ def floor_text(report: Report) -> str:
         return ""
     kept = report.accuracy.floor
     if kept.min_metric is not None:
-        return f"your own figure, {kept.min_metric:.6g} or more"
+        original = kept.original_metric
+        known = "" if original is None else f" where the original has {original:.6g}"
+        return f"your own figure, {kept.min_metric:.6g} or more{known}"
     return (
         f"each output {kept.min_sqnr_db:g} dB for the median sample, {kept.min_tenth_db:g} dB for "
         f"one in ten, {percent(kept.min_agreement)} of its decisions"
@@ -144,6 +149,14 @@ def _unknown_culprits(report: Report) -> Iterator[str]:
         )
 
 
+def _unquantized(report: Report) -> Iterator[str]:
+    if not any(node.state.value == "quantized" for node in report.plan.nodes):
+        yield (
+            "Nothing of it is quantized: ship it for what else was gained, or have size count with "
+            "objective='size'."
+        )
+
+
 def _slow(report: Report) -> Iterator[str]:
     speed = report.verification.speed
     if speed is None or not speed.apart or speed.ratio <= 1.0:
@@ -165,7 +178,7 @@ def _few(report: Report) -> Iterator[str]:
     if agreed and compared and not _is_below(report) and agreed.low < least <= agreement(agreed):
         yield (
             f"More samples would make it sure: {counted(agreed.count, 'decision')} allow "
-            f"{interval(agreed)}; four times as many halve that."
+            f"{interval(agreed)}; verification_data= of four times as many halves that."
         )
     elif compared and not _is_below(report) and 0 < _samples(report) < _FEW_SAMPLES:
         yield (
@@ -193,6 +206,7 @@ def _replay(report: Report) -> Iterator[str]:
 
 _RULES: Sequence[Callable[[Report], Iterator[str]]] = (
     _unverified,
+    _unquantized,
     _below,
     _culprits,
     _unknown_culprits,

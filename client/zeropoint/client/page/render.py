@@ -94,6 +94,7 @@ def _template() -> jinja2.Template:
         "names": names,
         "figure": "{:.6g}".format,
         "figure_short": "{:.4g}".format,
+        "first_upper": lambda text: text[:1].upper() + text[1:],
         "whole": _whole,
     }
     return environment.get_template("report.html.j2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -41,7 +42,7 @@ def search_plot(found: Accuracy, *, width: int, name: str) -> Markup | None:
     """Return the plot; None where fewer than two trials have what it shows."""
     across, up = _across(found), _up(found)
     pairs = [(trial, across.figure(trial), up.figure(trial)) for trial in found.trials]
-    points = [(t, _within(x), y) for t, x, y in pairs if x is not None and y is not None]
+    points = [(t, x, y) for t, x, y in pairs if x is not None and y is not None]
     if len(points) < 2:
         return None
     points = [p for place, p in enumerate(points) if place < _MOST_DRAWN or p[0].chosen]
@@ -73,13 +74,20 @@ def search_plot(found: Accuracy, *, width: int, name: str) -> Markup | None:
         return inline(drawn, name=name, label=label, titles=titles)
 
 
-def _within(figure: float) -> float:
-    return max(_LEAST, min(figure, _BEST))
+def _metric(trial: Trial) -> float | None:
+    """Return the caller's own figure; None where a candidate could not be used."""
+    value = trial.metric
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _sqnr_db(trial: Trial) -> float | None:
+    value = trial.sqnr_db
+    return None if value is None else max(_LEAST, min(value, _BEST))
 
 
 def _across(found: Accuracy) -> _Axis:
     if any(trial.metric is not None for trial in found.trials):
-        return _Axis(lambda trial: trial.metric, "your own figure", found.floor.min_metric)
+        return _Axis(_metric, "your own figure: more is better", found.floor.min_metric)
     floor_db = found.floor.min_sqnr_db
     return _Axis(
         lambda trial: trial.sqnr_db, "SQNR of the worst output in dB: more is better", floor_db

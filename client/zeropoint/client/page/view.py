@@ -94,6 +94,7 @@ def cards(report: Report) -> Iterator[Card]:
             after="not known" if share is None else percent(share),
             note=counts,
         )
+    yield from _own_figure(report)
     yield _closeness(report)
     agreed = advice.decided(report)
     if agreed is not None:
@@ -110,6 +111,20 @@ def _decisions(decided: Decisions) -> str:
     if decided.minority_agreement is None:
         return f"same decisions, of {decided.count}"
     return f"same decisions, of {decided.minority_count} that are not the most frequent class"
+
+
+def _own_figure(report: Report) -> Iterator[Card]:
+    found = report.accuracy
+    chosen = [trial.metric for trial in found.trials if trial.chosen] if found else []
+    if found is None or not chosen or chosen[0] is None:
+        return
+    original, least = found.floor.original_metric, found.floor.min_metric
+    yield Card(
+        label="your own figure",
+        before="" if original is None else f"{original:.6g}",
+        after=f"{chosen[0]:.6g}",
+        note="" if least is None else f"at least {least:.6g}",
+    )
 
 
 def _latency(report: Report) -> Card:

@@ -1,6 +1,6 @@
 """What calibration saw at the nodes that lose most, and which range each method makes of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -12,26 +12,30 @@ from zeropoint.engine.numbers.quantile import histogram
 from zeropoint.engine.numbers.ranges import choose_range
 from zeropoint.engine.options import CalibrationMethod, StaticOptions
 from zeropoint.engine.plan import PlannedModel
-from zeropoint.engine.report import Histogram, RangeAlternative
+from zeropoint.engine.report import Accuracy, Histogram, RangeAlternative, Verification
 from zeropoint.sketch import Sketch
 
 MOST_HISTOGRAMS: Final = 12
 _BINS: Final = 64
 
 
-def histograms(decided: Decided, worst: Iterable[str]) -> tuple[Histogram, ...]:
-    """Return what was seen of the first nodes that a range was chosen for, each tensor once.
+def histograms(
+    decided: Decided, accuracy: Accuracy, verification: Verification
+) -> tuple[Histogram, ...]:
+    """Return what was seen of the worst nodes that a range was chosen for, each tensor once.
 
     Args:
-        decided: What a result was made of; without statistics there is nothing to tell.
-        worst: The user's names of nodes, the worst first.
+        decided: What was asked for; without statistics there is nothing to tell.
+        accuracy: What is known of the nodes' effects, by which the worst come first.
+        verification: How the result was verified; where effects were not measured, by its errors.
     """
     if decided.statistics is None:
         return ()
     seen, planned = decided.statistics.tensors, decided.planned
     tensors = _tensors(planned)
     found: dict[str, Histogram] = {}
-    for node in worst:
+    measured = [node.name for node in accuracy.sensitivities]
+    for node in measured or [node.name for node in verification.nodes]:
         names = (
             name for name in tensors.get(node, ()) if name in seen and seen[name].sketch.finite
         )

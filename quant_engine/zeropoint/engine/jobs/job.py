@@ -183,7 +183,7 @@ class Job:
             self._tell_saved(outcome.candidate)
         return JobResult(
             files=outcome.candidate.files,
-            report=self._report(outcome),
+            report=self._report(outcome, decided),
             calibration=self._keep(decided),
         )
 
@@ -277,7 +277,7 @@ class Job:
                 ),
             )
 
-    def _report(self, outcome: Outcome) -> Report:
+    def _report(self, outcome: Outcome, asked: Decided) -> Report:
         candidate, verified = outcome.candidate, outcome.verified
         planned, parameters = candidate.decided.planned, candidate.decided.parameters
         plan = planned.describe(parameters)
@@ -310,7 +310,7 @@ class Job:
             phases=self._clock.times,
             rejected=self._intake.rejected,
             accuracy=outcome.accuracy,
-            histograms=histograms(candidate.decided, (n.name for n in verified.verification.nodes)),
+            histograms=histograms(asked, outcome.accuracy, verified.verification),
         )
 
     def _calibration_figures(self, decided: Decided) -> CalibrationFigures | None:
