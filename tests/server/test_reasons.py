@@ -171,6 +171,7 @@ SCENARIOS |= {
     "CALIBRATION_INCOMPLETE": raised("CALIBRATION_INCOMPLETE"),
     "NO_FINITE_VALUES": finished(script(finish="raise:NO_FINITE_VALUES")),
     "SQNR_TOO_LOW": finished(script(finish="raise:SQNR_TOO_LOW")),
+    "METRIC_TOO_LOW": finished(script(finish="raise:METRIC_TOO_LOW")),
     "NOT_VERIFIED": finished(script(finish="raise:NOT_VERIFIED")),
     "RESULT_NOT_RUNNABLE": finished(script(finish="raise:RESULT_NOT_RUNNABLE")),
 }

@@ -68,6 +68,7 @@ class WarningCode(_Word):
 
     NOT_COMPARED = "NOT_COMPARED", "the result loads, but was not compared with the original"
     SQNR_LOW = "SQNR_LOW", "an output differs by more than `min_sqnr_db` allows"
+    METRIC_LOW = "METRIC_LOW", "the result loses more than `max_drop` by the caller's own figure"
     SAMPLES_LOW = "SAMPLES_LOW", "one sample in ten differs by much more than the median one"
     DECISIONS_DIFFER = "DECISIONS_DIFFER", "classes or masks often differ from the original's"
     SHAPES_DIFFER = "SHAPES_DIFFER", "an output has another shape for some samples"

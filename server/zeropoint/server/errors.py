@@ -82,6 +82,9 @@ CATALOG: Mapping[str, Entry] = {
     "NO_BATCHES": Entry(_PRECONDITION, "the job needs batches, and none was counted"),
     "NO_FINITE_VALUES": Entry(_PRECONDITION, "a tensor had NaN and infinities only"),
     "SQNR_TOO_LOW": Entry(_PRECONDITION, "`strict`: the result is below `min_sqnr_db`"),
+    "METRIC_TOO_LOW": Entry(
+        _PRECONDITION, "`strict`: the result loses more than `max_drop` by the client's own figure"
+    ),
     "EVALUATION_INVALID": Entry(
         _INVALID, "the client's figure is NaN, or none that the model that was sent can have"
     ),

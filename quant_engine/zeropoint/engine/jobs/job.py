@@ -254,9 +254,10 @@ class Job:
     def _good_enough(self, candidate: Candidate, verified: Verified) -> Outcome:
         """Return a result, or another one where it is not good enough and that can be mended."""
         choosing = self._settle().chosen.choosing
+        evaluate = self._settings.evaluate if self._options.accuracy.evaluate else None
         realize = self._source.realize
         if realize is None or not choosing or not wants_trials(self._options, verified):
-            return as_it_is(self._options, candidate, verified)
+            return as_it_is(self._options, candidate, verified, evaluate)
         with self._clock.timed(Phase.SEARCH):
             return searched(
                 candidate,
@@ -273,7 +274,7 @@ class Job:
                     ),
                     folder=self._settings.workspace,
                     tell=self._clock.tell,
-                    evaluate=self._settings.evaluate if self._options.accuracy.evaluate else None,
+                    evaluate=evaluate,
                 ),
             )
 
@@ -284,8 +285,7 @@ class Job:
         calibration = self._calibration_figures(candidate.decided)
         verified = with_non_finite(verified, self._kept.non_finite)
         names = _computing(planned)
-        held = outcome.accuracy.held
-        judgement = judge(verified, planned.options, names, candidate.kept, held=held)
+        judgement = judge(verified, planned.options, names, candidate.kept, outcome.accuracy)
         return Report(
             verdict=judgement.verdict,
             conclusion=judgement.conclusion,

@@ -1,23 +1,26 @@
 """A result that is not good enough -> one that is: the search of a job, and what is told of it."""
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from zeropoint.engine.accuracy_options import AccuracyMode
 from zeropoint.engine.jobs.candidate import Candidate
+from zeropoint.engine.jobs.own_figure import floor_with
+from zeropoint.engine.jobs.own_figure import told as told_by_metric
 from zeropoint.engine.jobs.sensitivities import measure
 from zeropoint.engine.jobs.workbench import JobWorkbench
 from zeropoint.engine.options import Options
 from zeropoint.engine.progress import Phase, Progress, ProgressCallback
-from zeropoint.engine.report import Accuracy, Floor, Verification, VerificationState
+from zeropoint.engine.report import Accuracy, Floor, Trial, Verification, VerificationState
 from zeropoint.engine.search import (
     AS_ASKED,
     Attempt,
     Changes,
     Decided,
+    Standing,
     auto,
     departures,
     floor_of,
@@ -32,8 +35,6 @@ from zeropoint.engine.verify import Trials, Verified
 _COMPARED: Final = VerificationState.COMPARED
 _MOST_ROUNDS: Final = 4
 """How often the samples to verify with may show that a choice was too bold."""
-
-_ALLOWED_DROP: Final = 0.01  # of the original's figure, where the caller names none
 
 _STRATEGIES: Final = {AccuracyMode.GUARD: guard, AccuracyMode.AUTO: auto}
 
@@ -91,19 +92,40 @@ def _wants_search(options: Options, verified: Verified) -> bool:
     return not standing_of(verified.verification.outputs).holds(floor_of(options))
 
 
-def as_it_is(options: Options, candidate: Candidate, verified: Verified) -> Outcome:
-    """Return the outcome without a search."""
-    floor, found = floor_of(options), verified.verification
+def as_it_is(
+    options: Options, candidate: Candidate, verified: Verified, evaluate: Evaluate | None
+) -> Outcome:
+    """Return the outcome without a search; the caller is asked what it is worth all the same."""
+    floor, found = floor_with(options, evaluate), verified.verification
+    standing = standing_of(found.outputs)
+    known = found.state is _COMPARED
+    trials: tuple[Trial, ...] = ()
+    if evaluate is not None:
+        told = CandidateFiles(number=0, description=AS_ASKED, files=candidate.files)
+        standing, known = replace(standing, metric=evaluate(told)), True
+        trials = (_only_trial(candidate, standing, floor),)
     return Outcome(
         candidate=candidate,
         verified=verified,
         accuracy=Accuracy(
             mode=options.accuracy.mode,
             floor=floor,
-            held=_held(found, floor),
-            message=_sentence(found, floor),
+            held=standing.holds(floor) if known else None,
+            message=_sentence(found, standing, floor),
+            trials=trials,
             decisions=options.accuracy.decisions or Changes().to_json(),
         ),
+    )
+
+
+def _only_trial(candidate: Candidate, standing: Standing, floor: Floor) -> Trial:
+    return Trial(
+        number=0,
+        description=AS_ASKED,
+        result_bytes=candidate.nbytes,
+        held=standing.holds(floor),
+        chosen=True,
+        **asdict(standing),
     )
 
 
@@ -116,20 +138,23 @@ def searched(asked: Candidate, verified: Verified, tools: SearchTools) -> Outcom
         tools: What the job does for it.
     """
     decided = asked.decided
+    options = decided.planned.options
+    searches = _wants_search(options, verified)
     with contextlib.closing(tools.trials()) as trials:
         bench = JobWorkbench(
             decided,
-            _floor(decided.planned.options, tools.evaluate),
+            floor_with(options, tools.evaluate if searches else None),
             make=lambda changes, name: tools.make(tools.realize(decided, changes), name),
             trials=trials,
             effects=lambda: measure(decided, tools.folder, trials, tools.told),
             tell=tools.told,
             evaluate=tools.evaluate,
         )
-        options = decided.planned.options
-        outcome = as_it_is(options, asked, verified)
-        if _wants_search(options, verified):
-            outcome = _found(bench, asked, verified, tools)
+        outcome = (
+            _found(bench, asked, verified, tools)
+            if searches
+            else as_it_is(options, asked, verified, tools.evaluate)
+        )
         if options.accuracy.sensitivity:
             bench.suspects()
     found = bench.sensitivities()
@@ -167,24 +192,15 @@ def _settled(
     return chosen, candidate, verified
 
 
-def _floor(options: Options, evaluate: Evaluate | None) -> Floor:
-    """Return the floor, which the caller's own figure sets where it is asked."""
-    floor = floor_of(options)
-    if evaluate is None:
-        return floor
-    original = evaluate(CandidateFiles(number=None, description="the original"))
-    drop = options.accuracy.max_drop
-    allowed = _ALLOWED_DROP * abs(original) if drop is None else drop
-    return replace(floor, min_metric=original - allowed, original_metric=original)
-
-
 def _told(bench: JobWorkbench, chosen: Attempt, found: Verification) -> Accuracy:
     asked = bench.attempt(Changes(), AS_ASKED)
+    metric = None if chosen.standing is None else chosen.standing.metric
+    standing = replace(standing_of(found.outputs), metric=metric)
     return Accuracy(
         mode=bench.planned.options.accuracy.mode,
         floor=bench.floor,
         held=chosen.holds and _margin(found, bench.floor) >= 0.0,
-        message=_sentence(found, bench.floor),
+        message=_sentence(found, standing, bench.floor),
         searched=True,
         choosing_samples=asked.samples,
         departures=departures(bench.planned, asked, chosen),
@@ -201,25 +217,23 @@ def _margin(found: Verification, floor: Floor) -> float:
     return standing_of(found.outputs).margin(tolerant(floor, samples))
 
 
-def _held(found: Verification, floor: Floor) -> bool | None:
-    if found.state is not _COMPARED:
-        return None
-    return standing_of(found.outputs).holds(floor)
-
-
-def _sentence(found: Verification, floor: Floor) -> str:
+def _sentence(found: Verification, standing: Standing, floor: Floor) -> str:
     """Return how a verified result stands."""
-    if found.state is not _COMPARED:
+    if floor.min_metric is None and found.state is not _COMPARED:
         return f"whether the floor is kept is not known: {found.message or 'nothing was compared'}"
-    standing = standing_of(found.outputs)
-    figures = [
-        f"{what} {figure:{form}} (at least {least:{form}})"
-        for what, figure, least, form in (
-            ("SQNR in dB", standing.sqnr_db, floor.min_sqnr_db, ".1f"),
-            ("of one sample in ten", standing.tenth_db, floor.min_tenth_db, ".1f"),
-            ("same decisions", standing.agreement, floor.min_agreement, ".1%"),
-        )
-        if figure is not None
-    ]
+    if floor.min_metric is None:
+        figures = ", ".join(_figures(standing, floor)) or "nothing is against it"
+    else:
+        figures = told_by_metric(standing.metric, floor)
     word = "kept" if standing.holds(floor) else "not kept"
-    return f"the floor is {word}: {', '.join(figures) or 'nothing is against it'}"
+    return f"the floor is {word}: {figures}"
+
+
+def _figures(standing: Standing, floor: Floor) -> Iterator[str]:
+    for what, figure, least, form in (
+        ("SQNR in dB", standing.sqnr_db, floor.min_sqnr_db, ".1f"),
+        ("of one sample in ten", standing.tenth_db, floor.min_tenth_db, ".1f"),
+        ("same decisions", standing.agreement, floor.min_agreement, ".1%"),
+    ):
+        if figure is not None:
+            yield f"{what} {figure:{form}} (at least {least:{form}})"

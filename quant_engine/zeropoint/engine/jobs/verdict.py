@@ -5,11 +5,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from zeropoint.engine.errors import VerificationError
+from zeropoint.engine.jobs import own_figure
 from zeropoint.engine.jobs.doubts import doubts, kernel_doubts
 from zeropoint.engine.jobs.losses import Loss, loss_of
 from zeropoint.engine.options import Options
 from zeropoint.engine.reasons import WarningCode
-from zeropoint.engine.report import Speed, Verdict, Verification, VerificationState, Warning
+from zeropoint.engine.report import (
+    Accuracy,
+    Speed,
+    Verdict,
+    Verification,
+    VerificationState,
+    Warning,
+)
 from zeropoint.engine.verify import Verified
 
 # Those after which a result should be looked at before it is used.
@@ -23,6 +31,11 @@ _DOUBTFUL = frozenset(
         WarningCode.NOT_REPEATABLE,
         WarningCode.RESULT_SLOWER,
     }
+)
+
+# Those that a figure of the caller's own knows better.
+_OF_OUTPUTS = frozenset(
+    {WarningCode.SQNR_LOW, WarningCode.SAMPLES_LOW, WarningCode.DECISIONS_DIFFER}
 )
 
 
@@ -40,8 +53,7 @@ def judge(
     options: Options,
     quantized: Mapping[str, str],
     kept: Mapping[str, str] = MappingProxyType({}),
-    *,
-    held: bool | None = None,
+    accuracy: Accuracy | None = None,
 ) -> Judgement:
     """Return what the user should think of a result.
 
@@ -50,13 +62,17 @@ def judge(
         options: What was asked for.
         quantized: The user's name of each quantized node, by its name in the prepared model.
         kept: Likewise of each node that shall stay float.
-        held: Whether the floor is kept, chance allowed for, where that was looked for.
+        accuracy: How it came about, and whether the floor is kept, chance allowed for; a figure
+            of the caller's own in it counts alone.
 
     Raises:
         VerificationError: where `strict` is asked for. SQNR_TOO_LOW, below `min_sqnr_db`;
-            NOT_VERIFIED, an output could not be compared at all, whatever the reason.
+            METRIC_TOO_LOW, below what the caller's own figure must be; NOT_VERIFIED, an output
+            could not be compared at all, whatever the reason.
     """
     verification = verified.verification
+    if accuracy is not None and own_figure.counts(accuracy):
+        return _by_own_figure(verified, options, quantized, kept, accuracy)
     loss = loss_of(verification, options)
     if options.verify.strict:
         _require_verified(verification)
@@ -66,8 +82,34 @@ def judge(
         *kernel_doubts(verified, quantized, kept),
     )
     return Judgement(
-        verdict=_verdict(verification, warnings, held=bool(held)),
+        verdict=_verdict(verification, warnings, held=bool(accuracy and accuracy.held)),
         conclusion=_conclusion(verification),
+        warnings=warnings,
+    )
+
+
+def _by_own_figure(
+    verified: Verified,
+    options: Options,
+    quantized: Mapping[str, str],
+    kept: Mapping[str, str],
+    accuracy: Accuracy,
+) -> Judgement:
+    """Judge by what the caller says; the rest is told, too."""
+    verification, low = verified.verification, own_figure.too_low(accuracy)
+    if low and options.verify.strict:
+        raise VerificationError("METRIC_TOO_LOW", low)
+    warnings = (
+        *((Warning(code=WarningCode.METRIC_LOW, message=low),) if low else ()),
+        *doubts(verification, options, None),
+        *kernel_doubts(verified, quantized, kept),
+    )
+    own = accuracy.message.partition(": ")[2]
+    doubtful = {warning.code for warning in warnings} & (_DOUBTFUL - _OF_OUTPUTS)
+    good = Verdict.CHECK if doubtful else Verdict.ACCURATE
+    return Judgement(
+        verdict=Verdict.DEGRADED if low else good,
+        conclusion=f"{own}; {_conclusion(verification)}",
         warnings=warnings,
     )
 
