@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from support.engine import Feeds, open_here, run, sqnr_db
-from support.graphs import GraphBuilder, clip_bounds, normal_batches, residual
+from support.engine import Feeds, dynamic, open_here, run, sqnr_db
+from support.graphs import Array, GraphBuilder, clip_bounds, normal_batches, residual
 
 from zeropoint.engine import JobSettings, QuantType, StaticOptions, WeightOptions
 from zeropoint.engine.improve import (
@@ -20,9 +20,11 @@ from zeropoint.engine.improve import (
     improve,
     run_here,
 )
+from zeropoint.engine.improve.side_by_side import enough_samples
 from zeropoint.engine.jobs import Job
 from zeropoint.engine.jobs.source import Decided
 from zeropoint.engine.numbers import dequantize, quantize
+from zeropoint.engine.plan import ConstantRole
 
 NOTHING = Improvements(rounding=False, biases=False)
 ROUNDING, BIASES = Improvements(biases=False), Improvements(rounding=False)
@@ -190,3 +192,42 @@ def test_edits_of_some_nodes(case: Case) -> None:
 def test_without_samples_nothing_changes(case: Case) -> None:
     case.batches.clear()
     assert not case.edits(Improvements())
+
+
+def test_many_small_samples_are_all_looked_at_and_large_ones_only_as_many_as_tell_enough() -> None:
+    small = [{"x": np.zeros((1, 160), np.float32)}] * 500
+    large = [{"x": np.zeros((1, 3, 224, 224), np.float32)}] * 40
+    assert len(enough_samples(small)) == 500
+    assert len(enough_samples(large)) == 16
+    assert len(enough_samples(large[:3])) == 3
+
+
+@pytest.mark.parametrize("weight_only", [False, True])
+def test_weights_are_rounded_for_data_that_are_floats_as_well(
+    folder: Path, workspace: Path, weight_only: bool
+) -> None:
+    """Of dynamic quantization, and of nodes of which only the weight is stored."""
+    b = GraphBuilder()
+    b.input("x", [5, 64])
+    b.output(b.node("MatMul", ["x", b.weight("w", 64, 32)], "y"))
+    mixed = b.rng.normal(size=(8, 64)).astype(np.float32)
+    batches = [{"x": batch["x"] @ mixed} for batch in normal_batches({"x": (5, 8)}, count=12)]
+    options = dynamic(per_channel=True)
+    with open_here(b.save(folder), options, JobSettings(workspace=workspace)) as job:
+        decided = job.decide()
+    planned, plan = decided.planned, decided.to_write
+    if weight_only:
+        (quant,) = plan.nodes.values()
+        stored = tuple(replace(c, role=ConstantRole.STORED) for c in quant.constants)
+        plan = replace(plan, nodes={quant.node: replace(quant, constants=stored)})
+    edits = improve(planned, plan, decided.parameters, batches, run_here(), workspace)
+    ((key, chosen),) = edits.weights.items()
+    plain = dequantize(quantize(_array(b, "w"), edits.kept[key]), edits.kept[key])
+    x = np.concatenate([batch["x"] for batch in batches])
+    errors = [np.square(x @ (each - _array(b, "w"))).sum() for each in (chosen, plain)]
+    assert errors[0] < 0.3 * errors[1]
+
+
+def _array(b: GraphBuilder, name: str) -> Array:
+    (tensor,) = (each for each in b.initializers if each.name == name)
+    return onnx.numpy_helper.to_array(tensor)

@@ -93,20 +93,19 @@ def _ordered(array: Array, order: NDArray[np.intp], *, both: bool = False) -> Ar
 def _unit_upper(hessian: Array, damping: float) -> Array | None:
     """Return M of H = M diag(d) M^T, upper triangular with a diagonal of ones; H is damped.
 
-    None where H holds what is not finite.
+    None where H holds what is not finite. `hessian` is used up.
     """
-    diagonal = np.diagonal(hessian, axis1=-2, axis2=-1)
-    mean = diagonal.mean(axis=-1)[..., np.newaxis]
-    size = hessian.shape[-1]
+    diagonal = np.einsum("...ii->...i", hessian)  # a view
+    known = diagonal.copy()
+    mean = known.mean(axis=-1, keepdims=True)
     while damping <= _MOST_DAMPING:
-        added = np.where(mean > 0, damping * mean, 1.0)
-        damped = hessian + added[..., np.newaxis] * np.eye(size)
+        diagonal[...] = known + np.where(mean > 0, damping * mean, 1.0)
         try:
-            lower = np.linalg.cholesky(damped[..., ::-1, ::-1])
+            lower = np.linalg.cholesky(hessian[..., ::-1, ::-1])
         except np.linalg.LinAlgError:
             damping *= _MORE_DAMPING
             continue
-        upper = lower[..., ::-1, ::-1]
-        ones: Array = upper / np.diagonal(upper, axis1=-2, axis2=-1)[..., np.newaxis, :]
-        return ones if np.isfinite(ones).all() else None
+        upper: NDArray[np.floating] = lower[..., ::-1, ::-1]
+        upper /= np.einsum("...ii->...i", upper).copy()[..., np.newaxis, :]
+        return upper.astype(np.float64, copy=False) if np.isfinite(upper).all() else None
     return None

@@ -87,7 +87,7 @@ def gather_moments(
     each = max(1, rows // max(1, len(given)))
     parts = -(-_LEAST_PARTS // max(1, len(given)))
     found: list[tuple[Array, ...]] = []
-    second = cross = squares = np.zeros(())
+    second = cross = squares = None
     for data, result in given:
         at = spread(form.places(result.shape), each)
         for part in np.array_split(at, parts):
@@ -95,13 +95,20 @@ def gather_moments(
                 continue
             x = form.rows(data, result.shape, part).astype(np.float64, order="C")
             y = form.outputs(result, part).astype(np.float64, order="C")
-            second = second + x.swapaxes(1, 2) @ x
-            cross = cross + y.swapaxes(1, 2) @ x
-            squares = squares + (y**2).sum(axis=1)
+            second = _added(second, x.swapaxes(1, 2) @ x)
+            cross = _added(cross, y.swapaxes(1, 2) @ x)
+            squares = _added(squares, (y**2).sum(axis=1))
             found.append((np.array(float(part.size)), x.sum(axis=1), y.sum(axis=1)))
-    if not found:
+    if second is None or cross is None or squares is None:
         return None
     counts, sums, results = (np.stack(column) for column in zip(*found, strict=True))
     return Moments(
         second=second, cross=cross, squares=squares, rows=counts, data=sums, result=results
     )
+
+
+def _added(total: Array | None, more: Array) -> Array:
+    if total is None:
+        return more
+    total += more
+    return total

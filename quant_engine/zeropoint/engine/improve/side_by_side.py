@@ -20,6 +20,8 @@ from zeropoint.engine.rewrite import rewrite_qdq
 
 Array = NDArray[Any]
 
+_FEWEST, _ENOUGH_BYTES = 16, 8 << 20  # of samples, and of their inputs
+
 
 class SideBySide:
     """Both models, each node of which runs once a sample."""
@@ -39,10 +41,11 @@ class SideBySide:
             layers: The layers to stop at.
             floats: The prepared float model.
             quantized: The same with pairs; weights may still be floats.
-            samples: Inputs by name.
+            samples: Inputs by name; no more are taken than tell enough.
             run: Runs models.
             folder: Holds the external data of both.
         """
+        samples = enough_samples(samples)
         nodes = {name_of(node): node for node in quantized.graph}
         self._layers = layers
         self._data = {each.node: name_of(nodes[each.node].inputs[0]) for each in layers}
@@ -95,6 +98,16 @@ class SideBySide:
             if (qparams := layer.bias_qparams) is not None:
                 rounded = dequantize(quantize(bias, qparams), qparams).astype(np.float32)
             self._quantized.set_constant(*layer.bias_at, rounded.reshape(layer.bias_shape))
+
+
+def enough_samples(samples: Sequence[Feeds]) -> Sequence[Feeds]:
+    """Return the first samples: a few, and more where they are small and say little each."""
+    taken = 0
+    for count, sample in enumerate(samples):
+        if count >= _FEWEST and taken >= _ENOUGH_BYTES:
+            return samples[:count]
+        taken += sum(array.nbytes for array in sample.values())
+    return samples
 
 
 def fake_quantized(planned: PlannedModel, plan: QuantPlan, parameters: Parameters) -> ir.Model:
