@@ -7,7 +7,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from zeropoint.engine.files import Span, WireError, model_spans
+from zeropoint.engine.files import Span, model_spans
+from zeropoint.engine.wire import WireError
 
 WEIGHT = np.arange(1024, dtype=np.float32)
 

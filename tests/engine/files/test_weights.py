@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.graphs import Array
 
-from zeropoint.engine.files import INLINE_BYTES, StoredTensor, WeightFile, map_file
+from zeropoint.engine.files import INLINE_BYTES, StoredTensor, WeightFile
+from zeropoint.engine.wire import map_file
 
 DTYPES = (np.float32, np.float64, np.float16, np.int64, np.uint8, np.bool_, ml_dtypes.bfloat16)
 

@@ -10,7 +10,7 @@ from support.engine import quantize, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches
 
 from zeropoint.engine import ModelError, NothingToQuantize
-from zeropoint.engine.files import rewrite_tensors
+from zeropoint.engine.wire import rewrite_tensors
 
 BATCHES = list(normal_batches({"x": (4, 8)}))
 

@@ -30,7 +30,7 @@ IMAGES = normal_batches({"x": (2, 3, 16, 16)}, count=2)
 def test_a_full_disk_is_no_fault_of_the_model(tmp_path: Path, options: Options, keep: bool) -> None:
     """Whatever is written first, second, or last: the graph, weights, samples, statistics."""
     source, told = residual().save(tmp_path), []
-    for step in range(14):
+    for step in range(16):
         workspace = tmp_path / f"work-{step}"
         workspace.mkdir()
         settings = JobSettings(workspace=workspace, keep_calibration=keep)

@@ -1,6 +1,5 @@
 """Bytes on disk: the weights of a model, read and written a tensor at a time."""
 
-from zeropoint.engine.files.model_wire import WireError, bytes_field_head, fields, rewrite_tensors
 from zeropoint.engine.files.save import ONE_FILE_BYTES, save_model
 from zeropoint.engine.files.spans import Span, model_spans
 from zeropoint.engine.files.sparse import make_dense
@@ -8,7 +7,6 @@ from zeropoint.engine.files.weight_file import (
     INLINE_BYTES,
     StoredTensor,
     WeightFile,
-    map_file,
     use_stored_tensors,
 )
 from zeropoint.engine.files.weight_split import split_weights

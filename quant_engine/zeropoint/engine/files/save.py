@@ -8,8 +8,8 @@ from types import MappingProxyType
 import onnx
 import onnx_ir as ir
 
-from zeropoint.engine.files.model_wire import Pieces, bytes_field_head, rewrite_tensors
-from zeropoint.engine.files.weight_file import StoredTensor, WeightFile, map_file
+from zeropoint.engine.files.weight_file import StoredTensor, WeightFile
+from zeropoint.engine.wire import Pieces, bytes_field_head, map_file, rewrite_tensors
 
 # Protobuf messages end at 2 GiB; room is left for readers that count what is around the message.
 ONE_FILE_BYTES = (2 << 30) - (64 << 20)

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from zeropoint.engine.files.model_wire import CHILDREN, Message, fields
-from zeropoint.engine.files.weight_file import map_file
+from zeropoint.engine.wire import CHILDREN, Message, fields, map_file
 
 # Field numbers of onnx.proto.
 _GRAPH = 7

@@ -26,14 +26,6 @@ _COPY_BYTES = 8 << 20
 _BITS_OF_A_BYTE = 8
 
 
-def map_file(path: Path) -> memoryview:
-    """Return the content of a file as it lies on disk, read as it is used."""
-    if path.stat().st_size == 0:
-        return memoryview(b"")
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-
 class StoredTensor(ir.ExternalTensor):
     """A tensor in a file, mapped only where it lies and only while its array is in use.
 

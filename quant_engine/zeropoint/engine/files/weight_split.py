@@ -8,8 +8,8 @@ import onnx
 import onnx_ir as ir
 
 from zeropoint.engine.errors import ModelError
-from zeropoint.engine.files.model_wire import Field, Pieces, WireError, fields, rewrite_tensors
-from zeropoint.engine.files.weight_file import INLINE_BYTES, WeightFile, map_file
+from zeropoint.engine.files.weight_file import INLINE_BYTES, WeightFile
+from zeropoint.engine.wire import Field, Pieces, WireError, fields, map_file, rewrite_tensors
 
 # Field numbers of onnx.TensorProto that hold little-endian data.
 _FLOAT_DATA, _RAW_DATA = 4, 9

@@ -13,13 +13,13 @@ from typing import Any, Final
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
 from onnx.helper import make_tensor_value_info, np_dtype_to_tensor_dtype
 
 from zeropoint.engine.protobuf import all_nodes, drop_unneeded, graphs, inferred, reads
 from zeropoint.engine.runtime import IntegerKernels, Session, original_name
 from zeropoint.engine.settings import Batch
-from zeropoint.engine.verify.exposed import expose, read_graph, written_beside
+from zeropoint.engine.verify.exposed import expose, written_beside
+from zeropoint.engine.wire import embed, skeleton
 
 Shape = tuple[int, ...]
 
@@ -34,7 +34,6 @@ _PRODUCTS: Final = frozenset(
 )
 _FORMS: Final = frozenset({*_CONV, *_TRANSPOSED, *_PRODUCTS})
 _ROUNDS: Final = 8
-_SHAPED_BYTES: Final = 1024  # larger constants do not say shapes
 
 
 def multiply_accumulates(path: Path, nodes: Mapping[str, str], batch: Batch) -> Mapping[str, int]:
@@ -53,7 +52,7 @@ def multiply_accumulates(path: Path, nodes: Mapping[str, str], batch: Batch) -> 
         RuntimeRefusal: the model must be run and does not.
     """
     wanted = {name for name, op_type in nodes.items() if op_type in LAYERS}
-    model = read_graph(path)
+    model = skeleton(path)
     layers = {
         name: node
         for node in all_nodes(model.graph)
@@ -66,7 +65,7 @@ def multiply_accumulates(path: Path, nodes: Mapping[str, str], batch: Batch) -> 
         if not cheap:
             break
         given |= _run(path, cheap, batch)
-        shapes = shapes_of(read_graph(path), batch, given)
+        shapes = shapes_of(skeleton(path), batch, given)
     missing = _missing(model, layers.values(), shapes)
     if missing and batch:
         found = _run(path, missing, batch)
@@ -140,8 +139,6 @@ def shapes_of(
         del one.value_info[:]
         for tensor in one.initializer:
             shapes[tensor.name] = tuple(tensor.dims)
-            if len(tensor.raw_data) > _SHAPED_BYTES:
-                _forget(tensor)
     for value in graph.input:
         if value.name in batch:
             _declare(value, batch[value.name].shape)
@@ -159,12 +156,6 @@ def shapes_of(
     return shapes
 
 
-def _forget(tensor: TensorProto) -> None:
-    """Leave its values out: as if they were in a file of external data."""
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-
-
 def _declare(value: onnx.ValueInfoProto, shape: Iterable[int]) -> None:
     declared = value.type.tensor_type.shape
     del declared.dim[:]
@@ -176,7 +167,9 @@ def _declare(value: onnx.ValueInfoProto, shape: Iterable[int]) -> None:
 
 def _run(path: Path, names: Sequence[str], batch: Batch) -> dict[str, NDArray[Any]]:
     """Return values, running no more of the model than they are computed by."""
-    with written_beside(path, _ending_in(path, names)) as exposed:
+    model = _ending_in(path, names)
+    embed(model, path)
+    with written_beside(path, model) as exposed:
         session = Session(exposed, as_written=True)
     read = {slot.name for slot in session.inputs}
     found = session.run({name: array for name, array in batch.items() if name in read}, names)
@@ -185,7 +178,7 @@ def _run(path: Path, names: Sequence[str], batch: Batch) -> dict[str, NDArray[An
 
 def _ending_in(path: Path, names: Sequence[str]) -> onnx.ModelProto:
     """Return what of a model some values are computed by."""
-    model = read_graph(path)
+    model = skeleton(path)
     del model.graph.output[:]
     expose(model, names)
     drop_unneeded(model.graph)

@@ -97,6 +97,8 @@ class InProcessTrials:
         self._reference = reference or run_original(request)
         self._runs = Runs(request.threads, at_once=request.at_once)
         self._tensors = TensorSource(request.threads)
+        self._counts: dict[str, int] = {}  # multiply-accumulates of layers
+        self._counted: set[str] = set()
 
     @property
     def reference(self) -> Reference:
@@ -182,10 +184,16 @@ class InProcessTrials:
         return min(batches, key=lambda batch: batch.nbytes).load() if batches else {}
 
     def _share(self, request: TrialRequest, kernels: IntegerKernels) -> float | None:
-        try:
-            counts = multiply_accumulates(request.shipped, request.nodes, self._smallest())
-        except RuntimeRefusal:
-            return None
+        """Return the share of integer kernels; layers do the same in every candidate."""
+        if not request.nodes.keys() <= self._counted:
+            batch = self._smallest()
+            try:
+                found = multiply_accumulates(request.shipped, request.nodes, batch)
+            except RuntimeRefusal:
+                return None
+            self._counts |= found
+            self._counted |= request.nodes.keys()
+        counts = {name: self._counts[name] for name in request.nodes if name in self._counts}
         return integer_share(counts, kernels)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zeropoint import v1
-from zeropoint.engine.files import Span, WireError, model_spans
+from zeropoint.engine.files import Span, model_spans
+from zeropoint.engine.wire import WireError
 
 MOST_KEPT = 3
 """Candidates whose files a client keeps, beside the one that it is sent."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from support.graphs import GraphBuilder, residual
 
-from zeropoint.engine.files import WireError, bytes_field_head, fields, rewrite_tensors
+from zeropoint.engine.wire import WireError, bytes_field_head, fields, rewrite_tensors
 
 
 def joined(pieces: list[memoryview]) -> bytes:
