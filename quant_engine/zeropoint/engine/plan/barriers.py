@@ -27,6 +27,7 @@ from zeropoint.engine.plan.already_quantized import Already
 from zeropoint.engine.plan.bodies import Bodies
 from zeropoint.engine.plan.choice import Choice
 from zeropoint.engine.plan.node_changes import NO_CHANGES, NodeChanges
+from zeropoint.engine.plan.slow_pools import has_channels_first
 from zeropoint.engine.plan.stored_weights import stored_unfit
 from zeropoint.engine.plan.sums import too_long
 from zeropoint.engine.plan.wide_ranges import wide_ranges
@@ -190,6 +191,19 @@ def _slower(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     )
 
 
+def _slow_pool(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
+    """Keep a MaxPool float whose codes would have their channels first, unless it is named."""
+    if view.dynamic or node.op_type in view.choice.op_types or view.choice.names_exactly(node):
+        return None
+    if not has_channels_first(node):
+        return None
+    return Kept(
+        Reason.SLOWER,
+        "ONNX Runtime's MaxPool of codes takes much longer than one of floats where no convolution "
+        "is next to it; name the node in nodes_to_quantize to have it all the same",
+    )
+
+
 def _computed_weight(node: ir.Node, rule: OpRule, view: _View) -> Kept | None:
     weight = input_at(node, rule.weight) if rule.weight is not None else None
     wanted = rule.needs_constant_weight(dynamic=view.dynamic)
@@ -249,6 +263,7 @@ _BARRIERS = (
     _Row(_computed_bias, weight_may_be_stored=True),
     _Row(_sums, weight_may_be_stored=True),
     _Row(_slower, weight_may_be_stored=True),
+    _Row(_slow_pool),
     _Row(_constant),
     _Row(_body, weight_may_be_stored=True),
     _Row(_feedback, weight_may_be_stored=True),
