@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zeropoint.client.advice import floor, shipping, steps
+from zeropoint.client.advice import floor, replayed, shipping, steps
 from zeropoint.client.figures import counted, decibels, percent
 from zeropoint.client.sensitivity_table import NodeRow, rows
 
@@ -31,6 +31,8 @@ def accuracy_lines(report: Report) -> Iterator[str]:
     found = report.accuracy
     if found is None:
         return
+    if replayed(report) and not found.departures:
+        yield "otherwise   what an earlier job decided is done again"
     told = ""
     for departure in found.departures:
         effect = f"; {departure.effect}" if departure.effect not in ("", told) else ""

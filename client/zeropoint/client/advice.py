@@ -25,6 +25,7 @@ LEAST_DECISIONS = 100
 
 _LOSSES = frozenset({"SQNR_LOW", "SAMPLES_LOW", "DECISIONS_DIFFER", "SHAPES_DIFFER"})
 _FEW_SAMPLES = 32
+_MUCH = 0.5  # of the arithmetic
 _FLOOR_IS = re.compile(r"^the floor is (?:not )?kept: ")
 _MOST_STEPS = 5
 _MOST_NAMES = 3
@@ -78,6 +79,11 @@ def decided(report: Report) -> Decisions | None:
     """Return the decisions of the output that decides otherwise most often."""
     found = [output.decisions for output in report.verification.outputs if output.decisions]
     return min(found, key=agreement, default=None)
+
+
+def replayed(report: Report) -> bool:
+    """Whether it is the result of what an earlier job decided."""
+    return bool(report.options.accuracy.decisions)
 
 
 def interval(decisions: Decisions) -> str:
@@ -157,6 +163,18 @@ def _unquantized(report: Report) -> Iterator[str]:
         )
 
 
+def _much_float(report: Report) -> Iterator[str]:
+    """Yield what may leave less of the arithmetic float."""
+    found, share = report.accuracy, report.verification.integer_share
+    if found is None or found.mode.value != "guard" or not (found.searched and found.departures):
+        return
+    if share is not None and share < _MUCH:
+        yield (
+            f"To keep the floor, {percent(1 - share)} of the arithmetic stayed float: "
+            "accuracy='auto' weighs more remedies."
+        )
+
+
 def _slow(report: Report) -> Iterator[str]:
     speed = report.verification.speed
     if speed is None or not speed.apart or speed.ratio <= 1.0:
@@ -193,8 +211,8 @@ def _same_samples(report: Report) -> Iterator[str]:
     proof, seen = report.verification, report.calibration
     if proof.state.value == "compared" and not proof.held_out and seen is not None:
         yield (
-            "For figures that are not a little too good, give 32 batches or more, or "
-            "verification_data= of its own."
+            "For figures that are not a little too good, give more batches, or verification_data= "
+            "of its own."
         )
 
 
@@ -210,6 +228,7 @@ _RULES: Sequence[Callable[[Report], Iterator[str]]] = (
     _below,
     _culprits,
     _unknown_culprits,
+    _much_float,
     _slow,
     _few,
     _same_samples,

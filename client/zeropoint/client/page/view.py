@@ -165,7 +165,8 @@ def shortly(report: Report) -> Iterator[tuple[str, str, str]]:
     yield "floor", "Checked", how_checked(report.verification)
     accuracy = report.accuracy
     done = [f"{d.remedy.value.replace('_', ' ')}: {_nodes(d.nodes)}" for d in _departures(report)]
-    yield "otherwise", "Done otherwise", "; ".join(done) or "nothing"
+    nothing = "as an earlier job decided" if advice.replayed(report) else "nothing"
+    yield "otherwise", "Done otherwise", "; ".join(done) or nothing
     if accuracy is not None and accuracy.trials:
         yield "search", "Tried", tried(accuracy)
     if report.warnings:
@@ -248,6 +249,11 @@ def in_graph_order(report: Report) -> list[NodeRow]:
     known = {row.name: row for row in rows(report)}
     ordered = [known.pop(node.name) for node in report.plan.nodes if node.name in known]
     return [*ordered, *known.values()]
+
+
+def has_bars(report: Report) -> bool:
+    """Whether the error of any node by itself is known."""
+    return any(row.isolated_db is not None for row in rows(report))
 
 
 def worst_nodes(report: Report) -> list[NodeRow]:
