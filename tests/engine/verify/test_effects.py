@@ -13,6 +13,7 @@ from support.quantized import fake_quantized
 from support.trials import COARSE, SCALE, alone, layers, reference_of
 
 from zeropoint.engine.numbers import QParams
+from zeropoint.engine.protobuf import graphs
 from zeropoint.engine.runtime import Session
 from zeropoint.engine.twins import NodeTwin
 from zeropoint.engine.verify import (
@@ -26,15 +27,17 @@ SHAPES = {"x": (2, 3, 16, 16)}
 
 
 def _one_quantized(path: Path, name: str) -> Session:
-    """The model with the data input of one node through codes."""
+    """The model with the data input of one node, in a body or not, through codes."""
     model = onnx.load(path)
     b = GraphBuilder()
-    (node,) = (node for node in model.graph.node if node.name == name)
-    through = fake_quantized(b, node.input[0], SCALE)
-    place = list(model.graph.node).index(node)
-    node.input[0] = through
-    for index, extra in enumerate(b.nodes):
-        model.graph.node.insert(place + index, extra)
+    for graph in graphs(model.graph):
+        for place, node in enumerate(graph.node):
+            if node.name == name:
+                node.input[0] = fake_quantized(b, node.input[0], SCALE)
+                for index, extra in enumerate(b.nodes):
+                    graph.node.insert(place + index, extra)
+                break
+    assert b.nodes
     model.graph.initializer.extend(b.initializers)
     return Session(model.SerializeToString())
 
@@ -217,3 +220,64 @@ def test_without_nodes_or_samples_nothing_is_measured(tmp_path: Path) -> None:
     found = trials.effects(EffectsRequest(model=alone(path)))
     assert (found.nodes, found.samples, len(found.not_measured)) == ((), 0, 5)
     assert trials.effects(EffectsRequest(model=alone(path, []))).not_measured == ()
+
+
+def _in_bodies() -> GraphBuilder:
+    """A branch with a product in a Loop in it, and what comes in front of and behind it."""
+    b = GraphBuilder(opset=17)
+    b.input("x", ["N", 8])
+    b.input("flag", [], TensorProto.BOOL)
+    b.node("MatMul", ["x", b.weight("w1", 8, 8)], "first", name="first")
+    turn = GraphBuilder(seed=1)
+    for name, kind in (("turn", TensorProto.INT64), ("going", TensorProto.BOOL)):
+        turn.input(name, [], kind)
+    turn.input("state", ["N", 8])
+    turn.output(turn.node("Identity", ["going"], "still"), [], TensorProto.BOOL)
+    product = turn.node("MatMul", ["state", turn.weight("w2", 8, 8)], "inner", name="inner")
+    turn.output(turn.node("Tanh", [product], "next"), ["N", 8])
+    yes = GraphBuilder(seed=2)
+    turns, going = yes.constant("turns", np.array(3)), yes.constant("yes", np.array(True))
+    yes.node("Loop", [turns, going, "first"], "looped", body=turn.graph("turn"))
+    yes.output(yes.node("MatMul", ["looped", yes.weight("w3", 8, 8)], "mid", name="mid"))
+    no = GraphBuilder()
+    no.output(no.node("Identity", ["first"], "same"))
+    branches = {"then_branch": yes.graph("yes"), "else_branch": no.graph("no")}
+    b.node("If", ["flag"], "chosen", **branches)
+    b.output(b.node("MatMul", ["chosen", b.weight("w4", 8, 4)], "y", name="last"))
+    return b
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_nodes_in_bodies_have_effects_where_these_run(flag: bool, tmp_path: Path) -> None:
+    path = _in_bodies().save(tmp_path)
+    batches = [{**b, "flag": np.array(flag)} for b in normal_batches({"x": (5, 8)}, count=2)]
+    names = ("first", "inner", "mid", "last")
+    twins = [NodeTwin(chain=(name,), inputs={(name, 0): COARSE}) for name in names]
+    trials = InProcessTrials(reference_of(path, batches))
+    model = alone(path, twins)
+    found = {effect.node: effect for effect in trials.effects(EffectsRequest(model=model)).nodes}
+    assert set(found) == set(names)
+    for name in names:
+        if not flag and name in ("inner", "mid"):
+            assert found[name].noise == 0
+        else:
+            expected = _expected(path, name, batches)
+            assert expected > 0
+            assert found[name].noise == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_model_that_is_one_branch_has_effects(tmp_path: Path) -> None:
+    yes, no = GraphBuilder(seed=1), GraphBuilder()
+    yes.output(yes.node("MatMul", ["x", yes.weight("w", 8, 8)], "mid", name="mid"))
+    no.output(no.node("Identity", ["x"], "same"))
+    b = GraphBuilder()
+    b.input("x", ["N", 8])
+    branches = {"then_branch": yes.graph("yes"), "else_branch": no.graph("no")}
+    b.output(b.node("If", [b.constant("flag", np.array(True))], "y", **branches))
+    path = b.save(tmp_path)
+    batches = normal_batches({"x": (5, 8)}, count=2)
+    trials = InProcessTrials(reference_of(path, batches))
+    model = alone(path, [NodeTwin(chain=("mid",), inputs={("mid", 0): COARSE})])
+    (found,) = trials.effects(EffectsRequest(model=model)).nodes
+    assert found.noise == pytest.approx(_expected(path, "mid", batches), rel=1e-3)
+    assert found.share == 1.0

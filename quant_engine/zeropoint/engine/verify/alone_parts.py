@@ -34,11 +34,11 @@ def parts_alone(
         RuntimeRefusal: the model does not load or run.
     """
     nodes = [node for node in model.nodes if node.node in set(names)]
-    if not nodes:
-        return {}
     pairs = {
         twin: node.tensor for node in nodes for twin in (node.weights, node.activations) if twin
     }
+    if not pairs:
+        return {}
     proto = read_graph(model.path)
     del proto.graph.output[:]
     expose(proto, [*pairs, *pairs.values()])

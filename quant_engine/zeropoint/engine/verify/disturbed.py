@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zeropoint.engine.protobuf import drop_unneeded
+from zeropoint.engine.protobuf import all_nodes, drop_unneeded, subgraphs
 from zeropoint.engine.runtime import Session
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify.arithmetic import LAYERS, shapes_of
@@ -38,7 +38,10 @@ class Whole:
         self.cut = CutGraph(proto, [node.tensor for node in model.nodes])
         self.nodes = tuple(node for node in model.nodes if self.cut.reaches(node.tensor))
         self.layers = {
-            node.name: node.op_type for node in self.cut.needed_nodes if node.op_type in LAYERS
+            node.name: node.op_type
+            for outer in self.cut.needed_nodes
+            for node in (outer, *(inner for body in subgraphs(outer) for inner in all_nodes(body)))
+            if node.op_type in LAYERS
         }
         names = [name for node in self.nodes for name in self._names(node)]
         whole = read_graph(model.path)
@@ -77,7 +80,8 @@ class Whole:
         yield group
 
     def _names(self, node: AloneNode) -> tuple[str, ...]:
-        return (node.tensor, node.quantized, *self.cut.crossing(node.tensor))
+        twins = (node.quantized, *node.others.values())
+        return (node.tensor, *twins, *self.cut.crossing(node.tensor))
 
 
 class Disturbed:
@@ -123,8 +127,11 @@ class Disturbed:
         Raises:
             RuntimeRefusal: a piece does not run.
         """
-        twin = np.asarray(known[node.quantized], np.asarray(known[node.tensor]).dtype)
-        changed: dict[str, Any] = {node.tensor: twin}
+        changed = {
+            tensor: _like(known[tensor], known[twin])
+            for tensor, twin in ((node.tensor, node.quantized), *node.others.items())
+            if tensor in known
+        }
         again: dict[str, Any] = {}  # what is as it was, and was not held
         for piece in self._cut.way(node.tensor):
             touched = not changed.keys().isdisjoint(piece.inputs)
@@ -137,6 +144,11 @@ class Disturbed:
                 kept = again if changed.keys().isdisjoint(piece.sources[name]) else changed
                 kept[name] = value
         return changed
+
+
+def _like(value: Any, twin: Any) -> Any:
+    """Return a twin's result in the type of what it stands for."""
+    return np.asarray(twin, value.dtype) if isinstance(value, np.ndarray) else twin
 
 
 def _bytes_of(names: set[str], shapes: Mapping[str, Sequence[int]]) -> int:

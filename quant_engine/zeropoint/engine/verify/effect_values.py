@@ -1,6 +1,7 @@
 """What is asked about nodes that are quantized alone, and what is answered: plain data."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _CACHE_BYTES = 256 << 20
@@ -10,12 +11,15 @@ _CACHE_BYTES = 256 << 20
 class AloneNode:
     """A quantized node, and what it would give if nothing else were quantized.
 
+    Of a node in a body, that is what the outermost node around it gives.
+
     Attributes:
         node: Its name in the model.
         name: The user's name of it.
         op_type: Its operator.
         tensor: Name of what it gives, float.
         quantized: Name of the same of its twin.
+        others: What else it gives, and what its twin gives instead, by names.
         weights: Name of the same with only constants quantized; empty where none are.
         activations: Name of the same with only the rest quantized; empty where nothing is.
     """
@@ -25,6 +29,7 @@ class AloneNode:
     op_type: str
     tensor: str
     quantized: str
+    others: Mapping[str, str] = field(default_factory=dict)
     weights: str = ""
     activations: str = ""
 
@@ -89,7 +94,7 @@ class Effect:
         name: The user's name of it.
         op_type: Its operator.
         outputs: What it does to each output of the model that its results reach.
-        own_db: SQNR of its own result in dB.
+        own_db: SQNR of its own result in dB, or of what the outermost node around it gives.
         weights_db: The same with only its weights quantized; None where that was not measured.
         activations_db: The same with only what it reads and gives quantized.
         share: Its share of the multiply-accumulates of all layers, 0..1; None where it is no layer.

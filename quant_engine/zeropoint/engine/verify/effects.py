@@ -147,10 +147,16 @@ def _in_order(whole: Whole, batch: Batch, request: EffectsRequest) -> tuple[Alon
     for group in whole.groups(nodes, batch, request.cache_bytes):
         known = whole.run(group, batch)
         for node in group:
-            noise[node.node] = own_noise(
-                known[node.tensor], known[node.quantized]
-            ).similarity.sqnr_db
+            noise[node.node] = _own(node, known).similarity.sqnr_db
     return tuple(sorted(nodes, key=lambda node: noise[node.node])[:most])
+
+
+def _own(node: AloneNode, known: Mapping[str, Any]) -> Sums:
+    """Compare what a node gives, the floats of it, with what its twin does."""
+    pairs = ((node.tensor, node.quantized), *node.others.items())
+    arrays = ((known[tensor], known[twin]) for tensor, twin in pairs if tensor in known)
+    floats = (pair for pair in arrays if isinstance(pair[0], np.ndarray) and is_float(pair[0]))
+    return sum((own_noise(*pair) for pair in floats), Sums())
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ def _try(
         for name, value in changed.items()
         if name in outputs
     }
-    return node.node, _Found(own_noise(known[node.tensor], known[node.quantized]), units)
+    return node.node, _Found(_own(node, known), units)
 
 
 class _Tally:

@@ -68,9 +68,9 @@ def own_noise(original: NDArray[Any], result: NDArray[Any]) -> Sums:
 
     Args:
         original: Of any shape.
-        result: The same shape and type.
+        result: Another shape is nothing in common.
     """
-    if original.dtype != np.float32:
+    if original.dtype != np.float32 or original.shape != result.shape:
         return compare(original, result)
     signal, noise = (_power(array) for array in (original, original - result))
     if not np.isfinite(signal + noise):
