@@ -17,7 +17,7 @@ from zeropoint.client.options import CalibrationMethod
 from zeropoint.client.page import view
 from zeropoint.client.page.render import render
 from zeropoint.client.proof import NodeFigures
-from zeropoint.client.report import NodePlan, NodeState
+from zeropoint.client.report import NodePlan, NodeState, RejectedBatches
 
 EVIL = "<script>alert(1)</script>{{ 7 * 7 }}$x_{$\x00\x1b[2J\u202e\"'><img src=x onerror=alert(2)>"
 SHOWN = (
@@ -207,6 +207,14 @@ def test_what_is_not_known_is_said_and_not_shown(made: str) -> None:
     assert "None" not in text.replace("None of", "")
     assert "Which nodes lose how much" in text
     assert ("What was tried" in text) == (made == "lost")
+
+
+def test_what_was_trained_and_what_was_rejected_is_told() -> None:
+    rejected = RejectedBatches(reason="BATCH_SHAPE", batches=3, sequence=7, message="[2, 3]")
+    text = Parsed(render(dataclasses.replace(reports.plain("qat"), rejected=(rejected,)))).text
+    assert "Trained 7 of 8 tensors exact, the others within 1 step" in text
+    assert "Differs by itself" in text
+    assert "Rejected 3 batches: the first, number 7: [2, 3] [BATCH_SHAPE]" in text
 
 
 def test_figures_that_are_no_numbers_are_drawn_at_the_edge() -> None:

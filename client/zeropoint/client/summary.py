@@ -76,7 +76,7 @@ def of_report(report: Report) -> str:
             f" ({report.result_bytes / max(report.source_bytes, 1):.0%})",
             *_plan(report.plan),
             *calibration_lines(report),
-            *_rejected(report),
+            *rejected_lines(report),
             "time        " + ", ".join(f"{p.phase} {p.seconds:.1f} s" for p in report.phases),
             f"made by     Zeropoint {report.versions.zeropoint},"
             f" ONNX Runtime {report.versions.onnxruntime}, ONNX {report.versions.onnx}",
@@ -122,7 +122,7 @@ def _accuracy(proof: Verification) -> Iterator[str]:
     yield f"checked     {how_checked(proof)}"
     yield from (f"output      {_output(output)}" for output in proof.outputs)
     if proof.exactness is not None:
-        yield f"trained     {_exactness(proof.exactness, proof.kernels)}"
+        yield f"trained     {exactness_text(proof.exactness, proof.kernels)}"
         for tensor in proof.exactness.worst[:_WORST_NODES]:
             yield f"differs     {tensor.name}: by {_steps(tensor.steps)} by itself"
 
@@ -174,7 +174,7 @@ def _by_sample(found: SampleFigures) -> str:
     return f"{median} (median of {number}; one in ten has {tenth} or less, the lowest {least})"
 
 
-def _exactness(found: Exactness, kernels: tuple[KernelCount, ...]) -> str:
+def exactness_text(found: Exactness, kernels: tuple[KernelCount, ...]) -> str:
     """Return how far what was learned survived, and what it gained."""
     text = f"{found.exact_tensors} of {found.tensors} tensors exact"
     if found.node_steps:
@@ -272,7 +272,7 @@ def _method(tensor: TensorPlan) -> str:
     return f"{tensor.method}{'' if tensor.percentile is None else f' {tensor.percentile:g}'}"
 
 
-def _rejected(report: Report) -> Iterator[str]:
+def rejected_lines(report: Report) -> Iterator[str]:
     """Return a line for each reason why batches were left out."""
     for left_out in report.rejected:
         which = "the first, " if left_out.batches > 1 else ""

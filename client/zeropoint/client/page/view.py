@@ -14,7 +14,14 @@ from zeropoint.client.json_values import to_json_values
 from zeropoint.client.page.words import RangeRow, range_rows
 from zeropoint.client.reasons import REASONS
 from zeropoint.client.sensitivity_table import NodeRow, rows
-from zeropoint.client.summary import by_reason, calibration_lines, how_checked, types_text
+from zeropoint.client.summary import (
+    by_reason,
+    calibration_lines,
+    exactness_text,
+    how_checked,
+    rejected_lines,
+    types_text,
+)
 
 if TYPE_CHECKING:
     from zeropoint.client.accuracy_report import Departure, Trial
@@ -162,7 +169,10 @@ def _closeness(report: Report) -> Card:
 
 def shortly(report: Report) -> Iterator[tuple[str, str, str]]:
     """Yield the most asked-for facts: the part of the page, its name, and what it says first."""
-    yield "floor", "Checked", how_checked(report.verification)
+    proof = report.verification
+    yield "floor", "Checked", how_checked(proof)
+    if proof.exactness is not None:
+        yield "again", "Trained", exactness_text(proof.exactness, proof.kernels)
     accuracy = report.accuracy
     done = [f"{d.remedy.value.replace('_', ' ')}: {_nodes(d.nodes)}" for d in _departures(report)]
     nothing = "as an earlier job decided" if advice.replayed(report) else "nothing"
@@ -321,10 +331,14 @@ def float_rows(report: Report) -> list[FloatRow]:
 
 def facts(report: Report) -> list[tuple[str, str]]:
     """Return how the result was checked and made, and what reproduces it."""
-    versions = report.versions
+    versions, proof = report.versions, report.verification
+    lines = [*calibration_lines(report), *rejected_lines(report)][:MOST_ROWS]
+    trained = proof.exactness
+    differs = [] if trained is None else [f"{t.name}: by {t.steps} steps" for t in trained.worst]
     return [
-        ("Checked", how_checked(report.verification)),
-        *((line[:11].strip().capitalize(), line[12:]) for line in calibration_lines(report)),
+        ("Checked", how_checked(proof)),
+        *(("Differs by itself", text) for text in differs),
+        *((line[:11].strip().capitalize(), line[12:]) for line in lines),
         ("Time", ", ".join(f"{p.phase} {p.seconds:.1f} s" for p in report.phases)),
         ("Zeropoint", versions.zeropoint),
         ("ONNX Runtime", versions.onnxruntime),
