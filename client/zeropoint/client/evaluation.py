@@ -16,7 +16,8 @@ Evaluate = Callable[[Path], SupportsFloat]
 """Returns what a model is worth, of which more is better, given the path of its ONNX file.
 
 The file, and the data file that it may name, are to be left alone; later they are gone. Minus
-infinity: the candidate cannot be used. It is called in the thread that started the job.
+infinity: the candidate cannot be used. It is called in the thread that started the job, and may
+take hours, as long as it lets other threads run, which send heartbeats.
 """
 
 Tell = Callable[[str], None]
