@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
+import onnx_ir as ir
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,8 +41,10 @@ class Layers:
 
     @property
     def planned(self) -> PlannedModel:
-        plan = SimpleNamespace(nodes=dict.fromkeys(self.noises))
-        return cast(PlannedModel, SimpleNamespace(plan=plan, options=self.options, graph=()))
+        nodes = [ir.Node("", "Neg", [], name=name) for name in self.noises]
+        graph = ir.Graph([], [], nodes=nodes, opset_imports={"": 17})
+        plan = SimpleNamespace(nodes=dict.fromkeys(self.noises), tensors={})
+        return cast(PlannedModel, SimpleNamespace(plan=plan, options=self.options, graph=graph))
 
     def attempt(self, changes: Changes, description: str) -> Attempt:
         if changes not in self.attempts:

@@ -14,24 +14,23 @@ from zeropoint.engine.accuracy_options import Objective
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.search.changes import Changes
-from zeropoint.engine.search.exclusion import exclude
 from zeropoint.engine.search.grow import counted, more_slower
-from zeropoint.engine.search.guard import nothing_quantized, worth_it
+from zeropoint.engine.search.guard import mended, nothing_quantized
 from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Workbench
 
 _MOST_FIRST: Final = 3
 _CLEARLY: Final = 0.95  # of the time: less of a gain may be chance
 _NO_SLOWER: Final = 1.05
-_LARGE: Final = (0.005, 0.02)  # shares of the arithmetic from which a layer is large
+_LARGE: Final = (0.005, 0.02, 0.05)  # shares of the arithmetic from which a layer is large
 
 
 def auto(bench: Workbench) -> Attempt:
     """Return the best candidate that keeps the floor."""
     begin = _without_first(bench)
-    found = begin if begin.holds else exclude(bench, begin)
+    found = begin if begin.holds else mended(bench, begin)
     if bench.planned.options.accuracy.objective is Objective.SIZE:
         return _smaller(bench, found)
-    return _fast_enough(bench, worth_it(bench, found))
+    return _fast_enough(bench, found)
 
 
 def _without_first(bench: Workbench) -> Attempt:
@@ -76,7 +75,7 @@ def _fast_enough(bench: Workbench, found: Attempt) -> Attempt:
         best, other = min(zip(ratios, others, strict=True), key=lambda pair: pair[0])
         if best <= _NO_SLOWER:
             return other
-    return nothing_quantized(bench)
+    return nothing_quantized(bench, for_speed=True)
 
 
 def _with_large_layers(bench: Workbench, found: Attempt) -> Iterator[Attempt]:

@@ -6,19 +6,17 @@ before, the worst nodes drown what a method is worth.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from zeropoint.engine.options import CalibrationMethod, StaticOptions
-from zeropoint.engine.search.changes import Changes, RangeChoice
+from zeropoint.engine.report import Remedy
+from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.grow import counted, more_floats
+from zeropoint.engine.search.repair import better
 from zeropoint.engine.search.workbench import Attempt, Suspect, Workbench
 
 _OUT: Final = 10  # one in so many is out where methods are compared
-_METHODS: Final = (
-    RangeChoice(method=CalibrationMethod.MINMAX),
-    RangeChoice(method=CalibrationMethod.MSE),
-    RangeChoice(method=CalibrationMethod.PERCENTILE, percentile=99.99),
-)
+_FINE: Final = 16  # how near to the least number, in parts of what is left out
 
 
 def exclude(bench: Workbench, begin: Attempt, margin_db: float = 0.0) -> Attempt:
@@ -37,27 +35,10 @@ def exclude(bench: Workbench, begin: Attempt, margin_db: float = 0.0) -> Attempt
         return begin
     ladder = _Ladder(bench, begin.changes, suspects, margin_db)
     tenth = max(1, len(suspects) // _OUT)
-    ladder.changes = _method(bench, ladder, tenth)
+    if begin.changes.ranges is None:
+        found = better(bench, ladder.out(tenth), Remedy.RANGE_METHOD, suspects)
+        ladder.take_ranges_of(found.changes)
     return ladder.climb(tenth)
-
-
-def _method(bench: Workbench, ladder: "_Ladder", tenth: int) -> Changes:
-    """Return the changes with the ranges that serve best with the worst nodes out."""
-    options = bench.planned.options
-    if not isinstance(options, StaticOptions) or ladder.changes.ranges is not None:
-        return ladder.changes
-    asked = ladder.out(tenth)
-    best, changes = asked, ladder.changes
-    for choice in _METHODS:
-        if choice.method is options.calibrate_method:
-            continue
-        found = ladder.out(tenth, ranges=choice)
-        if found.margin_db > best.margin_db + _CLEAR_DB:
-            best, changes = found, ladder.with_ranges(choice)
-    return changes
-
-
-_CLEAR_DB: Final = 0.5  # less is chance, and what was asked for stays
 
 
 class _Ladder:
@@ -66,20 +47,21 @@ class _Ladder:
     def __init__(
         self, bench: Workbench, changes: Changes, suspects: Sequence[Suspect], margin_db: float
     ) -> None:
-        self.changes = changes
+        self._changes = changes
         self._margin_db = margin_db
         self._bench = bench
         self._suspects = suspects
 
-    def with_ranges(self, choice: RangeChoice) -> Changes:
-        return more_floats(self.changes, (), ranges=choice)
+    def take_ranges_of(self, changes: Changes) -> None:
+        """Choose ranges from now on as other changes do."""
+        self._changes = replace(self._changes, ranges=changes.ranges, own_ranges=changes.own_ranges)
 
-    def out(self, count: int, *, ranges: RangeChoice | None = None) -> Attempt:
+    def out(self, count: int) -> Attempt:
         """Return the candidate with so many out."""
-        nodes = [one.node for one in self._suspects[:count]]
-        changes = more_floats(self.changes, nodes, ranges=ranges)
+        changes = more_floats(self._changes, [one.node for one in self._suspects[:count]])
         method = f", ranges by {changes.ranges.method.value}" if changes.ranges else ""
-        return self._bench.attempt(changes, f"{counted(count, 'node')} float, worst first{method}")
+        told = counted(len(changes.left_float), "node")
+        return self._bench.attempt(changes, f"{told} float, worst first{method}")
 
     def climb(self, start: int) -> Attempt:
         """Return the one with the fewest that holds: down from `start`, or up and down again."""
@@ -107,6 +89,3 @@ class _Ladder:
             else:
                 missed = middle
         return best
-
-
-_FINE: Final = 16  # how near, in parts of what is left out
