@@ -7,7 +7,7 @@ import onnx
 import pytest
 from support.engine import dynamic, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches, residual
-from support.realizing import Seen, kernels_of, seen
+from support.realizing import Seen, graph_of, kernels_of, seen
 from support.unverified import quantize_unverified
 
 from zeropoint.engine import (
@@ -174,7 +174,7 @@ def test_asymmetric_weights_that_were_asked_for_have_one_scale(tmp_path: Path) -
     options = StaticOptions(weight=WeightOptions(symmetric=False))
     there = of_residual(tmp_path, options)
     asked, made = there.made(Changes(), "asked"), there.made(Changes(per_channel=named("conv_c2")))
-    assert asked.digest == made.digest
+    assert graph_of(asked) == graph_of(made)
 
 
 def test_ranges_by_another_method(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.engine import Feeds, dynamic, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches
-from support.realizing import Seen, seen
+from support.realizing import Seen, graph_of, seen
 
 from zeropoint.engine import (
     CalibrationMethod,
@@ -29,10 +29,10 @@ PLANNED = frozenset(Remedy) - NUMERIC
 
 
 def model() -> GraphBuilder:
-    """A convolution behind which nothing below -3 counts, one more, and products."""
+    """A convolution behind which nothing beyond 3.5 counts, one more, and products."""
     b = GraphBuilder(17)
     b.input("x", ["N", 8, 8, 8])
-    b.node("HardSwish", [b.conv("x", "c", 8, 16)], "h")
+    b.node("Tanh", [b.conv("x", "c", 8, 16)], "h")
     b.node("Relu", [b.conv("h", "d", 16, 16)], "r")
     b.node("GlobalAveragePool", ["r"], "p")
     gain, shift = (b.constant(n, np.full(16, v, np.float32)) for n, v in (("g", 1), ("s", 0)))
@@ -70,7 +70,7 @@ def test_each_changes_something_and_can_be_made(
     tmp_path: Path, options: PostTrainingOptions
 ) -> None:
     there, batches = of_model(tmp_path, options)
-    asked = there.made(Changes(), "asked").digest
+    asked = graph_of(there.made(Changes(), "asked"))
     found = proposed(there, of=PLANNED)
     assert set(found) == offers(options) & PLANNED
     reference = run(there.source, batches[0])[0]
@@ -80,7 +80,7 @@ def test_each_changes_something_and_can_be_made(
         if one.remedy is Remedy.STAYS_FLOAT:
             continue  # nothing is left
         made = there.made(one.changes, f"made-{number}")
-        assert made.digest != asked, one.remedy
+        assert graph_of(made) != asked, one.remedy
         assert sqnr_db(reference, run(made.files[0], batches[0])[0]) > 25, one.remedy
 
 
@@ -104,13 +104,26 @@ def test_a_range_ends_where_nothing_looks_any_more(tmp_path: Path) -> None:
     before, after = (
         there.decided(changes).parameters.ranges["c"] for changes in (Changes(), one.changes)
     )
-    assert before.low < -3.0
-    assert (after.low, after.high) == (-3.0, before.high)
+    assert before.low < -3.5 < 3.5 < before.high
+    assert (after.low, after.high) == (-3.5, 3.5)
     assert after.method is CalibrationMethod.MINMAX
     (method, *_) = proposed(there, one.changes)[Remedy.RANGE_METHOD]
     found = there.decided(method.changes).parameters.ranges
-    assert found["c"].low == -3.0
+    assert found["c"].low == after.low
     assert {found[name].method for name in ("c", "x", "r")} == {CalibrationMethod.MSE}
+
+
+def test_a_range_that_ends_at_a_gate_already_is_left(tmp_path: Path) -> None:
+    b = GraphBuilder(17)
+    b.input("x", ["N", 4, 8, 8])
+    b.node("HardSwish", [b.conv("x", "c", 4, 4)], "h")
+    b.output(b.conv("h", "y", 4, 4))
+    batches = normal_batches({"x": (2, 4, 8, 8)})
+    there = seen(b.save(tmp_path), batches, StaticOptions(), tmp_path / "seen")
+    assert "c" in there.planned.plan.tensors
+    assert Remedy.RANGE_CLIPPED not in {
+        one.remedy for one in proposals(there.planned, Changes(), suspects("conv_c", "conv_y"))
+    }
 
 
 @pytest.mark.parametrize("method", list(CalibrationMethod))

@@ -5,5 +5,5 @@ from zeropoint.engine.improve.equalization import equalize
 from zeropoint.engine.improve.gptq import gptq, nearest, product_error
 from zeropoint.engine.improve.improve import Improvements, improve
 from zeropoint.engine.improve.rescaling import Rescaling, ScaledTensor
-from zeropoint.engine.improve.runs import Run, run_here
+from zeropoint.engine.improve.runs import Feeds, Run, run_here
 from zeropoint.engine.improve.smoothing import channel_maxima, smooth, smoothable

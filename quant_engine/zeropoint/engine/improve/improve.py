@@ -4,7 +4,7 @@ Each layer is chosen for the data that it will see behind those chosen before it
 made up for and do not add up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Improvements:
     Attributes:
         rounding: Choose codes of weights.
         biases: Correct biases.
+        nodes: Which layers; None: all.
         rows: Places of a layer's result that are looked at, over all samples.
         max_bytes: Budget for what is held of all samples between two layers; there are fewer
             samples where it does not do.
@@ -39,6 +40,7 @@ class Improvements:
 
     rounding: bool = True
     biases: bool = True
+    nodes: Collection[str] | None = None
     rows: int = 4096
     max_bytes: int = 512 << 20
 
@@ -68,7 +70,8 @@ def improve(
     Raises:
         RuntimeRefusal: a model does not run.
     """
-    layers = layers_of(planned.graph, plan, parameters)
+    known = layers_of(planned.graph, plan, parameters)
+    layers = [each for each in known if what.nodes is None or each.node in what.nodes]
     weights: dict[InputKey, NDArray[np.float32]] = {}
     biases: dict[InputKey, NDArray[np.float32]] = {}
     if not layers or not samples:

@@ -108,6 +108,8 @@ def _layer(
     node: ir.Node, quant: NodeQuant, nodes: Mapping[str, ir.Node], parameters: Parameters
 ) -> Layer | None:
     where = next((each for each in _weights(quant) if not each.rows), None)
+    if quant.dynamic:
+        return None
     array = None if where is None else constant(input_at(node, where.index))
     form = None if array is None else form_of(node, array)
     if where is None or array is None or form is None or array.dtype != np.float32:

@@ -46,10 +46,22 @@ def smooth(
     return movement.rescaling()
 
 
-def smoothable(graph: ir.Graph, fixed: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the names of the tensors whose channels can be smoothed, in graph order."""
-    found = find_joints(graph, fixed)
-    return tuple(joint.tensor for joint in found if not joint.layer and joint.axis == LAST)
+def smoothable(
+    graph: ir.Graph, fixed: Collection[str] = (), nodes: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """Return the names of the tensors whose channels can be smoothed, in graph order.
+
+    Args:
+        graph: The main graph of a prepared model.
+        fixed: Names of weights that must stay as they are.
+        nodes: Only tensors that one of these products reads; None: all.
+    """
+    return tuple(
+        joint.tensor
+        for joint in find_joints(graph, fixed)
+        if not joint.layer and joint.axis == LAST
+        if nodes is None or any(sink.key[0] in nodes for sink in joint.sinks)
+    )
 
 
 def channel_maxima(

@@ -130,6 +130,7 @@ def make_candidate(
             planned.plan,
             decided.parameters,
             decided.changes,
+            decided.edited,
         )
         model.metadata_props[_DIGEST_KEY] = digest.hex()
         files = save_model(

@@ -21,6 +21,7 @@ def result_digest(
     plan: QuantPlan,
     parameters: Parameters,
     changes: Changes = _NOTHING,
+    edited: bytes = b"",
 ) -> bytes:
     """Return SHA-256, 32 bytes, of {source, options, plan with final parameters, version}.
 
@@ -32,6 +33,7 @@ def result_digest(
         "source": source_sha256.hex(),
         "options": asked,
         **({"changes": values.to_json()} if values != _NOTHING else {}),
+        **({"edited": edited.hex()} if edited else {}),
         "nodes": {
             name: {
                 "output": node.output,

@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 
 from zeropoint.engine.errors import BatchError
 from zeropoint.engine.graph import name_of
+from zeropoint.engine.improve import run_here
 from zeropoint.engine.jobs.batches import Intake
 from zeropoint.engine.jobs.candidate import Candidate, make_candidate, twins_of
 from zeropoint.engine.jobs.clock import Clock
@@ -27,7 +28,7 @@ from zeropoint.engine.jobs.versions import versions
 from zeropoint.engine.observe import gathered
 from zeropoint.engine.options import Options, QatOptions
 from zeropoint.engine.plan import PlannedModel
-from zeropoint.engine.progress import Convergence, Phase
+from zeropoint.engine.progress import Convergence, Phase, Progress
 from zeropoint.engine.report import (
     CalibrationFigures,
     Inspection,
@@ -36,7 +37,7 @@ from zeropoint.engine.report import (
     Signature,
 )
 from zeropoint.engine.runtime import collector_paused
-from zeropoint.engine.search import Changes, Decided
+from zeropoint.engine.search import Changes, Decided, Material
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.engine.verify import ReferenceRequest, TwinModel, Verified, Verifier, explain
 
@@ -205,7 +206,7 @@ class Job:
             return (
                 decided
                 if realize is None or not known
-                else realize(decided, Changes.from_json(known))
+                else realize(decided, Changes.from_json(known), self._material())
             )
 
     def make(self, decided: Decided, name: str = "result") -> Candidate:
@@ -258,12 +259,13 @@ class Job:
         realize = self._source.realize
         if realize is None or not choosing or not wants_trials(self._options, verified):
             return as_it_is(self._options, candidate, verified, evaluate)
+        material = self._material()
         with self._clock.timed(Phase.SEARCH):
             return searched(
                 candidate,
                 verified,
                 SearchTools(
-                    realize=realize,
+                    realize=lambda asked, changes: realize(asked, changes, material),
                     make=self._make,
                     make_result=self.make,
                     verify=self.verify,
@@ -358,6 +360,18 @@ class Job:
         if request.at_once:
             self._verifier.begin(request)
         return request
+
+    def _material(self) -> Material:
+        """Return what numbers can be found from: the samples that candidates are compared on."""
+        settings, choosing = self._settings, self._settle().chosen.choosing
+        return Material(
+            samples=lambda: [kept.stored.load() for kept in choosing],
+            run=run_here(),
+            folder=settings.workspace,
+            observe_bytes=settings.observe_bytes,
+            threads=settings.threads,
+            told=lambda text: self._clock.tell(Progress(phase=Phase.SEARCH, message=text)),
+        )
 
     def _choosing_reference(self) -> ReferenceRequest:
         """Return what is to be run of the original to compare candidates on other samples."""

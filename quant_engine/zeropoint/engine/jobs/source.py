@@ -11,7 +11,7 @@ from zeropoint.engine.operators import KERNEL_OPERATORS
 from zeropoint.engine.options import QuantFormat
 from zeropoint.engine.progress import Convergence
 from zeropoint.engine.report import RejectedBatches, Warning
-from zeropoint.engine.search import Changes, Decided
+from zeropoint.engine.search import Changes, Decided, Material
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify import ProofRequest
 
@@ -66,8 +66,8 @@ class Source:
         decide: Chooses the final plan and its parameters, given how many batches there were. Raises
             CalibrationError where there was none and one is needed, and NothingToQuantize where
             they reach nothing that could be quantized.
-        realize: Returns what is decided with changes, given what was without; None: nothing can be
-            changed.
+        realize: Returns what is decided with changes, given what was without and what numbers can
+            be found from; None: nothing can be changed.
         calibrates: Whether batches choose ranges.
         apart: Of how many single batches the statistics can be kept apart.
         samplewise: Whether the samples of a batch are known not to depend on each other.
@@ -82,7 +82,7 @@ class Source:
 
     manner: Manner
     decide: Callable[[Counted], Decided]
-    realize: Callable[[Decided, Changes], Decided] | None = None
+    realize: Callable[[Decided, Changes, Material], Decided] | None = None
     calibrates: bool = False
     apart: int = 0
     samplewise: Callable[[], bool] = lambda: False

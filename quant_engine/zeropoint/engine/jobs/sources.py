@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import onnx_ir as ir
@@ -17,7 +16,14 @@ from zeropoint.engine.options import DynamicOptions, QatOptions, QdqOptions, Sta
 from zeropoint.engine.plan import PlannedModel, derive_parameters
 from zeropoint.engine.qat import TrainedModel, merged, without_unseen
 from zeropoint.engine.rewrite import rewrite_dynamic, rewrite_qdq
-from zeropoint.engine.search import Changes, Decided, realize, realize_dynamic
+from zeropoint.engine.search import (
+    Changes,
+    Decided,
+    Material,
+    Realizer,
+    realize,
+    realize_dynamic,
+)
 from zeropoint.engine.settings import Batch, JobSettings
 from zeropoint.engine.verify import ProofRequest
 from zeropoint.sketch import Sketch
@@ -29,7 +35,7 @@ def streamed(planned: PlannedModel, options: StaticOptions, settings: JobSetting
     return Source(
         manner=_static(options),
         decide=lambda counted: realize(planned, options, observed.gather(counted)),
-        realize=partial(_changed, planned, options),
+        realize=_changing(planned, options),
         **_observing(observed),
     )
 
@@ -52,16 +58,21 @@ def recalled_source(
     return Source(
         manner=_static(options),
         decide=lambda _counted: realize(planned, options, statistics),
-        realize=partial(_changed, planned, options),
+        realize=_changing(planned, options),
         start=refuse,
     )
 
 
-def _changed(
-    planned: PlannedModel, options: StaticOptions, decided: Decided, changes: Changes
-) -> Decided:
-    assert decided.statistics is not None
-    return realize(planned, options, decided.statistics, changes)
+def _changing(
+    planned: PlannedModel, options: StaticOptions
+) -> Callable[[Decided, Changes, Material], Decided]:
+    realizer = Realizer(planned, options)
+
+    def changed(decided: Decided, changes: Changes, material: Material) -> Decided:
+        assert decided.statistics is not None
+        return realizer.decide(decided.statistics, changes, material)
+
+    return changed
 
 
 def _observing(observed: Observed) -> dict[str, Any]:
@@ -89,7 +100,7 @@ def as_it_runs(planned: PlannedModel, options: DynamicOptions) -> Source:
     return Source(
         manner=manner,
         decide=lambda _counted: realize_dynamic(planned, options),
-        realize=lambda _decided, changes: realize_dynamic(planned, options, changes),
+        realize=lambda _decided, changes, _material: realize_dynamic(planned, options, changes),
     )
 
 

@@ -17,6 +17,7 @@ from zeropoint.engine.plan.planner import make_plan
 from zeropoint.engine.plan.quant_plan import (
     ConstantInput,
     ConstantRole,
+    Gated,
     InputKey,
     NodeQuant,
     QuantPlan,

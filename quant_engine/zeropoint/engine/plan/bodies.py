@@ -41,6 +41,10 @@ class Bodies:
         self._refused = {graph: self._refuses(path, opset) for graph, path in self._paths.items()}
         self._foreign = {graph: _foreign(path) for graph, path in self._paths.items()}
 
+    def of(self, model: ir.Model, opset: int) -> "Bodies":
+        """Return those of a copy of the model."""
+        return Bodies(model, opset, self._budget)
+
     def refuses(self, node: ir.Node, rule: OpRule) -> Kept | None:
         """Return why a node stays float because of where it stands; None where it need not."""
         graph = graph_of(node)

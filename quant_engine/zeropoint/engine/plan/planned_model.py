@@ -88,16 +88,21 @@ class PlannedModel:
 
         Where that needs what the opset lacks, operators of com.microsoft are used.
         """
-        nodes, bodies = self.loaded.nodes, self.bodies
+        nodes, bodies, prepared = self.loaded.nodes, self.bodies, self.prepared
         if isinstance(options, StaticOptions):
-            plan = make_plan(self.prepared, options, nodes, bodies, changes)
+            plan = make_plan(prepared, options, nodes, bodies, changes)
+            prepared = _able_to_hold(plan, prepared)
         else:
-            plan = make_dynamic_plan(self.prepared, options, nodes, bodies, changes)
-        prepared = self.prepared
-        if isinstance(options, StaticOptions) and prepared.opset < _CHANNELS_SINCE:
-            contrib = prepared.contrib_qdq or _has_channels(plan)
-            prepared = replace(prepared, contrib_qdq=contrib)
+            plan = make_dynamic_plan(prepared, options, nodes, bodies, changes)
         return replace(self, plan=plan, prepared=prepared)
+
+    def on(self, model: ir.Model, options: StaticOptions) -> "PlannedModel":
+        """Return a copy of the prepared model, whose constants are others, with its plan."""
+        prepared = replace(self.prepared, model=model)
+        bodies = self.bodies.of(model, prepared.opset)
+        plan = make_plan(prepared, options, self.loaded.nodes, bodies)
+        prepared = _able_to_hold(plan, prepared)
+        return replace(self, prepared=prepared, bodies=bodies, plan=plan)
 
     def require_nodes(self) -> None:
         """Refuse a plan that would return the model as it is.
@@ -257,6 +262,12 @@ def _planned(
         bodies = Bodies(prepared.model, prepared.opset, None)
         plan = make_dynamic_plan(prepared, options, loaded.nodes, bodies)
     return PlannedModel(loaded=loaded, prepared=prepared, bodies=bodies, plan=plan, options=options)
+
+
+def _able_to_hold(plan: QuantPlan, prepared: PreparedModel) -> PreparedModel:
+    """Return a prepared model that is written with other operators where its opset lacks them."""
+    lacks = prepared.opset < _CHANNELS_SINCE and _has_channels(plan)
+    return replace(prepared, contrib_qdq=prepared.contrib_qdq or lacks)
 
 
 def _has_channels(plan: QuantPlan) -> bool:

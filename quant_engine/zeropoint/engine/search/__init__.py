@@ -5,7 +5,10 @@ from zeropoint.engine.search.changes import Changes, RangeChoice
 from zeropoint.engine.search.decided import Decided
 from zeropoint.engine.search.departures import departures
 from zeropoint.engine.search.guard import guard, safer
+from zeropoint.engine.search.material import Material
 from zeropoint.engine.search.realize import realize, realize_dynamic
+from zeropoint.engine.search.realizer import Realizer, edited
+from zeropoint.engine.search.remedies import REMEDIES, Proposal, Proposer, offers, proposals
 from zeropoint.engine.search.standing import (
     LEAST_DECISIONS,
     TENTH_BELOW_DB,

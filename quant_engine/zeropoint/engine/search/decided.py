@@ -17,6 +17,7 @@ class Decided:
         parameters: Scale and zero point of everything in the plan.
         statistics: What batches showed, where that was needed.
         changes: What is done otherwise than asked for.
+        edited: SHA-256 of the constants that were found for that; empty where there are none.
     """
 
     planned: PlannedModel
@@ -24,3 +25,4 @@ class Decided:
     parameters: Parameters
     statistics: Statistics | None = None
     changes: Changes = field(default_factory=Changes)
+    edited: bytes = b""

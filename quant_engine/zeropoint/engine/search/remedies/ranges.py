@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from zeropoint.engine.options import CalibrationMethod, StaticOptions
-from zeropoint.engine.plan import PlannedModel
+from zeropoint.engine.plan import Gated, PlannedModel
 from zeropoint.engine.report import ParameterSource, Remedy
 from zeropoint.engine.search.changes import Changes, RangeChoice
 from zeropoint.engine.search.clip_ends import clip_ends
@@ -81,5 +81,8 @@ def _method_of(planned: PlannedModel, changes: Changes) -> RangeChoice | None:
 
 
 def _is_chosen(planned: PlannedModel, name: str) -> bool:
+    """Whether a range is chosen from data, and does not end where gates do already."""
     tensor = planned.plan.tensors.get(name)
-    return tensor is not None and tensor.source is ParameterSource.CALIBRATED
+    if tensor is None or tensor.source is not ParameterSource.CALIBRATED:
+        return False
+    return tensor.gated is not Gated.ALONE
