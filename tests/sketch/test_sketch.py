@@ -236,32 +236,6 @@ def test_too_many_elements_are_refused_and_change_nothing() -> None:
     assert huge.to_bytes() == before
 
 
-@given(ARRAYS, ARRAYS)
-def test_memory_comes_back_as_it_was(
-    values: NDArray[np.float32], other: NDArray[np.float32]
-) -> None:
-    sketch = Sketch()
-    sketch.update(values)
-    restored = Sketch.restore(sketch.dump())
-    assert restored == sketch
-    restored.update(other)
-    sketch.update(other)
-    assert restored == sketch
-
-
-@given(ARRAYS, ARRAYS)
-def test_nothing_is_left_of_what_is_cleared(
-    values: NDArray[np.float32], other: NDArray[np.float32]
-) -> None:
-    sketch, fresh = Sketch(), Sketch()
-    sketch.update(values)
-    sketch.clear()
-    assert sketch == fresh
-    sketch.update(other)
-    fresh.update(other)
-    assert sketch == fresh
-
-
 @given(ARRAYS)
 def test_bins_are_ordered_and_hold_their_values(values: NDArray[np.float32]) -> None:
     sketch = sketch_of(values)

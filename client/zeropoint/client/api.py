@@ -110,8 +110,8 @@ def quantize_static(
         max_drop: By how much that figure may be less than the original's, in its own unit; None:
             by 1 % of the original's.
         verification_data: Batches to compare the result with the original on, given as the others,
-            which then all serve for ranges. Without any, one in eight of 32 calibration samples or
-            more is held out for that; of fewer none is.
+            which then all serve for ranges. Without any, about one in eight of 32 calibration
+            samples or more is held out for that; of fewer none is.
         server: Address, "host:port" or "unix:/path"; None: ZEROPOINT_SERVER, or else a server of
             this process's own.
         token: Token to show to the server; None: ZEROPOINT_TOKEN.

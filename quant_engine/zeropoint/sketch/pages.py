@@ -63,12 +63,6 @@ class Pages:
         copied.rows = np.zeros_like(self.rows)
         return copied
 
-    def restore(self, data: memoryview) -> None:
-        """Take the bytes of `index` and then of `rows`."""
-        place = self.index.nbytes
-        self.index = np.frombuffer(data[:place], np.int16).copy()
-        self.rows = np.frombuffer(data[place:], np.uint64).reshape(-1, PAGE_CODES).copy()
-
     def codes_and_counts(self) -> tuple[NDArray[np.uint16], NDArray[np.uint64]]:
         """Return the codes whose count is not zero, ascending, and their counts."""
         pages = np.flatnonzero(self.index >= 0)

@@ -1,6 +1,5 @@
 """The sketch: what is kept of one activation tensor."""
 
-import struct
 from typing import Final
 
 import numpy as np
@@ -17,7 +16,6 @@ MAX_ELEMENTS: Final = (1 << 63) - 1
 _SINGLE: Final = np.dtype(np.float32)
 _HALF: Final = np.dtype(np.float16)
 _HALF_BLOCK: Final = 1 << 18  # elements of float16 converted at once
-_TALLY: Final = struct.Struct("=4q2d")
 
 
 class Sketch:
@@ -111,27 +109,6 @@ class Sketch:
         sketch._tally = tally
         sketch._pages.add(codes, counts)
         return sketch
-
-    def dump(self) -> bytes:
-        """Return its memory, for `restore` of the same version on the same machine.
-
-        Several times as large as `to_bytes`, and a hundred times as fast.
-        """
-        pages = self._pages
-        return _TALLY.pack(*self._tally) + pages.index.tobytes() + pages.rows.tobytes()
-
-    @classmethod
-    def restore(cls, data: bytes) -> "Sketch":
-        """Return the sketch that `dump` was called on."""
-        sketch = cls()
-        sketch._tally = Tally(*_TALLY.unpack_from(data))
-        sketch._pages.restore(memoryview(data)[_TALLY.size :])
-        return sketch
-
-    def clear(self) -> None:
-        """Forget all values; room for the same ones stays."""
-        self._tally = Tally()
-        self._pages.rows[:] = 0
 
     @property
     def elements(self) -> int:

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -381,3 +382,30 @@ def test_peak_memory_does_not_grow_with_batches(tmp_path: Path) -> None:
     )
     few, many = map(int, done.stdout.split())
     assert many <= 1.05 * few
+
+
+def test_bands_are_apart_until_they_are_released(tmp_path: Path) -> None:
+    """Also one that is told to begin after its release: its batches join the others."""
+    batches = normal_batches({"x": (2, 3, 16, 16)}, 6)
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    whole = observer(residual(), TENSORS, tmp_path / "whole")
+    parts = observer(residual(), TENSORS, tmp_path / "parts")
+    bands: list[int | None] = [None, 1, 2, 3, None, 1]
+    for band, batch in zip(bands, batches, strict=True):
+        whole.observe(batch)
+        parts.submit(batch, band=partial(lambda found: found, band)).result()
+    assert len(parts.apart()) == 3
+    parts.release(2)
+    assert len(parts.apart()) == 2
+    before = {name: sketch.copy() for name, sketch in parts.sketches().items()}
+    parts.submit(batches[0], band=lambda: 1).result()
+    whole.observe(batches[0])
+    assert len(parts.apart()) == 2
+    assert all(parts.sketches()[name] != sketch for name, sketch in before.items())
+    assert parts.snapshot(before) == dict(whole.sketches())
+    parts.release()
+    assert not parts.apart()
+    assert parts.sketches() == whole.sketches()
+    whole.close()
+    parts.close()

@@ -1,11 +1,10 @@
 """Retained batches: chosen by content alone, within the budget, whatever the order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +13,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from zeropoint.engine.samples import (
-    Front,
-    Retained,
     RetainedBatches,
     content_digest,
     store_batch,
@@ -54,26 +51,10 @@ def _chosen(batches: list[Batch], samples: int, budget: int) -> list[bytes]:
     return kept
 
 
-def _in_front(kept: list[Retained[int]], front: Front) -> list[bytes]:
-    """The digests of those with which something comes along, by the same rule."""
-    found = []
-    for index, each in enumerate(kept):
-        before = sum(other.samples for other in kept[:index])
-        picked = index < 4 or each.digest[0] < 64
-        if picked and index < front.batches and before < front.samples:
-            found.append(each.digest)
-    return found
-
-
 @contextmanager
-def _retaining(
-    samples: int,
-    budget: int,
-    front: Front | None = None,
-    join: Callable[[list[int], list[int]], None] | None = None,
-) -> Iterator[RetainedBatches[Any]]:
+def _retaining(samples: int, budget: int) -> Iterator[RetainedBatches]:
     with TemporaryDirectory() as folder:
-        yield RetainedBatches(samples, budget, Path(folder) / "kept", front=front, join=join)
+        yield RetainedBatches(samples, budget, Path(folder) / "kept")
 
 
 _streams = st.lists(
@@ -108,56 +89,6 @@ def test_never_more_than_the_budget_is_held(
             assert sum(each.samples for each in kept[:-1]) < samples or len(kept) <= 2
             assert retained.nbytes == sum(each.nbytes for each in kept)
             assert retained.nbytes <= budget or len(kept) == 1
-
-
-@given(
-    _streams,
-    st.integers(0, 9),
-    st.integers(1, 40),
-    st.builds(
-        lambda samples, batches: Front(samples=samples, batches=batches),
-        st.integers(0, 9),
-        st.integers(0, 6),
-    ),
-)
-def test_what_comes_along_stays_with_the_front_or_comes_back(
-    batches: list[Batch], samples: int, budget: int, front: Front
-) -> None:
-    with _retaining(samples, budget, front) as retained:
-        back: list[int] = []
-        for number, batch in enumerate(batches):
-            is_in_front = retained.is_in_front(batch)
-            released = retained.offer(batch, number, number, samples=_samples(batch))
-            assert is_in_front or number in released
-            back += released
-        kept = {number: each.digest for each in retained.entries for number in each.along}
-        assert sorted([*back, *kept]) == list(range(len(batches)))
-        assert all(content_digest(batches[number]) == digest for number, digest in kept.items())
-        if retained.nbytes <= budget:
-            assert sorted(set(kept.values())) == _in_front(list(retained.entries), front)
-
-
-def test_of_many_batches_few_have_something_come_along() -> None:
-    front = Front(samples=32, batches=32)
-    with _retaining(64, 1 << 20, front) as retained:
-        asked = 0
-        for content in range(256):
-            batch: Batch = {"x": np.array([content], np.int64)}
-            asked += retained.is_in_front(batch)
-            retained.offer(batch, along=content)
-        kept = [each for each in retained.entries if each.along]
-        assert len(retained.entries) == 64
-        assert [each.digest for each in kept] == _in_front(list(retained.entries), front)
-        assert len(kept) == 32
-        assert asked < 80
-
-
-def test_what_comes_along_with_a_copy_joins_what_came_with_the_batch() -> None:
-    with _retaining(2, 100, Front(samples=4, batches=4), list.extend) as retained:
-        batches = [_batch(4, content) for content in (1, 2, 1, 1, 2)]
-        for number, batch in enumerate(batches):
-            assert retained.offer(batch, number, [number]) == []
-        assert sorted(each.along for each in retained.entries) == [[[0, 2, 3]], [[1, 4]]]
 
 
 def test_a_batch_larger_than_the_budget_is_kept_where_nothing_else_is() -> None:

@@ -118,7 +118,7 @@ def test_digests_tell_texts_apart_and_budgets_count_their_bytes(tmp_path: Path) 
     assert len({content_digest({"x": array}) for array in arrays}) == len(words)
     same = as_text(np.array(["ab", "c"]))
     assert content_digest({"x": same}) == content_digest({"x": arrays[0]})
-    kept: RetainedBatches[int] = RetainedBatches(4, 1000, tmp_path / "kept")
+    kept = RetainedBatches(4, 1000, tmp_path / "kept")
     kept.offer({"x": as_text(np.array(["a" * 600]))})
     kept.offer({"x": as_text(np.array(["b" * 600]))})
     assert len(kept.batches) == 1

@@ -10,13 +10,12 @@ from zeropoint.engine.jobs.clock import Clock
 from zeropoint.engine.jobs.held_out import VerificationBatches
 from zeropoint.engine.jobs.in_order import InOrder
 from zeropoint.engine.jobs.source import Source
-from zeropoint.engine.observe import CountedApart
 from zeropoint.engine.progress import Phase, Progress
 from zeropoint.engine.report import RejectedBatches, Signature
 from zeropoint.engine.samples import check_batch, digested, plain_batch
 from zeropoint.engine.settings import Batch, Settled
 
-_Counted = Future[CountedApart | None]
+_Counted = Future[None]
 
 
 class Intake:
@@ -47,6 +46,7 @@ class Intake:
         self._order = InOrder()
         self._offered = self._settled = 0
         self._since = 0.0
+        self._below = 0
 
     @property
     def rejected(self) -> tuple[RejectedBatches, ...]:
@@ -99,7 +99,7 @@ class Intake:
             done.set_result(None)
             return done
         return self._source.start(
-            taken.batch, taken.number, lambda: self._kept.wants_apart(taken.batch)
+            taken.batch, taken.number, lambda: self._kept.band_of(taken.batch, taken.samples)
         )
 
     def _open(self) -> None:
@@ -113,7 +113,7 @@ class Intake:
             settled(error)
             raise error
         if error is None:
-            self._keep(taken, done.result())
+            self._keep(taken)
         else:
             self._note(taken.number, error)
         self._settled += 1
@@ -124,13 +124,15 @@ class Intake:
         if error is None:
             self._tell()
 
-    def _keep(self, taken: "_Taken", counted: CountedApart | None) -> None:
+    def _keep(self, taken: "_Taken") -> None:
         if taken.verify_only:
             self._kept.give(taken.batch, taken.number, taken.samples)
             return
         self.batches += 1
-        for free in self._kept.offer(taken.batch, taken.number, taken.samples, counted):
-            self._source.merge(free, None)
+        below = self._kept.offer(taken.batch, taken.number, taken.samples)
+        if below > self._below:
+            self._below = below
+            self._source.release(below)
 
     def _note(self, sequence: int, error: BatchError) -> None:
         """Count a batch that is left out with those of the same reason."""

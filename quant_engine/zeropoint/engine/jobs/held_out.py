@@ -1,9 +1,10 @@
 """Which samples serve for what: for ranges, for choosing between candidates, for verifying.
 
 Of all calibration batches those with the smallest SHA-256 are kept, 64 samples or a little more, so
-that order does not choose. From 32 samples on, one in eight is held out, at most 32 of them, those
-with the smallest SHA-256: they choose no range and no candidate, and verify alone. Candidates are
-compared on the others that are kept, which gave ranges, too.
+that order does not choose. From 32 samples on, about one in eight is held out, at most 32 of them,
+those with the smallest SHA-256: they choose no range and no candidate, and verify alone. How many
+these are is up to their digests: as many as begin with so many zero bits, see `digest_bands`.
+Candidates are compared on the others that are kept, which gave ranges, too.
 
 With fewer samples ranges need all of them. Half of those that are kept, at most 8, then verify, and
 candidates are compared on the others: the verifying ones took part in ranges, and in no choice
@@ -13,20 +14,17 @@ Where the user gives batches for verification alone, these are used, none is hel
 candidates are compared on calibration batches; where there are no such, as with dynamic
 quantization, on half of what was given.
 
-Statistics of what may be held out are counted apart until that is settled: see `RetainedBatches` on
-how few these are. Batches with NaN or infinities among their inputs are kept only where all have
-some.
+Batches with NaN or infinities among their inputs are kept only where all have some.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 
-from zeropoint.engine.observe import CountedApart
-from zeropoint.engine.samples import Front, Retained, RetainedBatches
+from zeropoint.engine.jobs.digest_bands import DigestBands, Upper, band_of
+from zeropoint.engine.samples import Retained, RetainedBatches, content_digest
 from zeropoint.engine.settings import Batch
 
 LEAST_SAMPLES: Final = 32
@@ -35,10 +33,10 @@ LEAST_SAMPLES: Final = 32
 _ONE_IN: Final = 8
 _MOST: Final = 32
 _MOST_SEEN: Final = 8  # to verify with where ranges saw them
-_MOST_COPIES: Final = 4  # one in so many: of a batch that was sent many times
+_MOST_LEFT_OUT: Final = 4  # one in so many, copies counted
 _MOST_NUMBERS: Final = 64
 
-_Kept: TypeAlias = tuple[Retained[CountedApart], ...]
+_Kept: TypeAlias = tuple[Retained, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +47,17 @@ class Chosen:
         batches: Those to verify with.
         choosing: Those to compare candidates on; the same where there is one alone.
         held_out: Whether those to verify with took no part in choosing ranges.
-        counted: Statistics that join the others.
-        last: Those of the last few, in the order of digests: they join, too, unless held out.
+        joining: Bands with lower numbers join all others; None: all. What is left is that of the
+            last few batches, by their digests: they join, too, unless held out.
+        last_batches: How many these are, copies counted.
         left_out: Calibration batches that are held out, copies counted.
     """
 
     batches: _Kept
     choosing: _Kept = ()
     held_out: bool
-    counted: tuple[CountedApart, ...] = ()
-    last: tuple[CountedApart, ...] = ()
+    joining: int | None = None
+    last_batches: int = 0
     left_out: int = 0
 
     @property
@@ -78,8 +77,7 @@ class VerificationBatches:
         max_bytes: int,
         folder: Path,
         *,
-        merge: Callable[[CountedApart, CountedApart], None],
-        apart: int,
+        counts_apart: bool,
         calibrates: bool,
     ) -> None:
         """Start with none.
@@ -88,49 +86,43 @@ class VerificationBatches:
             samples: Samples wanted.
             max_bytes: Budget for them.
             folder: Where to write them.
-            merge: Adds statistics that were counted apart to those of a copy of the batch.
-            apart: Of how many batches statistics can be counted apart.
+            counts_apart: Whether statistics of some batches can be counted apart.
             calibrates: Whether batches choose ranges.
         """
-        self._apart = apart
         self._calibrates = calibrates
-        self._given: RetainedBatches[CountedApart] = RetainedBatches(
-            samples, max_bytes, folder / "given"
-        )
-        self._finite: RetainedBatches[CountedApart] = RetainedBatches(
-            samples,
-            max_bytes,
-            folder / "retained",
-            front=Front(samples=_MOST, batches=apart),
-            join=lambda held, copy: merge(copy, held),
-        )
-        self._others: RetainedBatches[CountedApart] = RetainedBatches(
-            samples, max_bytes, folder / "non-finite"
-        )
+        self._given = RetainedBatches(samples, max_bytes, folder / "given")
+        self._finite = RetainedBatches(samples, max_bytes, folder / "retained")
+        self._others = RetainedBatches(samples, max_bytes, folder / "non-finite")
+        self._bands = DigestBands(_MOST) if counts_apart else None
         self._samples = 0
         self._non_finite: list[int] = []
 
-    def wants_apart(self, batch: Batch) -> bool:
-        """Whether the statistics of a calibration batch are to be counted apart; any thread."""
-        return self._finite.is_in_front(batch) and has_finite_inputs(batch)
+    def band_of(self, batch: Batch, samples: int) -> int | None:
+        """Return the band in which to count a calibration batch; None: in none. Any thread."""
+        band = band_of(content_digest(batch), samples)
+        if self._bands is None or band < self._bands.least or not self._finite.may_keep(batch):
+            return None
+        return band if has_finite_inputs(batch) else None
 
     def give(self, batch: Batch, number: int, samples: int) -> None:
         """Take a batch that is for verification alone."""
-        self._given.offer(batch, number, samples=samples)
+        self._given.offer(batch, number, samples)
 
-    def offer(
-        self, batch: Batch, number: int, samples: int, counted: CountedApart | None
-    ) -> Sequence[CountedApart]:
-        """Take a batch that was counted; return statistics that may join the others."""
+    def offer(self, batch: Batch, number: int, samples: int) -> int:
+        """Take a batch that was counted; bands with lower numbers than returned may join others."""
         self._samples += samples
-        if counted is not None or has_finite_inputs(batch):
+        if has_finite_inputs(batch):
             self._others.clear()
-            return self._finite.offer(batch, number, counted, samples=samples)
+            may_keep = self._finite.may_keep(batch)
+            self._finite.offer(batch, number, samples)
+            if self._bands is not None and may_keep:
+                self._bands.add(content_digest(batch), samples)
+            return self._bands.least if self._bands is not None else 0
         if len(self._non_finite) < _MOST_NUMBERS:
             self._non_finite.append(number)
         if not self._finite.entries:
-            self._others.offer(batch, number, samples=samples)
-        return ()
+            self._others.offer(batch, number, samples)
+        return 0
 
     @property
     def non_finite(self) -> tuple[int, ...]:
@@ -140,16 +132,20 @@ class VerificationBatches:
     def choose(self) -> Chosen:
         """Settle it, once all have come."""
         kept, given = self._finite.entries, self._given.entries
-        held = 0 if given else self._held_out(kept)
-        last = held or _most(kept, self._samples // 2)
-        verifying, choosing = self._parts(given, kept or self._others.entries, held)
+        uppers = self._bands.uppers() if self._bands is not None else ()
+        uppers = tuple(each for each in uppers if each.distinct < len(kept))
+        held = None if given else self._held_out(uppers)
+        last = held or next((each for each in uppers if 2 * each.samples <= self._samples), None)
+        verifying, choosing = self._parts(
+            given, kept or self._others.entries, held.distinct if held else 0
+        )
         return Chosen(
             batches=verifying,
             choosing=choosing,
             held_out=bool(held or given) or not self._calibrates,
-            counted=_along(kept[last:]),
-            last=_along(kept[:last]),
-            left_out=sum(each.batches for each in _along(kept[:held])),
+            joining=last.first if last else None,
+            last_batches=last.batches if last else 0,
+            left_out=held.batches if held else 0,
         )
 
     def _parts(self, given: _Kept, kept: _Kept, held: int) -> tuple[_Kept, _Kept]:
@@ -165,13 +161,13 @@ class VerificationBatches:
             held = min(_least(kept, wanted), len(kept) - 1)
         return kept[:held], kept[held:]
 
-    def _held_out(self, kept: _Kept) -> int:
-        """Return how many of the first batches are held out."""
-        if self._samples < LEAST_SAMPLES:
-            return 0
-        wanted = _least(kept, min(_MOST, self._samples // _ONE_IN))
-        most = _most(kept, self._samples // _MOST_COPIES)
-        return max(0, min(wanted, most, len(kept) - 1))
+    def _held_out(self, uppers: tuple[Upper, ...]) -> Upper | None:
+        """Return what is held out: as near to one in eight as can be."""
+        wanted = min(_MOST, self._samples / _ONE_IN)
+        allowed = [each for each in uppers if _MOST_LEFT_OUT * each.samples <= self._samples]
+        if self._samples < LEAST_SAMPLES or not allowed:
+            return None
+        return min(allowed, key=lambda each: abs(each.samples - wanted))
 
 
 def has_finite_inputs(batch: Batch) -> bool:
@@ -185,22 +181,5 @@ def _least(kept: _Kept, samples: int) -> int:
     return next((n for n in range(len(kept)) if _samples(kept[:n]) >= samples), len(kept))
 
 
-def _most(kept: _Kept, samples: int) -> int:
-    """Return of how many of the first batches statistics are apart, and of at most so many samples.
-
-    Copies are counted.
-    """
-    total = 0
-    for index, each in enumerate(kept):
-        total += each.samples * sum(counted.batches for counted in each.along)
-        if not each.along or total > samples:
-            return index
-    return len(kept)
-
-
 def _samples(kept: _Kept) -> int:
     return sum(each.samples for each in kept)
-
-
-def _along(kept: _Kept) -> tuple[CountedApart, ...]:
-    return tuple(counted for each in kept for counted in each.along)

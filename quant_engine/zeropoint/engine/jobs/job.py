@@ -76,8 +76,7 @@ class Job:
             settings.retained_samples,
             settings.retained_bytes,
             settings.workspace,
-            merge=source.merge,
-            apart=source.apart,
+            counts_apart=source.counts_apart,
             calibrates=source.calibrates,
         )
         self._intake = Intake(planned.loaded.signature, source, self._kept, clock)
@@ -337,12 +336,11 @@ class Job:
         self._intake.drain()
         if self._settled is None:
             chosen = self._kept.choose()
-            for counted in chosen.counted:
-                self._source.merge(counted, None)
-            convergence = self._source.moved_by(chosen.last) if chosen.last else None
+            self._source.release(chosen.joining)
+            last = chosen.last_batches
+            convergence = self._source.moved_by(last) if last else None
             if not chosen.left_out:
-                for counted in chosen.last:
-                    self._source.merge(counted, None)
+                self._source.release(None)
             self._settled = _Settled(chosen, convergence)
         return self._settled
 

@@ -1,13 +1,12 @@
 """The statistics of one job's batches, as they come."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from zeropoint.engine.errors import CalibrationError
 from zeropoint.engine.jobs.source import Counted
 from zeropoint.engine.observe import (
     ConvergenceMeter,
-    CountedApart,
     Observer,
     Statistics,
     TensorStatistics,
@@ -22,8 +21,8 @@ from zeropoint.engine.progress import Convergence
 from zeropoint.engine.report import RejectedBatches
 from zeropoint.engine.settings import Batch, JobSettings
 
-_APART = 8192  # tensors times batches: some forty kilobytes each, on disk
-_LEAST_APART = 8  # batches; with less it is not worth while
+# Some forty kilobytes each, for eight bands.
+_APART = 1024
 
 
 class Observed:
@@ -53,40 +52,35 @@ class Observed:
         )
 
     @property
-    def apart(self) -> int:
-        """Batches whose statistics can be kept apart.
+    def counts_apart(self) -> bool:
+        """Whether memory allows for the statistics of some batches apart.
 
         It depends on the model alone: what is held out may not depend on what else is observed.
         """
-        tensors = observable_tensors(self._planned.prepared.model, self._planned.bodies)
-        batches = _APART // max(1, len(tensors))
-        return batches if batches >= _LEAST_APART else 0
+        return len(observable_tensors(self._planned.prepared.model, self._planned.bodies)) <= _APART
 
     def samplewise(self) -> bool:
         """Whether the samples of a batch do not depend on each other."""
         return self._observer.splits()
 
-    def start(
-        self, batch: Batch, sequence: int, apart: Callable[[], bool]
-    ) -> "Future[CountedApart | None]":
-        """Begin to count a batch, apart from others where that is wanted when it runs."""
-        return self._observer.submit(batch, sequence, apart=apart)
+    def start(self, batch: Batch, sequence: int, band: Callable[[], int | None]) -> "Future[None]":
+        """Begin to count a batch, in the band that it belongs to when it runs."""
+        return self._observer.submit(batch, sequence, band=band)
 
-    def merge(self, counted: CountedApart, into: CountedApart | None = None) -> None:
-        """Add what was counted apart, to that of a copy of the batch or to all others."""
-        self._observer.merge(counted, into)
+    def release(self, below: int | None) -> None:
+        """Have the statistics of bands with lower numbers, or of all, join all others."""
+        self._observer.release(below)
 
-    def moved_by(self, last: Sequence[CountedApart]) -> Convergence | None:
-        """Return how many ranges batches that were counted apart would move."""
+    def moved_by(self, batches: int) -> Convergence | None:
+        """Return how many ranges the bands that are left would move, which hold so many batches."""
         names = {name: self._source(name) for name in self._planned.plan.observed}
         sketches = self._observer.sketches()
         before = {name: sketches[source] for name, source in names.items()}
         after = {name: sketch.copy() for name, sketch in before.items()}
-        for counted in last:
-            seen = counted.sketches(names.values())
+        for seen in self._observer.apart():
             for name, source in names.items():
                 after[name].merge(seen[source])
-        return moved_by(self._options, before, after, sum(each.batches for each in last))
+        return moved_by(self._options, before, after, batches)
 
     def convergence(self, batches: int, seconds: float) -> Convergence | None:
         """Return how far the ranges moved lately."""

@@ -1,12 +1,11 @@
 """Where the parameters of a job come from, and how its result is written: what kinds differ in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from zeropoint.engine.observe import CountedApart
 from zeropoint.engine.operators import KERNEL_OPERATORS
 from zeropoint.engine.options import QuantFormat
 from zeropoint.engine.progress import Convergence
@@ -50,9 +49,9 @@ class Manner:
 
 
 def _nothing_to_count(
-    _batch: Batch, _sequence: int, _apart: Callable[[], bool]
-) -> "Future[CountedApart | None]":
-    counted: Future[CountedApart | None] = Future()
+    _batch: Batch, _sequence: int, _band: Callable[[], int | None]
+) -> "Future[None]":
+    counted: Future[None] = Future()
     counted.set_result(None)
     return counted
 
@@ -69,12 +68,13 @@ class Source:
         realize: Returns what is decided with changes, given what was without and what numbers can
             be found from; None: nothing can be changed.
         calibrates: Whether batches choose ranges.
-        apart: Of how many single batches the statistics can be kept apart.
+        counts_apart: Whether the statistics of some batches can be kept apart, in bands.
         samplewise: Whether the samples of a batch are known not to depend on each other.
         start: Begins to count a batch that fits the signature, given its number and what tells,
-            when it runs, whether it is counted apart.
-        merge: Adds what was counted apart, to that of a copy of the batch or to all others.
-        moved_by: Returns how many ranges batches that were counted apart would move.
+            when it runs, to which band it belongs.
+        release: Has bands with lower numbers join all others; None: all.
+        moved_by: Returns how many ranges the bands that are left would move, given how many batches
+            they hold.
         convergence: Returns how far the ranges still move, where that is known, given batches and
             seconds.
         close: Gives back what only observing needs.
@@ -84,12 +84,10 @@ class Source:
     decide: Callable[[Counted], Decided]
     realize: Callable[[Decided, Changes, Material], Decided] | None = None
     calibrates: bool = False
-    apart: int = 0
+    counts_apart: bool = False
     samplewise: Callable[[], bool] = lambda: False
-    start: Callable[[Batch, int, Callable[[], bool]], "Future[CountedApart | None]"] = (
-        _nothing_to_count
-    )
-    merge: Callable[[CountedApart, CountedApart | None], None] = lambda _counted, _into: None
-    moved_by: Callable[[Sequence[CountedApart]], Convergence | None] = lambda _last: None
+    start: Callable[[Batch, int, Callable[[], int | None]], "Future[None]"] = _nothing_to_count
+    release: Callable[[int | None], None] = lambda _below: None
+    moved_by: Callable[[int], Convergence | None] = lambda _batches: None
     convergence: Callable[[int, float], Convergence | None] = lambda _batches, _seconds: None
     close: Callable[[], None] = lambda: None

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.jobs.observed import Observed
 from zeropoint.engine.jobs.source import Counted, Manner, Source
-from zeropoint.engine.observe import CountedApart, Statistics
+from zeropoint.engine.observe import Statistics
 from zeropoint.engine.operators import KERNEL_OPERATORS, SELF_QUANTIZING
 from zeropoint.engine.options import DynamicOptions, QatOptions, QdqOptions, StaticOptions
 from zeropoint.engine.plan import PlannedModel, derive_parameters
@@ -45,9 +45,7 @@ def recalled_source(
 ) -> Source:
     """Static quantization: ranges come from what an earlier job has seen."""
 
-    def refuse(
-        _batch: Batch, _sequence: int, _apart: Callable[[], bool]
-    ) -> "Future[CountedApart | None]":
+    def refuse(_batch: Batch, _sequence: int, _band: Callable[[], int | None]) -> "Future[None]":
         raise OptionError(
             "OPTION_CONFLICT",
             "This job has a calibration and takes no batches: finish it, or leave the calibration "
@@ -79,10 +77,10 @@ def _observing(observed: Observed) -> dict[str, Any]:
     """Return what a source does with batches whose tensors choose ranges."""
     return {
         "calibrates": True,
-        "apart": observed.apart,
+        "counts_apart": observed.counts_apart,
         "samplewise": observed.samplewise,
         "start": observed.start,
-        "merge": observed.merge,
+        "release": observed.release,
         "moved_by": observed.moved_by,
         "convergence": observed.convergence,
         "close": observed.close,

@@ -1,6 +1,5 @@
 """The float model, run on batches, and what its tensors held: counted, merged, kept."""
 
-from zeropoint.engine.observe.apart import CountedApart
 from zeropoint.engine.observe.batch_layout import LayoutRule
 from zeropoint.engine.observe.calibration import (
     Calibration,

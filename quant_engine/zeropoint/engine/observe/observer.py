@@ -1,8 +1,6 @@
 """Running the float model on batches, and counting every planned activation."""
 
-import bisect
 import functools
-import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from zeropoint.engine.errors import BatchError, ModelError
-from zeropoint.engine.observe.apart import MOST_LISTED, CountedApart, Spare, put_apart
+from zeropoint.engine.observe.bands import Band, Bands
 from zeropoint.engine.observe.batch_layout import ByteGate, Layout, LayoutRule
 from zeropoint.engine.observe.exposed_model import ExposedModel
 from zeropoint.engine.observe.group_session import GroupSession, Seen, has_convolutions
@@ -59,13 +57,7 @@ class Observer:
         """
         self._model = ExposedModel(model, tensors, workspace)
         self._blocked = has_convolutions(model.graph)
-        self._sketches = {name: Sketch() for name in tensors}
-        self._locks = {name: threading.Lock() for name in tensors}
-        self._non_finite: dict[str, list[int]] = {name: [] for name in tensors}
-        self._apart: dict[CountedApart, None] = {}
-        self._apart_files = (workspace / f"apart-{number}" for number in itertools.count())
-        self._joining = threading.Lock()
-        self._spare = Spare()
+        self._bands = Bands(tensors)
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="observe")
         self._gate = ByteGate(observe_bytes)
@@ -84,8 +76,8 @@ class Observer:
         )
 
     def submit(
-        self, batch: _Arrays, sequence: int = 0, *, apart: Callable[[], bool] = lambda: False
-    ) -> "Future[CountedApart | None]":
+        self, batch: _Arrays, sequence: int = 0, *, band: Callable[[], int | None] = lambda: None
+    ) -> "Future[None]":
         """Run a batch and count its activations, while the caller goes on.
 
         Waits until the budget has room for it.
@@ -93,15 +85,14 @@ class Observer:
         Args:
             batch: An array for each input of the model; not to be changed until it is counted.
             sequence: Number of the batch, for `non_finite`.
-            apart: Whether to keep its statistics apart, until they are given to `merge`. Asked when
-                it begins to run: by then more is known of the batches before it.
+            band: In which band to count it, apart from all others until that is released; None: in
+                none. Asked when it begins to run: by then more is known of the batches before it.
 
         Returns:
-            Done when the batch is counted, or nothing of it, with one of the errors of `observe`;
-            gives what was counted apart.
+            Done when the batch is counted, or nothing of it, with one of the errors of `observe`.
         """
         tasks = list(self._tasks(batch))
-        under_way = _Batch(sequence, len(tasks), apart)
+        under_way = _Batch(sequence, len(tasks), band)
         for task in tasks:
             self._gate.enter(task.cost)
             self._pool.submit(self._work, under_way, task)
@@ -117,36 +108,26 @@ class Observer:
         """
         self.submit(batch, sequence).result()
 
-    def merge(self, counted: CountedApart, into: CountedApart | None = None) -> None:
-        """Add what was counted apart, which is then empty; for any thread.
+    def release(self, below: int | None = None) -> None:
+        """Have the statistics of bands with lower numbers, or of all, join those of no band.
 
-        Args:
-            counted: To be added.
-            into: What was counted of the same batch before, and stays apart; None: all others.
+        For any thread.
         """
-        with self._joining:
-            self._apart.pop(counted, None)
-            if into is None:
-                self._add(counted.take(), counted.sequences)
-            else:
-                into.join(counted)
+        self._bands.release(below)
+
+    def apart(self) -> tuple[Mapping[str, Sketch], ...]:
+        """Return the statistics of the bands that are left, when all is counted."""
+        self._gate.wait_until_empty()
+        return self._bands.others()
 
     def sketches(self) -> Mapping[str, Sketch]:
-        """Return the statistics of everything observed, by tensor, when all is counted."""
+        """Return the statistics of all that is in no band, by tensor, when all is counted."""
         self._gate.wait_until_empty()
-        return MappingProxyType(self._sketches)
+        return MappingProxyType(self._bands.main.sketches)
 
     def snapshot(self, names: Iterable[str]) -> dict[str, Sketch]:
-        """Return copies of the statistics of now, those counted apart among them."""
-        copies = {}
-        with self._joining:
-            for name in names:
-                with self._locks[name]:
-                    copies[name] = self._sketches[name].copy()
-            for counted in self._apart:
-                for name, sketch in counted.sketches(copies).items():
-                    copies[name].merge(sketch)
-        return copies
+        """Return copies of the statistics of now, those of all bands together."""
+        return self._bands.snapshot(names)
 
     def non_finite(self) -> Mapping[str, tuple[int, ...]]:
         """Return the numbers of the batches that brought NaN or infinities, by tensor.
@@ -154,7 +135,7 @@ class Observer:
         At most 64 each, the smallest: the same whatever the order of the batches.
         """
         self._gate.wait_until_empty()
-        found = self._non_finite.items()
+        found = self._bands.main.non_finite.items()
         return {name: tuple(numbers) for name, numbers in found if numbers}
 
     def splits(self) -> bool:
@@ -207,32 +188,17 @@ class Observer:
             batch.fail(error)
         last = batch.ends()
         if last and batch.error is None and batch.counted is not None:
-            try:
-                self._take(batch, batch.counted)
-            except BaseException as error:  # noqa: BLE001 - as above
-                batch.fail(error)
+            self._add(batch, batch.counted)
         self._gate.leave(task.cost)
         if last:
             batch.settle()
 
-    def _take(self, batch: "_Batch", counted: dict[str, Sketch]) -> None:
-        """Have what a batch was counted in by itself take effect."""
-        if not batch.apart:
-            self._add(counted, (batch.sequence,))
-        else:
-            with self._joining:
-                path = next(self._apart_files)
-            batch.result = put_apart(counted, path, batch.sequence)
-            with self._joining:
-                self._apart[batch.result] = None
-        self._spare.give_back(counted)
-
     def _begin(self, batch: "_Batch") -> None:
         with batch.lock:
-            if not batch.begun:
-                batch.begun, batch.apart = True, batch.wants_apart()
-                if batch.apart or batch.left > 1:
-                    batch.counted = self._spare.take(self._sketches, self._locks)
+            if batch.band is None:
+                batch.band = self._bands.get(batch.wanted())
+                if batch.left > 1:
+                    batch.counted = self._bands.take()
 
     def _run(self, batch: "_Batch", task: "_Task") -> None:
         seen = list(self._session(task.layout, task.group).run(task.feeds))
@@ -251,33 +217,32 @@ class Observer:
             helper.result()
 
     def _count(self, batch: "_Batch", seen: "deque[Seen]") -> None:
-        sketches = self._sketches if batch.counted is None else batch.counted
+        band = batch.band
+        assert band is not None
         while seen:
             try:
                 name, parts = seen.popleft()
             except IndexError:  # another thread took the last one
                 return
-            with self._locks[name]:
-                before = _bad_values(sketches[name])
+            with self._bands.locks[name]:
+                target = self._bands.target(band)
+                sketch = (target.sketches if batch.counted is None else batch.counted)[name]
+                before = _bad_values(sketch)
                 for part in parts:
-                    sketches[name].update(part)
-                if batch.counted is None and _bad_values(sketches[name]) > before:
-                    self._note_non_finite(name, (batch.sequence,))
+                    sketch.update(part)
+                if batch.counted is None and _bad_values(sketch) > before:
+                    target.note(name, (batch.sequence,))
 
-    def _add(self, counted: Mapping[str, Sketch], sequences: tuple[int, ...]) -> None:
+    def _add(self, batch: "_Batch", counted: dict[str, Sketch]) -> None:
+        """Have what was counted of a batch by itself take effect."""
+        assert batch.band is not None
         for name, sketch in counted.items():
-            with self._locks[name]:
-                bad = _bad_values(sketch)
-                self._sketches[name].move(sketch)
-                if bad:
-                    self._note_non_finite(name, sequences)
-
-    def _note_non_finite(self, name: str, sequences: tuple[int, ...]) -> None:
-        numbers = self._non_finite[name]
-        for sequence in sequences:
-            if sequence not in numbers:
-                bisect.insort(numbers, sequence)
-        del numbers[MOST_LISTED:]
+            with self._bands.locks[name]:
+                target = self._bands.target(batch.band)
+                if _bad_values(sketch):
+                    target.note(name, (batch.sequence,))
+                target.sketches[name].move(sketch)
+        self._bands.give_back(counted)
 
     def _session(self, layout: Layout, group: int) -> GroupSession:
         """Return the session of a group, kept open as far as memory for weights allows."""
@@ -315,12 +280,10 @@ class _Batch:
 
     sequence: int
     left: int
-    wants_apart: Callable[[], bool]
-    begun: bool = False
-    apart: bool = False
+    wanted: Callable[[], int | None]
+    band: Band | None = None
     counted: dict[str, Sketch] | None = None
-    result: CountedApart | None = None
-    settled: "Future[CountedApart | None]" = field(default_factory=Future)
+    settled: "Future[None]" = field(default_factory=Future)
     error: BaseException | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -339,7 +302,7 @@ class _Batch:
         if self.error is not None:
             self.settled.set_exception(self.error)
         else:
-            self.settled.set_result(self.result)
+            self.settled.set_result(None)
 
 
 def _batch_error(error: RuntimeRefusal) -> BatchError:

@@ -3,7 +3,7 @@
 from zeropoint.engine.samples.arrays import plain_batch
 from zeropoint.engine.samples.digests import DigestedBatch, content_digest, digested
 from zeropoint.engine.samples.made_up import CannotGenerate, InputRange, generate_batches
-from zeropoint.engine.samples.retained import Front, Retained, RetainedBatches
+from zeropoint.engine.samples.retained import Retained, RetainedBatches
 from zeropoint.engine.samples.signature import check_batch, dtype_of, element_type_of
 from zeropoint.engine.samples.stored import (
     StoredArray,
