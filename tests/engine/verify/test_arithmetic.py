@@ -87,6 +87,25 @@ def test_layers_in_branches_count(tmp_path: Path) -> None:
     assert found == {"one": 96, "two": 96}
 
 
+def test_in_bodies_shapes_that_are_not_told_are_those_of_the_first_run(tmp_path: Path) -> None:
+    turn = GraphBuilder()
+    turn.input("turn", [], TensorProto.INT64)
+    turn.input("going", [], TensorProto.BOOL)
+    turn.input("state", None)
+    turn.output(turn.node("Identity", ["going"], "still"), [], TensorProto.BOOL)
+    longer = turn.node("Concat", ["state", "x"], "longer", axis=0)
+    turn.output(turn.node("MatMul", [longer, "w"], "next", name="inner"))
+    b = GraphBuilder()
+    b.input("x", ["N", 8])
+    b.weight("w", 8, 8)
+    turns, going = b.constant("turns", np.array(3)), b.constant("yes", np.array(True))
+    b.output(b.node("Loop", [turns, going, "x"], "y", body=turn.graph("turn")))
+    batch = {"x": np.ones((5, 8), np.float32)}
+    path = b.save(tmp_path)
+    assert multiply_accumulates(path, {"inner": "MatMul"}, batch) == {"inner": 10 * 8 * 8}
+    assert multiply_accumulates(path, {"inner": "MatMul"}, {}) == {}
+
+
 @pytest.mark.parametrize(
     ("integer", "unnamed", "share"),
     [

@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx.helper import make_tensor_value_info, np_dtype_to_tensor_dtype
 
-from zeropoint.engine.protobuf import all_nodes, drop_unneeded, graphs, inferred, reads
-from zeropoint.engine.runtime import IntegerKernels, Session, original_name
+from zeropoint.engine.protobuf import all_nodes, drop_unneeded, graphs, inferred, reads, surface
+from zeropoint.engine.runtime import IntegerKernels, RuntimeRefusal, Session, original_name
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify.exposed import expose, written_beside
 from zeropoint.engine.wire import embed, skeleton
@@ -70,6 +70,8 @@ def multiply_accumulates(path: Path, nodes: Mapping[str, str], batch: Batch) -> 
     if missing and batch:
         found = _run(path, missing, batch)
         shapes |= {name: array.shape for name, array in found.items()}
+    if batch:
+        shapes |= _shapes_in_bodies(path, _needed(layers.values(), shapes), batch)
     counts = {name: _count(node, shapes) for name, node in layers.items()}
     return {name: count for name, count in counts.items() if count is not None}
 
@@ -79,8 +81,36 @@ def _missing(
 ) -> list[str]:
     """Return the values of the main graph whose shapes layers still need."""
     given = {name for node in model.graph.node for name in node.output}
-    needed = [name for node in layers if _count(node, shapes) is None for name in _shaping(node)]
-    return [name for name in dict.fromkeys(needed) if name in given and name not in shapes]
+    return [name for name in _needed(layers, shapes) if name in given]
+
+
+def _needed(layers: Iterable[onnx.NodeProto], shapes: Mapping[str, Shape]) -> list[str]:
+    names = [name for node in layers if _count(node, shapes) is None for name in _shaping(node)]
+    return [name for name in dict.fromkeys(names) if name not in shapes]
+
+
+def _shapes_in_bodies(path: Path, names: Sequence[str], batch: Batch) -> dict[str, Shape]:
+    """Return shapes in bodies, of the first time that each runs; none where it does not.
+
+    Only floats can be carried out of bodies: where there are others, none are told.
+    """
+    if not names:
+        return {}
+    model = skeleton(path)
+    embed(model, path)
+    surface(model, names)
+    expose(model, names)
+    try:
+        with written_beside(path, model) as exposed:
+            found = Session(exposed, as_written=True).run(batch, names)
+    except RuntimeRefusal:
+        return {}
+    times = (value if isinstance(value, list) else [value] for value in found)
+    ran = {
+        name: [np.shape(v) for v in all_of_it] for name, all_of_it in zip(names, times, strict=True)
+    }
+    first = {name: next(filter(math.prod, shapes), None) for name, shapes in ran.items()}
+    return {name: shape for name, shape in first.items() if shape is not None}
 
 
 def _deciding(path: Path, missing: Sequence[str], shapes: Mapping[str, Shape]) -> list[str]:
