@@ -176,8 +176,8 @@ def _replaced(value: object) -> object:
 
 
 def test_a_network_of_any_size_gives_a_page_of_bounded_size() -> None:
-    long = "x" * 5000
-    many = [f"{long}{place}" for place in range(20_000)]
+    long = "x" * 3000
+    many = [f"{long}{place}" for place in range(5_000)]
     report = mended(names=many)
     found = report.accuracy
     assert found is not None
@@ -195,7 +195,7 @@ def test_a_network_of_any_size_gives_a_page_of_bounded_size() -> None:
     html = render(dataclasses.replace(crowded, plan=plan, warnings=crowded.warnings * 300))
     assert len(html) < 1_000_000
     text = Parsed(html).text
-    assert "19988 more" in text
+    assert "4988 more" in text
     assert "in the report's JSON" in text
 
 

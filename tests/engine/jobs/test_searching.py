@@ -126,6 +126,8 @@ def test_order_changes_nothing_and_decisions_do_the_same_again(
     assert replayed.report.accuracy is not None
     assert not replayed.report.accuracy.searched
     assert replayed.report.accuracy.decisions == decisions
+    told = [(each.remedy, each.nodes) for each in one.report.accuracy.departures]
+    assert [(each.remedy, each.nodes) for each in replayed.report.accuracy.departures] == told
     if mode is AccuracyMode.GUARD:  # nothing in it hangs on time
         other = quantize(source, batches()[::-1], asked(mode), tmp_path / "other")
         assert other.path.read_bytes() == one.path.read_bytes()

@@ -23,6 +23,7 @@ from zeropoint.engine.search import (
     Standing,
     auto,
     departures,
+    done_again,
     floor_of,
     guard,
     safer,
@@ -104,6 +105,8 @@ def as_it_is(
         told = CandidateFiles(number=0, description=AS_ASKED, files=candidate.files)
         standing, known = replace(standing, metric=evaluate(told)), True
         trials = (_only_trial(candidate, standing, floor),)
+    decisions = options.accuracy.decisions
+    again = Changes.from_json(decisions) if decisions else Changes()
     return Outcome(
         candidate=candidate,
         verified=verified,
@@ -112,8 +115,9 @@ def as_it_is(
             floor=floor,
             held=standing.holds(floor) if known else None,
             message=_sentence(found, standing, floor),
+            departures=done_again(candidate.decided.planned, again),
             trials=trials,
-            decisions=options.accuracy.decisions or Changes().to_json(),
+            decisions=decisions or again.to_json(),
         ),
     )
 

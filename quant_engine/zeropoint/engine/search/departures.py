@@ -81,11 +81,24 @@ def departures(planned: PlannedModel, asked: Attempt, chosen: Attempt) -> tuple[
         asked: The candidate that does what was asked for.
         chosen: The one that is returned.
     """
-    effect = _effect(asked, chosen)
+    return _told(planned, chosen.changes, _effect(asked, chosen))
+
+
+def done_again(planned: PlannedModel, changes: Changes) -> tuple[Departure, ...]:
+    """Return what was done otherwise because an earlier job decided it; its effect is told there.
+
+    Args:
+        planned: The model.
+        changes: What was decided.
+    """
+    return _told(planned, changes, "")
+
+
+def _told(planned: PlannedModel, changes: Changes, effect: str) -> tuple[Departure, ...]:
     names = {name_of(node): planned.user_name(node) for node in planned.graph.all_nodes()}
     return tuple(
         Departure(remedy=remedy, nodes=nodes, reason=reason, effect=effect)
-        for remedy, nodes, reason in _found(chosen.changes, names)
+        for remedy, nodes, reason in _found(changes, names)
     )
 
 
