@@ -1,5 +1,6 @@
 """Passes that bring a model into the form that is quantized, and change no value."""
 
+from zeropoint.engine.prepare.affine_before import fuse_affine_before
 from zeropoint.engine.prepare.affine_fusion import (
     Affine,
     affine_followers,

@@ -17,6 +17,7 @@ from zeropoint.engine.graph import drop_no_ops, origins, remove_unused, settle_n
 from zeropoint.engine.load import LoadedModel, inline_functions, reload_graph
 from zeropoint.engine.numbers import QParams
 from zeropoint.engine.operators import Trait, has
+from zeropoint.engine.prepare.affine_before import fuse_affine_before
 from zeropoint.engine.prepare.affine_fusion import fuse_affine
 from zeropoint.engine.prepare.constants import fold_constants, lift_constants
 from zeropoint.engine.prepare.float16 import widen_halves
@@ -271,6 +272,7 @@ def _fuse(work: _Work) -> None:
 def _name_functions(work: _Work) -> None:
     model = work.model
     name_hard_functions(model.graph, work.loaded.weights, model.opset_imports[""])
+    fuse_affine_before(model.graph, work.loaded.weights)
 
 
 _REDUCE: _Passes = (_infer, _simplify, _fuse)

@@ -16,6 +16,7 @@ _EPSILON = 2.0**-23  # of float32
 _NEAR = 4 * _EPSILON
 _MOST_ROUNDING = 16.0  # times the result's own greatest value
 _MOST_STEPS = 8
+_CLAMPS = ("Clip", "HardSigmoid", "Max", "Min", "Relu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,10 @@ class Chain:
     nodes: tuple[ir.Node, ...]
 
 
-def trace(value: ir.Value, root: ir.Value | None = None) -> Chain | None:
+def trace(value: ir.Value, root: ir.Value | None = None, *, affine: bool = False) -> Chain | None:
     """Return how a value follows from `root`, or from as far back as nothing else reads between.
 
-    None where it is no ramp.
+    None where it is no ramp. With `affine`, clamps are no part of it.
     """
     nodes: list[ir.Node] = []
     steps: list[_Step] = []
@@ -86,7 +87,7 @@ def trace(value: ir.Value, root: ir.Value | None = None) -> Chain | None:
         node = source.producer()
         if node is None or node.graph is not value.graph or (nodes and not _is_inner(source)):
             break
-        found = _step(node)
+        found = None if affine and node.op_type in _CLAMPS else _step(node)
         if found is None:
             break
         source, step = found

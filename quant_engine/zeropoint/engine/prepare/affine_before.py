@@ -1,0 +1,123 @@
+"""Folding a scalar factor and shift in front of convolutions into their weights.
+
+    W (f x + s) + b  =  (f W) x + (b + s * sum of W)
+
+Learned ones stand behind the activations of PP-LCNet and its kin, where the layer before cannot
+take them. A convolution that pads pads with zeros behind the shift, which then stays:
+f x + s = f (x + s / f). Scalars alone: scales of channels may be what makes a tensor fit for one
+scale. Figures are computed in float64.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from zeropoint.engine.files import WeightFile
+from zeropoint.engine.graph import (
+    GraphEditor,
+    add_origins,
+    array_of,
+    constant,
+    input_at,
+    name_of,
+    origins,
+    remove_unused,
+    set_input,
+)
+from zeropoint.engine.prepare.ramps import Chain, trace
+
+_MOST_ROUNDING = 16.0  # of what is in between, times the greater of factor and shift
+
+
+def fuse_affine_before(graph: ir.Graph, weights: WeightFile) -> None:
+    """Fold scalar affine functions into the convolutions behind them, in place, bodies too."""
+    editor = GraphEditor(graph, weights=weights)
+    for node in tuple(graph.all_nodes()):
+        if node.op_type in ("Add", "Div", "Mul", "Sub") and not node.domain:
+            _fuse(node.outputs[0], editor)
+    remove_unused(graph)
+
+
+def _fuse(value: ir.Value, editor: GraphEditor) -> None:
+    layers = list(_layers(value))
+    chain = trace(value, affine=True) if layers else None
+    if chain is None or chain.root.dtype is not ir.DataType.FLOAT:
+        return
+    factor, shift = chain.ramp.slope, chain.ramp.offset
+    if chain.ramp.largest > _MOST_ROUNDING * max(abs(factor), abs(shift)):
+        return
+    stays = bool(shift) and any(_pads(layer) for layer in layers)
+    if stays and (len(chain.nodes) == 1 or factor == 1.0):
+        return
+    folded = [_scaled(layer, factor, 0.0 if stays else shift) for layer in layers]
+    if not all(np.isfinite(array).all() for arrays in folded for array in arrays):
+        return
+    for layer, arrays in zip(layers, folded, strict=True):
+        _take(layer, arrays, chain, editor)
+    if stays:
+        _leave_shift(chain, shift / factor, editor)
+    else:
+        for layer in layers:
+            layer.replace_input_with(0, chain.root)
+
+
+def _layers(value: ir.Value) -> Iterator[ir.Node]:
+    """Yield the convolutions that read a value; none where anything else does."""
+    readers = [use.node for use in value.uses()]
+    if not value.is_graph_output() and all(_takes(node, value) for node in readers):
+        yield from readers
+
+
+def _takes(node: ir.Node, value: ir.Value) -> bool:
+    """Whether a node is a convolution of `value` that has its weights to itself."""
+    if node.domain or node.op_type != "Conv" or node.graph is not value.graph:
+        return False
+    weight, bias = input_at(node, 1), input_at(node, 2)
+    known = constant(weight) is not None and (bias is None or constant(bias) is not None)
+    if weight is None or not known or weight.dtype is not ir.DataType.FLOAT:
+        return False
+    return node.inputs[0] is value and len(weight.uses()) == 1 and not weight.is_graph_output()
+
+
+def _pads(node: ir.Node) -> bool:
+    """Whether zeros may be put around what a convolution reads."""
+    automatic = node.attributes.get_string("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
+    return automatic or any(node.attributes.get_ints("pads", ()))
+
+
+def _scaled(layer: ir.Node, factor: float, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight and bias of a convolution of factor * x + shift."""
+    weight = array_of(layer.inputs[1]).astype(np.float64)
+    bias, kernel = input_at(layer, 2), tuple(range(1, weight.ndim))
+    before = 0.0 if bias is None else array_of(bias).astype(np.float64)
+    with np.errstate(over="ignore"):
+        total = (before + shift * weight.sum(axis=kernel)).astype(np.float32)
+        return (factor * weight).astype(np.float32), total
+
+
+def _take(
+    layer: ir.Node, arrays: tuple[np.ndarray, np.ndarray], chain: Chain, editor: GraphEditor
+) -> None:
+    weight, bias = layer.inputs[1], input_at(layer, 2)
+    assert weight is not None
+    editor.set_array(weight, arrays[0])
+    if bias is not None or arrays[1].any():
+        if bias is not None and len(bias.uses()) == 1 and not bias.is_graph_output():
+            editor.set_array(bias, arrays[1])
+        else:
+            set_input(layer, 2, editor.constant(f"{layer.name}_bias", arrays[1]))
+    for node in chain.nodes:
+        add_origins(layer, origins(node))
+
+
+def _leave_shift(chain: Chain, shift: float, editor: GraphEditor) -> None:
+    """Let the last node of a chain add a scalar, which is all that is left of it."""
+    node = chain.nodes[0]
+    scalar = editor.constant(f"{name_of(node)}_shift", np.array(shift, np.float32))
+    node.op_type = "Add"
+    for index, value in enumerate((chain.root, scalar)):
+        node.replace_input_with(index, value)
+    for other in chain.nodes[1:]:
+        add_origins(node, origins(other))
+    node.outputs[0].name = editor.unique(f"{name_of(node.outputs[0])}_unscaled")
