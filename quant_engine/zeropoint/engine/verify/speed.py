@@ -24,13 +24,16 @@ _LEAST_RUNS_OF_SLOW: Final = 3
 _SLOW_SECONDS: Final = 0.5  # a turn of both
 
 
-def in_turns(original: Session, results: Sequence[Session], batch: Batch) -> tuple[Speed, ...]:
+def in_turns(
+    original: Session, results: Sequence[Session], batch: Batch, seconds: float = _SECONDS
+) -> tuple[Speed, ...]:
     """Run models in turns on a batch, and return the figures of each result.
 
     Args:
         original: The user's model, open on one thread.
         results: Quantized ones, likewise.
         batch: Arrays by input name.
+        seconds: How long the original and one result are run, about.
 
     Raises:
         RuntimeRefusal: one of them does not run.
@@ -39,7 +42,7 @@ def in_turns(original: Session, results: Sequence[Session], batch: Batch) -> tup
     turn = sum(_seconds(session, batch) for session in sides)  # caches are filled
     times: list[list[float]] = [[] for _ in sides]
     order = list(range(len(sides)))
-    for _ in range(_runs(2 * turn / len(sides))):
+    for _ in range(_runs(2 * turn / len(sides), seconds)):
         order = [*order[1:], order[0]]
         for side in order:
             times[side].append(_seconds(sides[side], batch))
@@ -47,7 +50,7 @@ def in_turns(original: Session, results: Sequence[Session], batch: Batch) -> tup
 
 
 def one_after_the_other(
-    original: Opener, results: Sequence[Opener], batch: Batch
+    original: Opener, results: Sequence[Opener], batch: Batch, seconds: float = _SECONDS
 ) -> tuple[Speed, ...]:
     """Do the same with models that cannot be open at once.
 
@@ -55,6 +58,7 @@ def one_after_the_other(
         original: Opens the user's model on one thread.
         results: Each opens a quantized one, likewise.
         batch: Arrays by input name.
+        seconds: How long the original and one result are run, about.
 
     Raises:
         RuntimeRefusal: one of them does not load or run.
@@ -62,7 +66,7 @@ def one_after_the_other(
     times = []
     for opener in (original, *results):
         session = opener()
-        runs = _runs(2 * _seconds(session, batch))
+        runs = _runs(2 * _seconds(session, batch), seconds)
         times.append([_seconds(session, batch) for _ in range(runs)])
         del session
         give_back()
@@ -88,10 +92,10 @@ def speed_of(original: Sequence[float], result: Sequence[float]) -> Speed:
     )
 
 
-def _runs(turn: float) -> int:
-    """Return how often both are run, given how long that takes once, in seconds."""
+def _runs(turn: float, seconds: float) -> int:
+    """Return how often both are run in so many seconds, given how long that takes once."""
     least = _LEAST_RUNS if turn < _SLOW_SECONDS else _LEAST_RUNS_OF_SLOW
-    return min(_MOST_RUNS, max(least, int(_SECONDS / max(turn, 1e-9))))
+    return min(_MOST_RUNS, max(least, int(seconds / max(turn, 1e-9))))
 
 
 def _seconds(session: Session, batch: Batch) -> float:

@@ -27,6 +27,7 @@ from zeropoint.engine.verify.tensors import TensorSource
 from zeropoint.engine.verify.trial_values import Measured, TrialFailed, TrialRequest
 
 _OPEN_BYTES = 512 << 20  # of models that are timed in turns
+_SECONDS = 0.5  # for each pair: differences of a few percent decide
 
 
 class Trials(Protocol):
@@ -154,8 +155,8 @@ class InProcessTrials:
         total = _bytes_of(original) + sum(map(_bytes_of, shipped))
         try:
             if not self._request.side_by_side or total > _OPEN_BYTES:
-                return one_after_the_other(partial(Session, original), openers, batch)
-            return in_turns(Session(original), [opener() for opener in openers], batch)
+                return one_after_the_other(partial(Session, original), openers, batch, _SECONDS)
+            return in_turns(Session(original), [opener() for opener in openers], batch, _SECONDS)
         except RuntimeRefusal as refusal:
             raise TrialFailed(f"a candidate cannot be timed: {refusal}") from refusal
 
