@@ -54,7 +54,7 @@ def _brute_force(graph: RandomGraph, tensor: str, value: Array, x: Array) -> dic
     return dict(zip(names, found, strict=True))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     graph=random_graphs(),
     cache_bytes=st.sampled_from([1, 20_000, 1 << 28]),

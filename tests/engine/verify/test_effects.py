@@ -1,5 +1,6 @@
 """What a node quantized alone does: the same as a whole model in which it alone is quantized."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -281,3 +282,24 @@ def test_a_model_that_is_one_branch_has_effects(tmp_path: Path) -> None:
     (found,) = trials.effects(EffectsRequest(model=model)).nodes
     assert found.noise == pytest.approx(_expected(path, "mid", batches), rel=1e-3)
     assert found.share == 1.0
+
+
+def test_a_node_whose_twin_does_not_fit_what_reads_it_is_left_out(tmp_path: Path) -> None:
+    path = _branches().save(tmp_path)
+    trials = InProcessTrials(reference_of(path, normal_batches({"x": (5, 8)}, count=2)))
+    model = alone(path)
+    trunk, *others = model.nodes
+    wrong = dataclasses.replace(trunk, quantized=others[-1].quantized)  # six columns, not eight
+    model = dataclasses.replace(model, nodes=(wrong, *others))
+    found = trials.effects(EffectsRequest(model=model))
+    assert {effect.node for effect in found.nodes} == {"head", "side"}
+    assert found.not_measured == ("trunk",)
+
+
+def test_what_the_model_does_not_repeat_does_not_count(tmp_path: Path) -> None:
+    b = _branches()
+    noise = b.node("RandomNormalLike", ["r"], "random")
+    b.output(b.node("Add", ["r", noise], "noisy"))
+    path = b.save(tmp_path)
+    (trunk,) = (e for e in _measure(path, normal_batches({"x": (5, 8)})).nodes if e.node == "trunk")
+    assert sorted(output.name for output in trunk.outputs) == ["p", "y"]

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from zeropoint.engine.runtime import RuntimeRefusal
 from zeropoint.engine.samples import StoredBatch
 from zeropoint.engine.settings import Batch
 from zeropoint.engine.verify.alone_parts import parts_alone
@@ -167,13 +168,17 @@ class _Found:
     units: Mapping[str, Values]
 
 
+_Tried = tuple[str, _Found | None]
+"""Name of a node, and what it did; None where what is behind it does not run."""
+
+
 def _try_all(
     disturbed: Disturbed,
     tally: "_Tally",
     batch: Batch,
     pool: ThreadPoolExecutor,
     deadline: float,
-) -> Iterator[tuple[str, _Found] | None]:
+) -> Iterator[_Tried | None]:
     """Return for each node what it did; None for one that came too late."""
     for group, known in disturbed.snapshots(batch):
         outputs = tally.undisturbed(known)
@@ -186,10 +191,13 @@ def _try(
     outputs: Mapping[str, Undisturbed],
     deadline: float,
     node: AloneNode,
-) -> tuple[str, _Found] | None:
+) -> _Tried | None:
     if time.monotonic() >= deadline:
         return None
-    changed = disturbed.behind(node, known)
+    try:
+        changed = disturbed.behind(node, known)
+    except RuntimeRefusal:  # what its twin gives does not fit what reads it
+        return node.node, None
     units = {
         name: outputs[name].units(list(parts_of(value)))
         for name, value in changed.items()
@@ -207,44 +215,59 @@ class _Tally:
             name: behaviour.apart
             for name, behaviour in zip(reference.names, reference.behaviours, strict=True)
         }
+        repeated = [
+            name
+            for name, behaviour in zip(reference.names, reference.behaviours, strict=True)
+            if behaviour.repeat_db is None
+        ]
+        self._names = repeated or reference.names
         self._nodes = nodes
-        self._found: dict[str, list[_Found]] = {}
+        self._found: dict[str, list[_Found | None]] = {}
         self._samples = 0
 
     def undisturbed(self, known: Mapping[str, Any]) -> Mapping[str, Undisturbed]:
-        """Return the outputs to compare with: those that are floats, or all where none is."""
-        parts = {name: list(parts_of(known[name])) for name in self._forms if name in known}
+        """Return the outputs to compare with: those that are floats, or all where none is.
+
+        Without those that the model does not repeat, as with random numbers.
+        """
+        parts = {name: list(parts_of(known[name])) for name in self._names if name in known}
         floats = {name: each for name, each in parts.items() if any(map(is_float, each))}
         return {
             name: Undisturbed(each, self._forms.get(name, PLAIN), apart=self._apart[name])
             for name, each in (floats or parts).items()
         }
 
-    def add(self, found: Sequence[tuple[str, _Found] | None], samples: int) -> None:
+    def add(self, found: Sequence[_Tried | None], samples: int) -> None:
         """Take what nodes did on further samples."""
         self._samples += samples
         for name, one in filter(None, found):
             self._found.setdefault(name, []).append(one)
 
+    def _measured(self) -> Mapping[str, list[_Found]]:
+        """Return what is known of the nodes that ran each time."""
+        ran = {name: [one for one in found if one] for name, found in self._found.items()}
+        return {name: ones for name, ones in ran.items() if len(ones) == len(self._found[name])}
+
     def answer(self, counts: Mapping[str, int], request: EffectsRequest, *, late: bool) -> Effects:
         """Return all of it."""
         total = sum(counts.values())
+        measured = self._measured()
         effects = [
             Effect(
                 node=node.node,
                 name=node.name,
                 op_type=node.op_type,
-                outputs=_noises(self._found[node.node]),
-                own_db=sum((f.own for f in self._found[node.node]), Sums()).similarity.sqnr_db,
+                outputs=_noises(measured[node.node]),
+                own_db=sum((found.own for found in measured[node.node]), Sums()).similarity.sqnr_db,
                 share=counts[node.node] / total if node.node in counts else None,
             )
             for node in self._nodes
-            if node.node in self._found
+            if node.node in measured
         ]
         return Effects(
             nodes=tuple(sorted(effects, key=lambda effect: -effect.noise)),
             samples=self._samples,
-            not_measured=tuple(n.node for n in request.model.nodes if n.node not in self._found),
+            not_measured=tuple(n.node for n in request.model.nodes if n.node not in measured),
             late=late,
         )
 

@@ -125,7 +125,7 @@ class CutGraph:
         sessions = {}
         for piece in dict.fromkeys(piece for way in self._ways.values() for piece in way):
             with written_beside(path, self._proto(piece, types), "piece.onnx") as file:
-                sessions[piece] = Session(file, **manner)
+                sessions[piece] = _opened(file, manner)
         return sessions
 
     def _piece(self, begin: int, end: int) -> Piece:
@@ -213,6 +213,14 @@ class CutGraph:
             found.update(dict.fromkeys(self._reads[index], index))
         found.update(dict.fromkeys(self.outputs, len(self._nodes)))
         return found
+
+
+def _opened(file: Path, manner: Mapping[str, Any]) -> Session:
+    """Open a piece; as it is written, where its optimizations refuse it."""
+    try:
+        return Session(file, **manner)
+    except RuntimeRefusal:
+        return Session(file, as_written=True)
 
 
 def _bytes_of(tensor: TensorProto) -> int:
