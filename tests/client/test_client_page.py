@@ -196,6 +196,7 @@ def test_a_network_of_any_size_gives_a_page_of_bounded_size() -> None:
     assert len(html) < 1_000_000
     text = Parsed(html).text
     assert "4988 more" in text
+    assert "only the worst of each few neighbours is drawn" in text
     assert "in the report's JSON" in text
 
 

@@ -20,6 +20,11 @@ _LEAST_DB: Final = -10.0
 _LABELLED: Final = 5
 
 
+def most_drawn(width: int) -> int:
+    """Return how many nodes are drawn in so many CSS pixels."""
+    return width // 4
+
+
 def network_plot(
     nodes: Sequence[NodeRow], worst: Sequence[str], floor_db: float | None, *, width: int, name: str
 ) -> Markup:
@@ -33,7 +38,7 @@ def network_plot(
         name: The plot's own.
     """
     numbers = {node: number for number, node in enumerate(worst[:_LABELLED], 1)}
-    shown = _thinned(nodes, width // 4, set(numbers))
+    shown = _thinned(nodes, most_drawn(width), set(numbers))
     titles: dict[str, str] = {}
     with styled():
         drawn = figure(width, 260 if width > 600 else 220)

@@ -18,7 +18,7 @@ from zeropoint.client.accuracy_summary import names
 from zeropoint.client.figures import decibels, percent, size
 from zeropoint.client.page import view
 from zeropoint.client.page.distribution_plot import distribution_plot
-from zeropoint.client.page.network import network_plot
+from zeropoint.client.page.network import most_drawn, network_plot
 from zeropoint.client.page.search_path import search_plot
 from zeropoint.client.page.words import shortened
 from zeropoint.client.printable import printable
@@ -42,6 +42,7 @@ def render(report: Report) -> str:
         accuracy=report.accuracy,
         advice=advice,
         view=view,
+        thinned=len(view.in_graph_order(report)) > most_drawn(NARROW),
         networks=_both(functools.partial(_network, report)),
         paths=_both(functools.partial(_path, report)),
         distributions=[
