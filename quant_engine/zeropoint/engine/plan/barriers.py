@@ -328,7 +328,11 @@ def select(
             rules[node] = rule
     forced = frozenset(node for node, rule in rules.items() if choice.forces(node, rule))
     floats = frozenset(node for node in rules if _gives_floats(node, choice, changes))
-    as_it_runs = frozenset(node for node in rules if name_of(node) in changes.dynamic)
+    as_it_runs = frozenset(
+        node
+        for node, rule in rules.items()
+        if rule.role is Role.COMPUTE and name_of(node) in changes.dynamic
+    )
     return Candidates(rules, forced, floats, as_it_runs, kept, stored, prepared.stored)
 
 
