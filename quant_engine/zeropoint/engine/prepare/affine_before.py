@@ -24,6 +24,7 @@ from zeropoint.engine.graph import (
     origins,
     remove_unused,
     set_input,
+    value_at,
 )
 from zeropoint.engine.prepare.ramps import Chain, trace
 
@@ -54,12 +55,13 @@ def _fuse(value: ir.Value, editor: GraphEditor) -> None:
     if not all(np.isfinite(array).all() for arrays in folded for array in arrays):
         return
     for layer, arrays in zip(layers, folded, strict=True):
-        _take(layer, arrays, chain, editor)
+        _take(layer, *arrays, editor)
+        if not stays:
+            layer.replace_input_with(0, chain.root)
     if stays:
         _leave_shift(chain, shift / factor, editor)
-    else:
-        for layer in layers:
-            layer.replace_input_with(0, chain.root)
+    for node in chain.nodes:  # the first one stands for them: no node is in two places
+        add_origins(chain.nodes[0] if stays else layers[0], origins(node))
 
 
 def _layers(value: ir.Value) -> Iterator[ir.Node]:
@@ -96,19 +98,13 @@ def _scaled(layer: ir.Node, factor: float, shift: float) -> tuple[np.ndarray, np
         return (factor * weight).astype(np.float32), total
 
 
-def _take(
-    layer: ir.Node, arrays: tuple[np.ndarray, np.ndarray], chain: Chain, editor: GraphEditor
-) -> None:
-    weight, bias = layer.inputs[1], input_at(layer, 2)
-    assert weight is not None
-    editor.set_array(weight, arrays[0])
-    if bias is not None or arrays[1].any():
-        if bias is not None and len(bias.uses()) == 1 and not bias.is_graph_output():
-            editor.set_array(bias, arrays[1])
-        else:
-            set_input(layer, 2, editor.constant(f"{layer.name}_bias", arrays[1]))
-    for node in chain.nodes:
-        add_origins(layer, origins(node))
+def _take(layer: ir.Node, weight: np.ndarray, bias: np.ndarray, editor: GraphEditor) -> None:
+    editor.set_array(value_at(layer, 1), weight)
+    old = input_at(layer, 2)
+    if old is not None and len(old.uses()) == 1 and not old.is_graph_output():
+        editor.set_array(old, bias)
+    elif old is not None or bias.any():
+        set_input(layer, 2, editor.constant(f"{layer.name}_bias", bias))
 
 
 def _leave_shift(chain: Chain, shift: float, editor: GraphEditor) -> None:
@@ -118,6 +114,4 @@ def _leave_shift(chain: Chain, shift: float, editor: GraphEditor) -> None:
     node.op_type = "Add"
     for index, value in enumerate((chain.root, scalar)):
         node.replace_input_with(index, value)
-    for other in chain.nodes[1:]:
-        add_origins(node, origins(other))
     node.outputs[0].name = editor.unique(f"{name_of(node.outputs[0])}_unscaled")
