@@ -22,6 +22,7 @@ from zeropoint.engine.search import (
     Decided,
     Standing,
     auto,
+    counted,
     departures,
     done_again,
     floor_of,
@@ -107,14 +108,17 @@ def as_it_is(
         trials = (_only_trial(candidate, standing, floor),)
     decisions = options.accuracy.decisions
     again = Changes.from_json(decisions) if decisions else Changes()
+    held = standing.holds(floor)
+    if decisions and evaluate is None:  # as the search allowed for chance that decided so
+        held = _margin(found, floor) >= 0.0
     return Outcome(
         candidate=candidate,
         verified=verified,
         accuracy=Accuracy(
             mode=options.accuracy.mode,
             floor=floor,
-            held=standing.holds(floor) if known else None,
-            message=_sentence(found, standing, floor),
+            held=held if known else None,
+            message=_sentence(found, standing, floor, held=held),
             departures=done_again(candidate.decided.planned, again),
             trials=trials,
             decisions=decisions or again.to_json(),
@@ -200,11 +204,12 @@ def _told(bench: JobWorkbench, chosen: Attempt, found: Verification) -> Accuracy
     asked = bench.attempt(Changes(), AS_ASKED)
     metric = None if chosen.standing is None else chosen.standing.metric
     standing = replace(standing_of(found.outputs), metric=metric)
+    held = chosen.holds and _margin(found, bench.floor) >= 0.0
     return Accuracy(
         mode=bench.planned.options.accuracy.mode,
         floor=bench.floor,
-        held=chosen.holds and _margin(found, bench.floor) >= 0.0,
-        message=_sentence(found, standing, bench.floor),
+        held=held,
+        message=_sentence(found, standing, bench.floor, held=held),
         searched=True,
         choosing_samples=asked.samples,
         departures=departures(bench.planned, asked, chosen),
@@ -221,7 +226,7 @@ def _margin(found: Verification, floor: Floor) -> float:
     return standing_of(found.outputs).margin(tolerant(floor, samples))
 
 
-def _sentence(found: Verification, standing: Standing, floor: Floor) -> str:
+def _sentence(found: Verification, standing: Standing, floor: Floor, *, held: bool | None) -> str:
     """Return how a verified result stands."""
     if floor.min_metric is None and found.state is not _COMPARED:
         return f"whether the floor is kept is not known: {found.message or 'nothing was compared'}"
@@ -229,8 +234,12 @@ def _sentence(found: Verification, standing: Standing, floor: Floor) -> str:
         figures = ", ".join(_figures(standing, floor)) or "nothing is against it"
     else:
         figures = told_by_metric(standing.metric, floor)
-    word = "kept" if standing.holds(floor) else "not kept"
-    return f"the floor is {word}: {figures}"
+    if standing.holds(floor):
+        return f"the floor is kept: {figures}"
+    if held:
+        samples = counted(found.samples, "sample")
+        return f"the floor is kept as far as {samples} can tell: {figures}"
+    return f"the floor is not kept: {figures}"
 
 
 def _figures(standing: Standing, floor: Floor) -> Iterator[str]:

@@ -4,6 +4,7 @@ from zeropoint.engine.search.auto import auto
 from zeropoint.engine.search.changes import Changes, RangeChoice
 from zeropoint.engine.search.decided import Decided
 from zeropoint.engine.search.departures import departures, done_again
+from zeropoint.engine.search.grow import counted
 from zeropoint.engine.search.guard import guard, safer
 from zeropoint.engine.search.material import Material
 from zeropoint.engine.search.realize import realize, realize_dynamic

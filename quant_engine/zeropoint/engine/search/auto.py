@@ -18,6 +18,10 @@ from zeropoint.engine.search.grow import counted, more_slower
 from zeropoint.engine.search.guard import mended, nothing_quantized
 from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Workbench
 
+_ROOM_DB: Final = 3.0
+"""By how much a candidate shall be above the floor: its samples are few, and gave the ranges."""
+
+_GOOD_SHARE: Final = 0.8
 _MOST_FIRST: Final = 3
 _CLEARLY: Final = 0.95  # of the time: less of a gain may be chance
 _NO_SLOWER: Final = 1.05
@@ -27,10 +31,18 @@ _LARGE: Final = (0.005, 0.02, 0.05)  # shares of the arithmetic from which a lay
 def auto(bench: Workbench) -> Attempt:
     """Return the best candidate that keeps the floor."""
     begin = _without_first(bench)
-    found = begin if begin.holds else mended(bench, begin)
+    found = begin if begin.margin_db >= _ROOM_DB else _with_room(bench, begin)
     if bench.planned.options.accuracy.objective is Objective.SIZE:
         return _smaller(bench, found)
     return _fast_enough(bench, found)
+
+
+def _with_room(bench: Workbench, begin: Attempt) -> Attempt:
+    """Return a candidate well above the floor, or at it where little would be on integers."""
+    found = mended(bench, begin, _ROOM_DB)
+    if found.holds and (found.integer_share or 0.0) >= _GOOD_SHARE:
+        return found
+    return begin if begin.holds else mended(bench, begin)
 
 
 def _without_first(bench: Workbench) -> Attempt:

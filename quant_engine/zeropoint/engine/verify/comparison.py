@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.report import ComparedAs, OutputFigures, SampleFigures
 from zeropoint.engine.verify.decisions import DecisionCount
+from zeropoint.engine.verify.joined import Joined
 from zeropoint.engine.verify.output_forms import PLAIN, OutputForm
 from zeropoint.engine.verify.saturating import Values, compared_as, distribution_axis, in_front
 from zeropoint.engine.verify.similarity import Sums, compare, is_float, numeric_pair
@@ -102,6 +103,9 @@ class OutputComparison:
 
     def _compare(self, original: NDArray[Any], result: NDArray[Any], *, apart: bool) -> Values:
         """Return signal, noise and number of values of each unit: float64 [units, 3]."""
+        joined = self._form.joined
+        if joined is not None and is_float(original) and joined.fits(original):
+            return self._compare_joined(original, result, joined, apart=apart and joined.axis != 0)
         saturation = self._form.saturation if is_float(original) else None
         axis = distribution_axis(original, saturation)
         apart = apart and axis != 0
@@ -122,6 +126,20 @@ class OutputComparison:
             rows = min(each, units - start)
             found.append(unit_sums(*(side.reshape(rows, -1) for side in sides)))
         return np.concatenate(found)
+
+    def _compare_joined(
+        self, original: NDArray[Any], result: NDArray[Any], joined: Joined, *, apart: bool
+    ) -> Values:
+        """Do the same for parts of different kinds; what decides is one of them."""
+        self._compared_as = ComparedAs.VALUES
+        pieces = zip(joined.saturations, joined.cut(original), joined.cut(result), strict=True)
+        for saturation, one, other in pieces:
+            if saturation is self._decisions.saturation:
+                axis = distribution_axis(one, saturation)
+                self._decisions.add(one, other, axis, apart=apart)
+        rows = len(original) if apart else 1
+        sides = numeric_pair(original, result)
+        return unit_sums(*joined.in_front(*sides, original.dtype, rows))
 
 
 def unit_sums(x: Values, y: Values) -> Values:

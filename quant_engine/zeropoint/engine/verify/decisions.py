@@ -1,13 +1,15 @@
 """Whether the result decides as the original does: classes, masks, labels, sequences, selections.
 
 Only what is a decision is counted: the largest along an axis of classes, where a Softmax, an ArgMax
-or a classifier's head shows one; what is above 0.5 behind a Sigmoid; labels and other integers;
-what TopK, NonMaxSuppression or NonZero pick, as a set. Where the most frequent class of frames in a
-row is the first or the last one, it is the blank of a sequence, which is decoded and compared by
-what must be edited; likewise labels whose number differs.
+or a classifier's head shows one; what is above 0.5 behind a Sigmoid, which has to cross that by 0.2
+to be another decision; labels and other integers; what TopK, NonMaxSuppression or NonZero pick, as
+a set. Where the most frequent class of frames in a row is the first or the last one, it is the
+blank of a sequence, which is decoded and compared by what must be edited; likewise labels whose
+number differs.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +25,7 @@ from zeropoint.engine.verify.tally import ClassTally, decisions_of, shares_of
 
 _SCORES: Final = (Saturation.SIGMOID, Saturation.HARD_SIGMOID)
 _BOUNDARY: Final = 0.5
+_UNSURE: Final = 0.2  # around it: what the noise of a good result moves a score by
 _CLASS_AXES: Final = {2: 1, 3: 2, 4: 1}  # of logits, by rank
 _LEAST_CLASSES_OF_MAPS: Final = 5  # with less it may be a picture
 _LEAST_BLANK: Final = 0.25  # of all frames
@@ -32,7 +35,11 @@ _Pair = tuple[NDArray[Any], NDArray[Any]]
 
 
 class DecisionCount:
-    """Counts the decisions of one output, and those that are the same."""
+    """Counts the decisions of one output, and those that are the same.
+
+    Attributes:
+        saturation: What is decided by the results of; of parts that are joined, that of the first.
+    """
 
     def __init__(self, form: OutputForm) -> None:
         """Start with none.
@@ -40,6 +47,9 @@ class DecisionCount:
         Args:
             form: How the output ends.
         """
+        joined = form.joined.saturations if form.joined is not None else ()
+        form = replace(form, saturation=next(filter(None, joined), form.saturation))
+        self.saturation = form.saturation
         self._form = form
         self._kind = DecisionKind.EQUAL
         self._tally = ClassTally()
@@ -110,7 +120,7 @@ class DecisionCount:
                 return
         elif self._form.saturation in _SCORES:
             self._kind = DecisionKind.THRESHOLD
-            pair = original > _BOUNDARY, result > _BOUNDARY
+            pair = _crossed(original, result)
         else:
             return
         for one, other in _samples(pair, apart=apart):
@@ -177,6 +187,13 @@ class DecisionCount:
         if not self._sure:
             return None
         return decisions_of(DecisionKind.ARGMAX, tally.every, tally.minority)
+
+
+def _crossed(original: NDArray[Any], result: NDArray[Any]) -> _Pair:
+    """Return on which side scores are; one that hardly crosses the boundary stays where it was."""
+    one = np.asarray(original > _BOUNDARY)
+    other = np.where(one, result >= _BOUNDARY - _UNSURE, result > _BOUNDARY + _UNSURE)
+    return one, other
 
 
 def _spelled(pairs: list[tuple[float, float]]) -> Decisions:

@@ -43,9 +43,13 @@ class Undisturbed:
 class _Part:
     def __init__(self, array: NDArray[Any], form: OutputForm, *, apart: bool) -> None:
         self._array = array
+        joined = form.joined
+        self._joined = joined if joined is not None and joined.fits(array) else None
         self._saturation = form.saturation if is_float(array) else None
         self._axis = distribution_axis(array, self._saturation)
         self._rows = len(array) if apart and self._axis != 0 and array.ndim else 1
+        if self._joined is not None:
+            self._rows = len(array) if apart and self._joined.axis != 0 and array.ndim else 1
         self._front = self._in_front(array) if is_float(array) else np.zeros(0)
 
     def units(self, array: NDArray[Any]) -> Values:
@@ -55,6 +59,9 @@ class _Part:
             changed = np.asarray(array != self._array).reshape(self._rows, -1)
             count = np.full(self._rows, float(changed.shape[1]))
             return np.stack([count, changed.sum(1).astype(np.float64), count], 1)
+        if self._joined is not None:
+            one, other = self._array.astype(np.float64), array.astype(np.float64)
+            return unit_sums(*self._joined.in_front(one, other, array.dtype, self._rows))
         return unit_sums(self._front, self._in_front(array))
 
     def _in_front(self, array: NDArray[Any]) -> Values:

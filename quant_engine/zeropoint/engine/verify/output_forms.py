@@ -1,6 +1,6 @@
 """How a model's outputs end, read from the user's own graph: what saturates them, what decides."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +10,7 @@ import onnx
 from onnx import inliner
 
 from zeropoint.engine.protobuf import subgraphs
+from zeropoint.engine.verify.joined import Joined
 from zeropoint.engine.verify.saturating import Saturation
 
 _MOVERS: Final = frozenset(
@@ -49,6 +50,7 @@ _LABELS: Final = frozenset(
     {onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.STRING}
 )
 _BOX: Final = 4
+_MOST_INFERRED: Final = 512 << 20  # bytes of a model whose shapes are inferred
 _MOST_STEPS: Final = 64  # from an output to what ends the model
 
 
@@ -78,6 +80,7 @@ class OutputForm:
         frames: Whether it may be frames in a row that spell something: nothing that the model takes
             has labels, and no other output has boxes.
         selection: What it holds of what the model selects; None: nothing.
+        joined: How it joins parts of different kinds; None: it does not.
     """
 
     saturation: Saturation | None = None
@@ -87,6 +90,7 @@ class OutputForm:
     map: bool = False
     frames: bool = False
     selection: Selection | None = None
+    joined: Joined | None = None
 
 
 PLAIN: Final = OutputForm()
@@ -102,6 +106,7 @@ def output_forms(path: Path) -> Mapping[str, OutputForm]:
     if model.functions:
         model = inliner.inline_local_functions(model)
     scope, frames = _Scope(model.graph), _may_spell(model.graph)
+    sizes = _Inferred(model)
     pictures = [_sizes(value) for value in model.graph.input]
     return {
         output.name: replace(
@@ -109,6 +114,7 @@ def output_forms(path: Path) -> Mapping[str, OutputForm]:
             logits="logit" in output.name.lower(),
             map=scope.ends_with(output.name, _MAPS) and _is_map(output, pictures),
             frames=frames,
+            joined=scope.joined(output.name, sizes),
         )
         for output in model.graph.output
     }
@@ -129,6 +135,25 @@ def _is_map(output: onnx.ValueInfoProto, pictures: Sequence[_Sizes]) -> bool:
     return known and any(
         len(picture) == _MAP_RANK and picture[2:] == sizes[2:] for picture in pictures
     )
+
+
+class _Inferred:
+    """Sizes of tensors, inferred where one is asked for."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
+        self._shapes: Mapping[str, _Sizes] | None = None
+
+    def __call__(self, name: str, axis: int) -> int:
+        """Return the size of an axis; 0 where it is not known."""
+        if self._shapes is None:
+            known = self._model
+            if known.ByteSize() <= _MOST_INFERRED:
+                known = onnx.shape_inference.infer_shapes(known)
+            self._shapes = {value.name: _sizes(value) for value in known.graph.value_info}
+        shape = self._shapes.get(name, ())
+        size = shape[axis] if -len(shape) <= axis < len(shape) else 0
+        return size if isinstance(size, int) else 0
 
 
 def _may_spell(graph: onnx.GraphProto) -> bool:
@@ -161,6 +186,20 @@ class _Scope:
             head=self.ends_with(name, _HEADS),
             selection=self._selection(name, _MOST_STEPS),
         )
+
+    def joined(self, name: str, size: Callable[[str, int], int]) -> Joined | None:
+        """Return how a value joins parts that end otherwise; None where it does not."""
+        node = self._producers.get(name)
+        while node is not None and node.op_type in _SAME_PLACE:
+            node = self._producers.get(node.input[0])
+        if node is None or node.op_type != "Concat":
+            return None
+        found = tuple(self._saturation(value, _MOST_STEPS) for value in node.input)
+        axis = _axis_of(node)
+        sizes = tuple(size(value, axis) for value in node.input)
+        if len(set(found)) == 1 or sizes.count(0) > 1:
+            return None
+        return Joined(axis=axis, sizes=sizes, saturations=found)
 
     def ends_with(self, name: str, op_types: frozenset[str]) -> bool:
         """Whether a value comes from one of some operators, with or without a bias."""
