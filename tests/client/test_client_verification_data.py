@@ -40,7 +40,10 @@ def test_batches_that_only_verify_with_data_and_with_a_cache(
     expected = plain.model.read_bytes()
     for data, verifying in ((BATCHES, 2), (None, 1)):  # candidates need some, too
         result = quantize_static(
-            model, output, data, calibration_cache_path=cache, verification_data=loud
+            *(model, output, data),
+            calibration_cache_path=cache,
+            verification_data=loud,
+            accuracy="off",
         )
         assert result.model.read_bytes() == expected
         verification = result.report.verification
@@ -61,6 +64,7 @@ def test_batches_that_only_verify_on_the_command_line(
     np.savez(folder / "batches" / "loud.npz", x=samples[:6] * 50)
     expected = quantize_static(model, output, [{"x": samples}]).model.read_bytes()
     static = ["quantize", "static", str(model), str(output), "--json", "--batch-size", "3"]
+    static += ["--accuracy", "off"]
     here = ["--data", f"{folder}/data.npz", "--server", embedded.endpoint().target]
     for name, count in (("loud.npz", 2), ("batches", 1)):
         verifying = ["--verification-data", str(folder / name)]
