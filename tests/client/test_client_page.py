@@ -6,7 +6,9 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import pytest
 from support import reports
 from support.reports import mended, network, with_accuracy, with_proof
@@ -260,8 +262,13 @@ def test_the_callers_own_figure_is_shown_as_it_is() -> None:
     assert [title[0] for title in re.findall(r"<title>(.*?)</title>", plot)] == ["0", "1", "3", "4"]
 
 
-def test_it_is_the_same_for_the_same_report(html: str, tmp_path: Path) -> None:
-    mended().save_html(tmp_path / "page.html")
+def test_it_is_the_same_for_the_same_report_whatever_the_callers_plots_look_like(
+    html: str, tmp_path: Path
+) -> None:
+    style: Any = {"text.usetex": True, "savefig.bbox": "tight", "axes.facecolor": "red"}
+    with mpl.rc_context(style):
+        mended().save_html(tmp_path / "page.html")
+        assert mpl.rcParams["axes.facecolor"] == "red"
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == html
     assert CalibrationMethod.MinMax in html
 

@@ -8,6 +8,7 @@ escapes what HTML takes for its own. The page has no scripts and allows none.
 from __future__ import annotations
 
 import functools
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import jinja2
@@ -31,10 +32,16 @@ NARROW: Final = 340
 _LONGEST_TEXT: Final = 2000
 _LONGEST_DECISIONS: Final = 20_000
 _MOST_LINES: Final = 400
+_ONE_AT_A_TIME: Final = threading.Lock()
 
 
 def render(report: Report) -> str:
-    """Return the page of a report, as HTML."""
+    """Return the page of a report, as HTML; one at a time."""
+    with _ONE_AT_A_TIME:  # the style of plots is one for all threads
+        return _rendered(report)
+
+
+def _rendered(report: Report) -> str:
     decisions = report.accuracy.decisions if report.accuracy else ""
     lines = view.option_lines(report)
     return _template().render(

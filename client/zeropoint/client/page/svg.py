@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -72,10 +72,20 @@ _WITHOUT = re.compile(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", re.DO
 _SPACE = re.compile(r"\n\s*")
 
 
-def styled(more: Mapping[str, object] = MappingProxyType({})) -> AbstractContextManager[None]:
-    """Return the context that figures are made and drawn in, with more settings."""
+@contextmanager
+def styled(more: Mapping[str, object] = MappingProxyType({})) -> Iterator[None]:
+    """Make and draw figures in the page's style, whatever that of this process is.
+
+    The settings of matplotlib are one for all threads.
+
+    Args:
+        more: Further settings.
+    """
     settings: Any = {**_STYLE, **more}
-    return mpl.rc_context(settings)
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(settings)
+        yield
 
 
 def figure(width: int, height: int) -> Figure:
