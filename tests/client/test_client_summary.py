@@ -48,6 +48,15 @@ def test_the_verdict_comes_first_then_warnings_accuracy_speed_and_size() -> None
     assert "speed       2 ms -> 3.8 ms a batch on one thread (1.90 times as long)" in text
 
 
+def test_the_share_of_arithmetic_on_integers_is_told_where_it_is_known() -> None:
+    report = _report()
+    assert report.verification.integer_share is None
+    assert "\ninteger     1 of 1 Conv on integer kernels\n" in f"{report}\n"
+    proof = dataclasses.replace(report.verification, integer_share=0.876)
+    text = f"{dataclasses.replace(report, verification=proof)}\n"
+    assert "\ninteger     1 of 1 Conv on integer kernels, 88% of their arithmetic\n" in text
+
+
 def test_what_is_decided_is_told_without_the_most_frequent_class_and_by_sequence() -> None:
     report = _report()
     (output,) = report.verification.outputs

@@ -13,7 +13,7 @@ from support.quantized import CLASSIFIER_NODES, classifier
 
 from zeropoint.engine import NodeSelection, QuantFormat
 from zeropoint.engine.runtime import IntegerKernels, UnnamedKernels
-from zeropoint.engine.verify import integer_share, multiply_accumulates
+from zeropoint.engine.verify import arithmetic, integer_share, multiply_accumulates
 
 BATCH = normal_batches({"x": (2, 3, 8, 8)}, count=1)[0]
 COUNTS = {"conv": 2 * 4 * 8 * 8 * 3 * 3 * 3, "head": 2 * 4 * 5}
@@ -54,7 +54,9 @@ def test_transposed_convolutions_and_products(tmp_path: Path) -> None:
     assert found == {"up": 6 * 4 * 5 * 5 * 3 * 2 * 2, "gemm": 7 * 300 * 6}
 
 
-def test_where_shapes_depend_on_values_the_model_is_run(tmp_path: Path) -> None:
+def test_where_shapes_depend_on_values_these_are_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     b = GraphBuilder()
     b.input("x", ["N", 8])
     largest = b.node("ReduceMax", ["x"], "largest", axes=[1], keepdims=0)
@@ -68,6 +70,17 @@ def test_where_shapes_depend_on_values_the_model_is_run(tmp_path: Path) -> None:
     assert multiply_accumulates(path, {"head": "MatMul"}, {"x": x}) == {"head": 3 * 8 * 4}
     assert multiply_accumulates(path, {"head": "MatMul"}, {}) == {}
     assert sorted(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(arithmetic, "_MOST_BYTES", 10)
+    assert multiply_accumulates(path, {"head": "MatMul"}, {"x": x}) == {"head": 3 * 8 * 4}
+    behind = b.node("NonZero", [b.node("MatMul", [rows, "w"], "y2", name="deciding")], "places")
+    places = b.node("Cast", [behind], "floats", to=TensorProto.FLOAT)
+    b.node("MatMul", [b.weight("v", 3, 2), places], "z", name="behind")
+    b.output("z")
+    path = b.save(tmp_path)
+    layers = dict.fromkeys(("head", "deciding", "behind"), "MatMul")
+    assert multiply_accumulates(path, layers, {"x": x}) == {}
+    monkeypatch.undo()
+    assert multiply_accumulates(path, layers, {"x": x})["behind"] == 3 * 2 * 12
 
 
 def test_layers_in_branches_count(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ _PRODUCTS: Final = frozenset(
 )
 _FORMS: Final = frozenset({*_CONV, *_TRANSPOSED, *_PRODUCTS})
 _ROUNDS: Final = 8
+_MOST_BYTES: Final = 256 << 20  # of a file that is copied, only to be run for shapes
 
 
 def multiply_accumulates(path: Path, nodes: Mapping[str, str], batch: Batch) -> Mapping[str, int]:
@@ -46,7 +47,7 @@ def multiply_accumulates(path: Path, nodes: Mapping[str, str], batch: Batch) -> 
 
     Returns:
         By name. A layer in a body counts once, however often it runs; one whose shapes cannot be
-        told is missing.
+        told is missing. None at all where a large model would have to be run.
 
     Raises:
         RuntimeRefusal: the model must be run and does not.
@@ -67,6 +68,8 @@ def multiply_accumulates(path: Path, nodes: Mapping[str, str], batch: Batch) -> 
         given |= _run(path, cheap, batch)
         shapes = shapes_of(skeleton(path), batch, given)
     missing = _missing(model, layers.values(), shapes)
+    if missing and path.stat().st_size > _MOST_BYTES:
+        return {}
     if missing and batch:
         found = _run(path, missing, batch)
         shapes |= {name: array.shape for name, array in found.items()}
@@ -94,7 +97,7 @@ def _shapes_in_bodies(path: Path, names: Sequence[str], batch: Batch) -> dict[st
 
     Only floats can be carried out of bodies: where there are others, none are told.
     """
-    if not names:
+    if not names or path.stat().st_size > _MOST_BYTES:
         return {}
     model = skeleton(path)
     embed(model, path)
