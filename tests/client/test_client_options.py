@@ -19,6 +19,7 @@ from zeropoint.client import (
     QdqOptions,
     QuantFormat,
     QuantType,
+    StatePair,
     TensorQuantOverride,
 )
 from zeropoint.client.coercion import coerce
@@ -376,3 +377,14 @@ def test_what_cannot_be_kept_with_training_is_refused_by_name(
         qat_options(**keywords)
     assert caught.value.reason == reason
     assert caught.value.metadata["option"] == option
+
+
+@pytest.mark.parametrize("make", [static_options, dynamic_options, qat_options])
+def test_what_feeds_the_next_call_is_given_by_names(make: Any) -> None:
+    assert make().verify.state == ()
+    assert make(state=None).verify.state == ()
+    expected = (StatePair(output="hn", input="h0"), StatePair(output="cn", input="c0"))
+    assert make(state={"hn": "h0", "cn": "c0"}).verify.state == expected
+    for wrong in ("h0", ["hn", "h0"], {"hn": 0}):
+        with pytest.raises(OptionError, match="state must be a mapping of outputs to inputs"):
+            make(state=wrong)

@@ -14,9 +14,17 @@ from zeropoint.client import ModelError, Report
 from zeropoint.client.client import QuantizationResult
 from zeropoint.client.errors import unknown_value
 from zeropoint.client.keywords import Mode
+from zeropoint.client.options import StatePair
 from zeropoint.client.printable import printable
 from zeropoint.client.progress import Convergence
-from zeropoint.client.proof import ComparedAs, DecisionKind, SampleFigures, Speed
+from zeropoint.client.proof import (
+    ComparedAs,
+    DecisionKind,
+    RollOut,
+    RollOutFigures,
+    SampleFigures,
+    Speed,
+)
 from zeropoint.client.report import NodePlan, NodeState, ReportWarning
 from zeropoint.v1 import mirror
 
@@ -73,6 +81,21 @@ def test_what_is_decided_is_told_without_the_most_frequent_class_and_by_sequence
     assert "99.0% of 100 classes agree, 90.0% of 20 without the most frequent class (" in minority
     whole = told(kind=DecisionKind.SEQUENCE, whole=0.75)
     assert "99.0% of 100 labels in a row agree, 75.0% of the samples in all of them (" in whole
+
+
+def test_a_sequence_is_told_by_position() -> None:
+    report = _report()
+    rolled = RollOut(
+        state=(StatePair(output="hn", input="h0"),),
+        batches=30,
+        outputs=(
+            RollOutFigures(name="y", first_db=30.0, middle_db=24.0, last_db=18.0, growth_db=12.0),
+        ),
+    )
+    proof = dataclasses.replace(report.verification, roll_out=rolled)
+    text = str(dataclasses.replace(report, verification=proof))
+    assert "rolled out  30 batches in a row; each model feeds itself hn to h0\n" in text
+    assert "            y: SQNR 30.0 dB at first, then 24.0 dB, 18.0 dB at last" in text
 
 
 def test_what_the_figures_are_of_is_said() -> None:

@@ -45,6 +45,7 @@ def quantize_static(
     *,
     min_sqnr_db: float | None = None,
     min_agreement: float | None = None,
+    state: Mapping[str, str] | None = None,
     strict: bool = False,
     accuracy: AccuracyMode | str = AccuracyMode.guard,
     objective: Objective | str = Objective.latency,
@@ -96,6 +97,9 @@ def quantize_static(
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 12.
         min_agreement: Least share of decisions that are the original's, where outputs make at
             least 100; None: 0.95.
+        state: Outputs that feed inputs of the next call, {"output": "input"}; None: those that
+            names, types and shapes show. Batches in their order are then a sequence, and the result
+            is verified on it with its own state: `report.verification.roll_out`.
         strict: Refuse a result below these floors, or that could not be compared.
         accuracy: What is done about a result below them. "guard": the nodes that cause it get the
             least costly remedy; "auto": what is asked for are limits, within which the best model
@@ -149,6 +153,7 @@ def quantize_static(
             extra_options=extra_options,
             min_sqnr_db=min_sqnr_db,
             min_agreement=min_agreement,
+            state=state,
             strict=strict,
             accuracy=accuracy,
             objective=objective,
@@ -176,6 +181,7 @@ def quantize_dynamic(
     *,
     min_sqnr_db: float | None = None,
     min_agreement: float | None = None,
+    state: Mapping[str, str] | None = None,
     strict: bool = False,
     accuracy: AccuracyMode | str = AccuracyMode.guard,
     objective: Objective | str = Objective.latency,
@@ -211,6 +217,7 @@ def quantize_dynamic(
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 12.
         min_agreement: Least share of decisions that are the original's, where outputs make at
             least 100; None: 0.95.
+        state: As for `quantize_static`.
         strict: Refuse a result below these floors, or that could not be compared.
         accuracy: What is done about a result below them. "guard": the nodes that cause it get the
             least costly remedy; "auto": what is asked for are limits, within which the best model
@@ -253,6 +260,7 @@ def quantize_dynamic(
             extra_options=extra_options,
             min_sqnr_db=min_sqnr_db,
             min_agreement=min_agreement,
+            state=state,
             strict=strict,
             accuracy=accuracy,
             objective=objective,
@@ -284,6 +292,7 @@ def quantize_qat(
     exact: bool = False,
     min_sqnr_db: float | None = None,
     min_agreement: float | None = None,
+    state: Mapping[str, str] | None = None,
     strict: bool = False,
     accuracy: AccuracyMode | str = AccuracyMode.guard,
     objective: Objective | str = Objective.latency,
@@ -325,6 +334,7 @@ def quantize_qat(
         min_sqnr_db: Floor of the result's SQNR in dB, for a warning; None: 12.
         min_agreement: Least share of decisions that are the original's, where outputs make at
             least 100; None: 0.95.
+        state: As for `quantize_static`.
         strict: Refuse a result below these floors, or that could not be compared.
         accuracy: What is done about a result below them. "guard": the nodes that cause it get the
             least costly remedy; "auto": what is asked for are limits, within which the best model
@@ -374,6 +384,7 @@ def quantize_qat(
             exact=exact,
             min_sqnr_db=min_sqnr_db,
             min_agreement=min_agreement,
+            state=state,
             strict=strict,
             accuracy=accuracy,
             objective=objective,

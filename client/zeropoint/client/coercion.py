@@ -18,6 +18,7 @@ from zeropoint.client.options import (
     Objective,
     QuantFormat,
     QuantType,
+    StatePair,
 )
 
 _EnumT = TypeVar("_EnumT", QuantType, QuantFormat, CalibrationMethod, AccuracyMode, Objective)
@@ -131,6 +132,21 @@ def text(value: object, option: str) -> str:
     if isinstance(value, str):
         return value
     raise _invalid(option, value, "text")
+
+
+def state_pairs(value: object) -> tuple[StatePair, ...]:
+    """Return what feeds the next call, given inputs by the outputs that feed them; None: nothing.
+
+    Raises:
+        OptionError: it is no mapping of names to names.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, Mapping):
+        items = tuple(value.items())
+        if all(isinstance(name, str) for pair in items for name in pair):
+            return tuple(StatePair(output=output, input=taken) for output, taken in items)
+    raise _invalid("state", value, "a mapping of outputs to inputs")
 
 
 def reject_unknown(given: Sequence[str], known: Sequence[str], kind: str) -> None:

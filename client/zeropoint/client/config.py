@@ -5,7 +5,7 @@ static quantization, too. Those of `quantize_static` and `quantize_dynamic` are 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, TypedDict, Unpack
 
@@ -143,6 +143,7 @@ class JobKeywords(TypedDict, total=False):
 
     min_sqnr_db: float | None
     min_agreement: float | None
+    state: Mapping[str, str] | None
     strict: bool
     accuracy: AccuracyMode | str
     objective: Objective | str

@@ -4,7 +4,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Unpack, cast
 
-from zeropoint.client.coercion import coerce, flag, names, number, reject_unknown, text
+from zeropoint.client.coercion import (
+    coerce,
+    flag,
+    names,
+    number,
+    reject_unknown,
+    state_pairs,
+    text,
+)
 from zeropoint.client.errors import OptionError
 from zeropoint.client.evaluation import check_evaluate
 from zeropoint.client.extra_options import Extras, dynamic_extras, qat_extras, static_extras
@@ -167,6 +175,7 @@ def _shared(keywords: Mapping[str, Any], extras: Extras) -> dict[str, Any]:
             min_sqnr_db=_number_if_given(keywords, "min_sqnr_db"),
             strict=flag(keywords.get("strict", False), "strict"),
             min_agreement=_number_if_given(keywords, "min_agreement"),
+            state=state_pairs(keywords.get("state")),
         ),
         "accuracy": AccuracyOptions(
             mode=coerce(AccuracyMode, keywords.get("accuracy", AccuracyMode.guard), "accuracy"),

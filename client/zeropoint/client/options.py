@@ -98,6 +98,14 @@ class WeightOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatePair:
+    """An output of a call that is an input of the next one."""
+
+    output: str
+    input: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyOptions:
     """How the result is judged.
 
@@ -106,11 +114,14 @@ class VerifyOptions:
         strict: Refuse a result below that floor instead.
         min_agreement: Least share of decisions that are the original's, where outputs make at
             least 100; None: 0.95.
+        state: Outputs that feed inputs of the next call; none: those that names, types and shapes
+            show.
     """
 
     min_sqnr_db: float | None = None
     strict: bool = False
     min_agreement: float | None = None
+    state: tuple[StatePair, ...] = ()
 
 
 class AccuracyMode(StrEnum):
@@ -290,6 +301,7 @@ class DynamicKeywords(TypedDict, total=False):
     accuracy: AccuracyMode | str
     objective: Objective | str
     min_agreement: float | None
+    state: Mapping[str, str] | None
     sensitivity: bool
     decisions: str
     evaluate: Evaluate | None
@@ -324,6 +336,7 @@ class QatKeywords(TypedDict, total=False):
     accuracy: AccuracyMode | str
     objective: Objective | str
     min_agreement: float | None
+    state: Mapping[str, str] | None
     sensitivity: bool
     decisions: str
     evaluate: Evaluate | None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Exactness,
         KernelCount,
         OutputFigures,
+        RollOut,
         SampleFigures,
         Speed,
         Verification,
@@ -121,10 +122,20 @@ def _warnings(warnings: Iterable[ReportWarning]) -> Iterator[str]:
 def _accuracy(proof: Verification) -> Iterator[str]:
     yield f"checked     {how_checked(proof)}"
     yield from (f"output      {_output(output)}" for output in proof.outputs)
+    if proof.roll_out is not None:
+        yield from _rolled_out(proof.roll_out)
     if proof.exactness is not None:
         yield f"trained     {exactness_text(proof.exactness, proof.kernels)}"
         for tensor in proof.exactness.worst[:_WORST_NODES]:
             yield f"differs     {tensor.name}: by {_steps(tensor.steps)} by itself"
+
+
+def _rolled_out(found: RollOut) -> Iterator[str]:
+    fed = ", ".join(f"{pair.output} to {pair.input}" for pair in found.state)
+    yield f"rolled out  {counted(found.batches, 'batch')} in a row; each model feeds itself {fed}"
+    for output in found.outputs:
+        first, middle, last = map(decibels, (output.first_db, output.middle_db, output.last_db))
+        yield f"            {output.name}: SQNR {first} at first, then {middle}, {last} at last"
 
 
 def how_checked(proof: Verification) -> str:

@@ -129,14 +129,24 @@ class WeightOptions(_message.Message):
     def __init__(self, quant_type: _Optional[_Union[QuantType, str]] = ..., per_channel: bool = ..., reduce_range: bool = ..., symmetric: bool = ..., minimum_real_range: _Optional[float] = ...) -> None: ...
 
 class VerifyOptions(_message.Message):
-    __slots__ = ("min_sqnr_db", "strict", "min_agreement")
+    __slots__ = ("min_sqnr_db", "strict", "min_agreement", "state")
     MIN_SQNR_DB_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
     MIN_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     min_sqnr_db: float
     strict: bool
     min_agreement: float
-    def __init__(self, min_sqnr_db: _Optional[float] = ..., strict: bool = ..., min_agreement: _Optional[float] = ...) -> None: ...
+    state: _containers.RepeatedCompositeFieldContainer[StatePair]
+    def __init__(self, min_sqnr_db: _Optional[float] = ..., strict: bool = ..., min_agreement: _Optional[float] = ..., state: _Optional[_Iterable[_Union[StatePair, _Mapping]]] = ...) -> None: ...
+
+class StatePair(_message.Message):
+    __slots__ = ("output", "input")
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    output: str
+    input: str
+    def __init__(self, output: _Optional[str] = ..., input: _Optional[str] = ...) -> None: ...
 
 class AccuracyOptions(_message.Message):
     __slots__ = ("mode", "objective", "evaluate", "max_drop", "sensitivity", "decisions")

@@ -342,8 +342,32 @@ class Speed(_message.Message):
     apart: bool
     def __init__(self, float_ms: _Optional[float] = ..., result_ms: _Optional[float] = ..., ratio: _Optional[float] = ..., runs: _Optional[int] = ..., apart: bool = ...) -> None: ...
 
+class RollOutFigures(_message.Message):
+    __slots__ = ("name", "first_db", "middle_db", "last_db", "growth_db")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FIRST_DB_FIELD_NUMBER: _ClassVar[int]
+    MIDDLE_DB_FIELD_NUMBER: _ClassVar[int]
+    LAST_DB_FIELD_NUMBER: _ClassVar[int]
+    GROWTH_DB_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    first_db: float
+    middle_db: float
+    last_db: float
+    growth_db: float
+    def __init__(self, name: _Optional[str] = ..., first_db: _Optional[float] = ..., middle_db: _Optional[float] = ..., last_db: _Optional[float] = ..., growth_db: _Optional[float] = ...) -> None: ...
+
+class RollOut(_message.Message):
+    __slots__ = ("state", "batches", "outputs")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    state: _containers.RepeatedCompositeFieldContainer[_options_pb2.StatePair]
+    batches: int
+    outputs: _containers.RepeatedCompositeFieldContainer[RollOutFigures]
+    def __init__(self, state: _Optional[_Iterable[_Union[_options_pb2.StatePair, _Mapping]]] = ..., batches: _Optional[int] = ..., outputs: _Optional[_Iterable[_Union[RollOutFigures, _Mapping]]] = ...) -> None: ...
+
 class Verification(_message.Message):
-    __slots__ = ("state", "message", "batches", "held_out", "sqnr_db", "outputs", "non_finite_batches", "not_run_batches", "nodes", "kernels", "exactness", "speed", "integer_share", "samples", "independent")
+    __slots__ = ("state", "message", "batches", "held_out", "sqnr_db", "outputs", "non_finite_batches", "not_run_batches", "nodes", "kernels", "exactness", "speed", "integer_share", "samples", "independent", "roll_out")
     STATE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     BATCHES_FIELD_NUMBER: _ClassVar[int]
@@ -359,6 +383,7 @@ class Verification(_message.Message):
     INTEGER_SHARE_FIELD_NUMBER: _ClassVar[int]
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     INDEPENDENT_FIELD_NUMBER: _ClassVar[int]
+    ROLL_OUT_FIELD_NUMBER: _ClassVar[int]
     state: VerificationState
     message: str
     batches: int
@@ -374,7 +399,8 @@ class Verification(_message.Message):
     integer_share: float
     samples: int
     independent: bool
-    def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., held_out: bool = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., non_finite_batches: _Optional[_Iterable[int]] = ..., not_run_batches: _Optional[_Iterable[int]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ..., exactness: _Optional[_Union[Exactness, _Mapping]] = ..., speed: _Optional[_Union[Speed, _Mapping]] = ..., integer_share: _Optional[float] = ..., samples: _Optional[int] = ..., independent: bool = ...) -> None: ...
+    roll_out: RollOut
+    def __init__(self, state: _Optional[_Union[VerificationState, str]] = ..., message: _Optional[str] = ..., batches: _Optional[int] = ..., held_out: bool = ..., sqnr_db: _Optional[float] = ..., outputs: _Optional[_Iterable[_Union[OutputFigures, _Mapping]]] = ..., non_finite_batches: _Optional[_Iterable[int]] = ..., not_run_batches: _Optional[_Iterable[int]] = ..., nodes: _Optional[_Iterable[_Union[NodeFigures, _Mapping]]] = ..., kernels: _Optional[_Iterable[_Union[KernelCount, _Mapping]]] = ..., exactness: _Optional[_Union[Exactness, _Mapping]] = ..., speed: _Optional[_Union[Speed, _Mapping]] = ..., integer_share: _Optional[float] = ..., samples: _Optional[int] = ..., independent: bool = ..., roll_out: _Optional[_Union[RollOut, _Mapping]] = ...) -> None: ...
 
 class NonFiniteTensor(_message.Message):
     __slots__ = ("name", "nan", "positive_infinity", "negative_infinity", "batches")

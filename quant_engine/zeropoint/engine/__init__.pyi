@@ -24,6 +24,7 @@ from .options import PostTrainingOptions as PostTrainingOptions
 from .options import QatOptions as QatOptions
 from .options import QdqOptions as QdqOptions
 from .options import QuantFormat as QuantFormat
+from .options import StatePair as StatePair
 from .options import StaticOptions as StaticOptions
 from .options import VerifyOptions as VerifyOptions
 from .options import WeightOptions as WeightOptions

@@ -81,6 +81,14 @@ class AccuracyOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatePair:
+    """An output of a call that is an input of the next one."""
+
+    output: str
+    input: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyOptions:
     """How the result is judged.
 
@@ -89,18 +97,28 @@ class VerifyOptions:
         strict: Refuse a result below the floor instead.
         min_agreement: Least share of decisions that are the original's, where outputs make at
             least 100, 0..1.
+        state: Outputs that feed inputs of the next call; none: those that names, types and shapes
+            show. Where there are some, batches in their order are a sequence, and the result is
+            verified with its own state.
     """
 
     min_sqnr_db: float = 12.0
     strict: bool = False
     min_agreement: float = 0.95
+    state: tuple[StatePair, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a floor that is none.
 
         Raises:
-            OptionError: `min_sqnr_db` is NaN, or `min_agreement` is no share.
+            OptionError: `min_sqnr_db` is NaN, `min_agreement` is no share, or `state` feeds an
+                input twice.
         """
+        taken = [pair.input for pair in self.state]
+        if len(set(taken)) < len(taken):
+            raise OptionError(
+                "OPTION_INVALID", "state feeds an input from two outputs.", option="state"
+            )
         if math.isnan(self.min_sqnr_db):
             raise OptionError(
                 "OPTION_INVALID", "min_sqnr_db must be a number of dB.", option="min_sqnr_db"

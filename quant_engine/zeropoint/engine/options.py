@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from zeropoint.engine.accuracy_options import AccuracyOptions, VerifyOptions
+from zeropoint.engine.accuracy_options import (  # noqa: F401 - parts of the options
+    AccuracyOptions,
+    StatePair,
+    VerifyOptions,
+)
 from zeropoint.engine.errors import OptionError
 from zeropoint.engine.number_types import INT8, NumberType, QuantType
 from zeropoint.engine.tensor_override import TensorQuantOverride, check_names

@@ -14,6 +14,10 @@ Where the user gives batches for verification alone, these are used, none is hel
 candidates are compared on calibration batches; where there are no such, as with dynamic
 quantization, on half of what was given.
 
+Where a model has a state, samples are batches in a row, the first 64 that came: order matters then,
+by definition. The first half is to choose with, the second one to verify with; both gave ranges,
+unless they were given for verification alone.
+
 Batches with NaN or infinities among their inputs are kept only where all have some.
 """
 
@@ -24,7 +28,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from zeropoint.engine.jobs.digest_bands import DigestBands, Upper, band_of
-from zeropoint.engine.samples import Retained, RetainedBatches, content_digest
+from zeropoint.engine.samples import Retained, RetainedBatches, Window, content_digest
 from zeropoint.engine.settings import Batch
 
 LEAST_SAMPLES: Final = 32
@@ -46,6 +50,7 @@ class Chosen:
     Attributes:
         batches: Those to verify with.
         choosing: Those to compare candidates on; the same where there is one alone.
+        independent: Whether those to verify with are others than those to compare candidates on.
         held_out: Whether those to verify with took no part in choosing ranges.
         joining: Bands with lower numbers join all others; None: all. What is left is that of the
             last few batches, by their digests: they join, too, unless held out.
@@ -55,17 +60,11 @@ class Chosen:
 
     batches: _Kept
     choosing: _Kept = ()
+    independent: bool = False
     held_out: bool
     joining: int | None = None
     last_batches: int = 0
     left_out: int = 0
-
-    @property
-    def independent(self) -> bool:
-        """Whether those to verify with are others than those to compare candidates on."""
-        return {each.digest for each in self.batches}.isdisjoint(
-            each.digest for each in self.choosing
-        )
 
 
 class VerificationBatches:
@@ -79,6 +78,7 @@ class VerificationBatches:
         *,
         counts_apart: bool,
         calibrates: bool,
+        in_order: bool = False,
     ) -> None:
         """Start with none.
 
@@ -88,7 +88,12 @@ class VerificationBatches:
             folder: Where to write them.
             counts_apart: Whether statistics of some batches can be counted apart.
             calibrates: Whether batches choose ranges.
+            in_order: Whether batches are a sequence.
         """
+        self._in_order = in_order
+        most = samples if in_order else 0
+        self._window = Window(most, max_bytes, folder / "window")
+        self._given_window = Window(most, max_bytes, folder / "given-window")
         self._calibrates = calibrates
         self._given = RetainedBatches(samples, max_bytes, folder / "given")
         self._finite = RetainedBatches(samples, max_bytes, folder / "retained")
@@ -106,11 +111,13 @@ class VerificationBatches:
 
     def give(self, batch: Batch, number: int, samples: int) -> None:
         """Take a batch that is for verification alone."""
+        self._given_window.offer(batch, number, samples)
         self._given.offer(batch, number, samples)
 
     def offer(self, batch: Batch, number: int, samples: int) -> int:
         """Take a batch that was counted; bands with lower numbers than returned may join others."""
         self._samples += samples
+        self._window.offer(batch, number, samples)
         if has_finite_inputs(batch):
             self._others.clear()
             may_keep = self._finite.may_keep(batch)
@@ -134,14 +141,18 @@ class VerificationBatches:
         kept, given = self._finite.entries, self._given.entries
         uppers = self._bands.uppers() if self._bands is not None else ()
         uppers = tuple(each for each in uppers if each.distinct < len(kept))
-        held = None if given else self._held_out(uppers)
+        held = None if given or self._in_order else self._held_out(uppers)
         last = held or next((each for each in uppers if 2 * each.samples <= self._samples), None)
-        verifying, choosing = self._parts(
-            given, kept or self._others.entries, held.distinct if held else 0
-        )
+        if self._in_order:
+            verifying, choosing = self._rows(self._given_window.entries, self._window.entries)
+        else:
+            verifying, choosing = self._parts(
+                given, kept or self._others.entries, held.distinct if held else 0
+            )
         return Chosen(
             batches=verifying,
             choosing=choosing,
+            independent=bool(verifying) and verifying != choosing,
             held_out=bool(held or given) or not self._calibrates,
             joining=last.first if last else None,
             last_batches=last.batches if last else 0,
@@ -160,6 +171,15 @@ class VerificationBatches:
             wanted = min(most, (_samples(kept) + 1) // 2)
             held = min(_least(kept, wanted), len(kept) - 1)
         return kept[:held], kept[held:]
+
+    def _rows(self, given: _Kept, kept: _Kept) -> tuple[_Kept, _Kept]:
+        """Return what verifies, and what candidates are compared on, each batches in a row."""
+        if given and kept:
+            return given, kept
+        row = given or kept
+        if len(row) < 2:
+            return row, row
+        return row[len(row) // 2 :], row[: len(row) // 2]
 
     def _held_out(self, uppers: tuple[Upper, ...]) -> Upper | None:
         """Return what is held out: as near to one in eight as can be."""

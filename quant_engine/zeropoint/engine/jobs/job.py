@@ -37,6 +37,7 @@ from zeropoint.engine.report import (
     Signature,
 )
 from zeropoint.engine.runtime import collector_paused
+from zeropoint.engine.samples import state_pairs
 from zeropoint.engine.search import Changes, Decided, Material
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.engine.verify import ReferenceRequest, TwinModel, Verified, Verifier, explain
@@ -72,20 +73,22 @@ class Job:
         self._options = options
         self._settings = settings
         self._clock = clock
+        try:
+            self._state = state_pairs(planned.loaded.signature, options.verify.state)
+            self._verifier = verifier()
+        except BaseException:
+            source.close()
+            raise
         self._kept = VerificationBatches(
             settings.retained_samples,
             settings.retained_bytes,
             settings.workspace,
             counts_apart=source.counts_apart,
             calibrates=source.calibrates,
+            in_order=bool(self._state),
         )
         self._intake = Intake(planned.loaded.signature, source, self._kept, clock)
         self._settled: _Settled | None = None
-        try:
-            self._verifier = verifier()
-        except BaseException:
-            source.close()
-            raise
 
     @property
     def signature(self) -> Signature:
@@ -394,6 +397,7 @@ class Job:
             batches=tuple(kept.stored for kept in chosen.batches),
             held_out=chosen.held_out,
             independent=chosen.independent,
+            state_pairs=self._state,
             inputs=loaded.input_ranges,
             threads=self._settings.threads,
             at_once=loaded.model_bytes + sample * _ACTIVATIONS_PER_INPUT <= _AT_ONCE_BYTES,

@@ -27,6 +27,7 @@ from zeropoint.engine.plan import PlannedModel, plan_model
 from zeropoint.engine.progress import Phase
 from zeropoint.engine.qat import merged, plan_completion, plan_trained, static_options
 from zeropoint.engine.report import Inspection
+from zeropoint.engine.samples import state_pairs
 from zeropoint.engine.settings import JobSettings
 from zeropoint.engine.verify import ContainedVerifier, Verifier, start_spare
 from zeropoint.sketch import warm as warm_counting
@@ -112,6 +113,7 @@ def inspect_model(path: Path, options: Options, workspace: Path) -> Inspection:
         planned = _inspected_trained(path, options, workspace)
     else:
         planned = plan_model(path, options, workspace)
+    state_pairs(planned.loaded.signature, options.verify.state)
     return planned.inspection(options)
 
 

@@ -18,6 +18,8 @@ from zeropoint.engine.report.proof import (
     KernelCount,
     NodeFigures,
     OutputFigures,
+    RollOut,
+    RollOutFigures,
     SampleFigures,
     Similarity,
     Speed,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from zeropoint.engine.accuracy_options import StatePair
+
 
 class VerificationState(StrEnum):
     """How the result was checked."""
@@ -211,6 +213,40 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollOutFigures:
+    """What becomes of one output while errors add up in the state.
+
+    Attributes:
+        name: Name of the output.
+        first_db: SQNR of the median batch of the first third, in dB.
+        middle_db: The same of the second third.
+        last_db: The same of the last.
+        growth_db: By how much the last is worse than the first.
+    """
+
+    name: str
+    first_db: float
+    middle_db: float
+    last_db: float
+    growth_db: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollOut:
+    """Batches in their order, run with the state that each model has itself; the first feeds one.
+
+    Attributes:
+        state: What a call gives to the next one.
+        batches: How many batches in a row.
+        outputs: Each output by position.
+    """
+
+    state: tuple[StatePair, ...]
+    batches: int
+    outputs: tuple[RollOutFigures, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """The proof that the result works.
 
@@ -233,6 +269,8 @@ class Verification:
             that these kernels do, 0..1; None where that is not known, or there is none of these.
         exactness: Whether what was learned survived, for a model trained with fake quantization.
         speed: How fast the result is; None where that was not measured.
+        roll_out: For a model with a state, what becomes of its outputs; all figures are then of
+            this sequence. None for others.
     """
 
     state: VerificationState
@@ -249,4 +287,5 @@ class Verification:
     kernels: tuple[KernelCount, ...] = ()
     integer_share: float | None = None
     exactness: Exactness | None = None
+    roll_out: RollOut | None = None
     speed: Speed | None = field(default=None, compare=False)  # never twice the same

@@ -219,6 +219,7 @@ def _compare(session: Session, case: _Case) -> Verification:
         sqnr_db=found.sqnr_db,
         outputs=found.outputs,
         non_finite_batches=found.left_out,
+        roll_out=found.roll_out,
         not_run_batches=reference.not_run,
     )
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zeropoint.engine.errors import VerificationError
-from zeropoint.engine.report import OutputFigures
+from zeropoint.engine.report import OutputFigures, RollOut, RollOutFigures
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 from zeropoint.engine.samples import StoredArray
 from zeropoint.engine.verify.comparison import OutputComparison
 from zeropoint.engine.verify.original import Reference, Runs
 from zeropoint.engine.verify.parts import parts_of
+from zeropoint.engine.verify.rollout import by_position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +23,13 @@ class ComparedOutputs:
         outputs: Each of them.
         sqnr_db: SQNR of the median sample in dB, of the worst; see `Verification.sqnr_db`.
         left_out: Numbers of the batches on which the original gives NaN or infinities.
+        roll_out: By position, where a call gives its state to the next one.
     """
 
     outputs: tuple[OutputFigures, ...]
     sqnr_db: float | None
     left_out: tuple[int, ...] = ()
+    roll_out: RollOut | None = None
 
 
 def compare_outputs(
@@ -51,7 +54,8 @@ def compare_outputs(
             runs on.
     """
     compared = [_Compared(reference, index, steps) for index in range(len(reference.names))]
-    found = runs.outputs(session, reference.batches, reference.names)
+    state = reference.state_pairs
+    found = runs.outputs(session, reference.batches, reference.names, state)
     for index, (outputs, expected) in enumerate(zip(found, reference.outputs, strict=True)):
         if isinstance(outputs, RuntimeRefusal):
             raise VerificationError(
@@ -69,6 +73,16 @@ def compare_outputs(
         outputs=tuple(output.figures for output in compared),
         sqnr_db=_worst(compared),
         left_out=tuple(sorted(left_out)),
+        roll_out=_roll_out(reference, compared) if state else None,
+    )
+
+
+def _roll_out(reference: Reference, compared: Sequence["_Compared"]) -> RollOut:
+    figures = (output.by_position for output in compared)
+    return RollOut(
+        state=reference.state_pairs,
+        batches=len(reference.batches),
+        outputs=tuple(each for each in figures if each is not None),
     )
 
 
@@ -94,6 +108,11 @@ class _Compared:
             expected = [original.load() for original in originals]
             results = list(parts_of(output))
             self._comparison.add(expected, results, apart=self._behaviour.apart)
+
+    @property
+    def by_position(self) -> RollOutFigures | None:
+        """What becomes of it in a sequence; None where nothing was compared."""
+        return by_position(self._comparison.name, self._comparison.by_batch)
 
     @property
     def is_float(self) -> bool:

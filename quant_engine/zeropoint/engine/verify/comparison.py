@@ -82,6 +82,16 @@ class OutputComparison:
             is_float=self.is_float,
         )
 
+    @property
+    def by_batch(self) -> tuple[float, ...]:
+        """SQNR of the batches that could be compared, in dB, in their order.
+
+        Those of less than 8 values are taken together.
+        """
+        if not self._units:
+            return ()
+        return tuple(unit_decibels(np.stack([rows.sum(0) for rows in self._units])).tolist())
+
     def _by_sample(self) -> SampleFigures | None:
         if not self._units:
             return None

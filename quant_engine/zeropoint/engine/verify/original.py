@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zeropoint.engine.options import StatePair
 from zeropoint.engine.report import VerificationState
 from zeropoint.engine.runtime import RuntimeRefusal, Session
 from zeropoint.engine.samples import (
@@ -22,6 +23,7 @@ from zeropoint.engine.verify.behaviour import Behaviour, observe_behaviour
 from zeropoint.engine.verify.limits import Limits
 from zeropoint.engine.verify.output_forms import PLAIN, OutputForm, output_forms
 from zeropoint.engine.verify.parts import parts_of
+from zeropoint.engine.verify.rollout import rolled_out
 from zeropoint.engine.verify.similarity import is_finite
 
 _GENERATED_BATCHES = 3
@@ -43,6 +45,7 @@ class ReferenceRequest:
         side_by_side: Whether memory allows for the original and the result to be open at once.
         held_out: Whether the samples took no part in choosing parameters.
         independent: Whether they took no part in choosing between candidates.
+        state_pairs: What a call gives to the next one; the samples are then in their order.
     """
 
     original: Path | None
@@ -55,6 +58,7 @@ class ReferenceRequest:
     side_by_side: bool = True
     held_out: bool = False
     independent: bool = False
+    state_pairs: tuple[StatePair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class Reference:
         behaviours: What else is known of each.
         not_run: Numbers of the batches that it did not run on.
         session: The model, still open on one thread, where memory allows for that.
+        state_pairs: What a call gave to the next one.
     """
 
     state: VerificationState
@@ -84,6 +89,7 @@ class Reference:
     behaviours: tuple[Behaviour, ...] = ()
     not_run: tuple[int, ...] = ()
     session: Session | None = None
+    state_pairs: tuple[StatePair, ...] = ()
 
 
 def run_original(request: ReferenceRequest) -> Reference:
@@ -99,7 +105,11 @@ def run_original(request: ReferenceRequest) -> Reference:
         )
     original = _Original(session, runs, request)
     if request.batches:
-        reference = original.run_on(request.batches, VerificationState.COMPARED)
+        reference = original.run_on(
+            request.batches, VerificationState.COMPARED, request.state_pairs
+        )
+        if request.state_pairs and reference.not_run:  # it was no state, or not of this size
+            reference = original.run_on(request.batches, VerificationState.COMPARED)
         if reference.batches:
             return reference
     return _run_on_generated(original)
@@ -125,9 +135,16 @@ class Runs:
         return Session(path, threads=self._threads, optimized=optimized, as_written=as_written)
 
     def outputs(
-        self, session: Session, batches: Sequence[StoredBatch], names: Sequence[str] | None = None
+        self,
+        session: Session,
+        batches: Sequence[StoredBatch],
+        names: Sequence[str] | None = None,
+        state: Sequence[StatePair] = (),
     ) -> Iterator[list[Any] | RuntimeRefusal]:
         """Return the outputs for each batch, or why it does not run, in order."""
+        if state:
+            yield from rolled_out(session, batches, names, state)
+            return
 
         def run(batch: StoredBatch) -> list[Any] | RuntimeRefusal:
             try:
@@ -154,13 +171,18 @@ class _Original:
         forms = output_forms(request.original)
         self._forms = tuple(forms.get(name, PLAIN) for name in session.outputs)
 
-    def run_on(self, batches: Sequence[StoredBatch], state: VerificationState) -> Reference:
+    def run_on(
+        self,
+        batches: Sequence[StoredBatch],
+        state: VerificationState,
+        state_pairs: tuple[StatePair, ...] = (),
+    ) -> Reference:
         """Run batches, as many as time and disk allow, and keep what they give on disk."""
         ran: list[StoredBatch] = []
         stored, finite = [], []
         behaviours: tuple[Behaviour, ...] = ()
         limits = Limits()
-        results = self._runs.outputs(self.session, batches)
+        results = self._runs.outputs(self.session, batches, state=state_pairs)
         for index, outputs in enumerate(limits.enough(results, len(batches))):
             if isinstance(outputs, RuntimeRefusal):
                 continue
@@ -190,6 +212,7 @@ class _Original:
             behaviours=behaviours,
             not_run=tuple(sorted(tried - numbers)),
             session=self.session if self.request.at_once else None,
+            state_pairs=state_pairs,
         )
 
 
