@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import onnx
 import psutil
 import pytest
@@ -57,11 +56,6 @@ def test_the_answers_are_those_of_this_process(
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     speeds = trials.speed([good.shipped, bad.shipped])
     assert [speed.float_ms > 0 for speed in speeds] == [True, True]
-    tensors = ["features", "logits"]
-    pairs = zip(trials.run(good.shipped, tensors), here.run(good.shipped, tensors), strict=True)
-    for found, expected in pairs:
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_array_equal(one, other)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a model")
     with pytest.raises(TrialFailed, match="does not load") as caught:

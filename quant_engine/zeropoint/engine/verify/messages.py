@@ -6,7 +6,6 @@ from pathlib import Path
 
 from zeropoint.engine.errors import EngineError
 from zeropoint.engine.report import Speed
-from zeropoint.engine.samples import StoredArray
 from zeropoint.engine.verify.checks import Verified
 from zeropoint.engine.verify.effect_values import Effects, EffectsRequest
 from zeropoint.engine.verify.original import Reference, ReferenceRequest
@@ -56,22 +55,12 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TensorsRequest:
-    """Tensors of a model, for one of the batches."""
-
-    model: Path
-    tensors: tuple[str, ...]
-    batch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialQuestion:
     """One request: one of these is there."""
 
     measure: TrialRequest | None = None
     effects: EffectsRequest | None = None
     speed: tuple[Path, ...] = ()
-    tensors: TensorsRequest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +74,6 @@ class TrialAnswer:
         measured: Of a candidate.
         effects: Of the nodes.
         speeds: Of candidates.
-        tensors: Of a model, on disk.
         failure: Why there is no answer.
         refusal: What the machine has run out of.
     """
@@ -96,6 +84,5 @@ class TrialAnswer:
     measured: Measured | None = None
     effects: Effects | None = None
     speeds: tuple[Speed, ...] = ()
-    tensors: tuple[StoredArray, ...] = ()
     failure: str | None = None
     refusal: Refusal | None = None

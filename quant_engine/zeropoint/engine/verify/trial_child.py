@@ -8,10 +8,8 @@ writes `TrialAnswer`, one JSON object a line. It ends when its standard input do
 import dataclasses
 import os
 import traceback
-from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from zeropoint.engine.samples import store_arrays
 from zeropoint.engine.shortage import shortage_of
 from zeropoint.engine.verify.child_pipes import private_output, requests, write
 from zeropoint.engine.verify.json_values import from_json
@@ -28,7 +26,7 @@ def main() -> NoReturn:
         trials = _begin(out, original)
         while True:
             question = from_json(TrialQuestion, waiting.get())
-            write(out, _answer(out, trials, question, original.request.scratch))
+            write(out, _answer(out, trials, question))
     except BaseException:  # noqa: BLE001 - whatever it is, this process ends
         traceback.print_exc()
         os._exit(1)
@@ -44,9 +42,7 @@ def _begin(out: BinaryIO, original: Original) -> InProcessTrials:
     return trials
 
 
-def _answer(
-    out: BinaryIO, trials: InProcessTrials, question: TrialQuestion, scratch: Path
-) -> TrialAnswer:
+def _answer(out: BinaryIO, trials: InProcessTrials, question: TrialQuestion) -> TrialAnswer:
     def tell(done: int, total: int) -> None:
         write(out, TrialAnswer(done=done, total=total))
 
@@ -55,11 +51,6 @@ def _answer(
             return TrialAnswer(measured=trials.measure(question.measure))
         if question.effects is not None:
             return TrialAnswer(effects=trials.effects(question.effects, tell))
-        if question.tensors is not None:
-            asked = question.tensors
-            arrays = trials.tensors(asked.model, asked.tensors, asked.batch)
-            stored = store_arrays(arrays, scratch / f"tensors-{asked.batch}.output")
-            return TrialAnswer(tensors=stored)
         return TrialAnswer(speeds=trials.speed(question.speed))
     except TrialFailed as failed:
         return TrialAnswer(failure=str(failed))

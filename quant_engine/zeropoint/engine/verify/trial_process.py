@@ -2,11 +2,8 @@
 
 import queue
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from zeropoint.engine.errors import ResourceError
 from zeropoint.engine.report import Speed
@@ -14,7 +11,7 @@ from zeropoint.engine.verify.child_process import ChildProcess
 from zeropoint.engine.verify.effect_values import Effects, EffectsRequest
 from zeropoint.engine.verify.effects import OnNode
 from zeropoint.engine.verify.json_values import NotPlain, from_json
-from zeropoint.engine.verify.messages import Original, TensorsRequest, TrialAnswer, TrialQuestion
+from zeropoint.engine.verify.messages import Original, TrialAnswer, TrialQuestion
 from zeropoint.engine.verify.original import Reference, ReferenceRequest
 from zeropoint.engine.verify.trial_values import Measured, TrialFailed, TrialRequest
 
@@ -67,16 +64,6 @@ class ContainedTrials:
     def speed(self, shipped: Sequence[Path]) -> tuple[Speed, ...]:
         """See `Trials.speed`."""
         return self._ask(TrialQuestion(speed=tuple(shipped)), "timing candidates").speeds
-
-    def run(self, model: Path, tensors: Sequence[str]) -> Iterator[list[NDArray[Any]]]:
-        """See `Trials.run`."""
-        for batch in range(len(self.reference.batches)):
-            asked = TensorsRequest(model=model, tensors=tuple(tensors), batch=batch)
-            stored = self._ask(TrialQuestion(tensors=asked), f"running {model.name}").tensors
-            arrays = [array.load() for array in stored]
-            for array in stored[:1]:
-                array.path.unlink()
-            yield arrays
 
     def close(self) -> None:
         """End the process, whatever it does, and remove what the original gave."""

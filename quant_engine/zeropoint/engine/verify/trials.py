@@ -1,6 +1,6 @@
 """Who measures the candidates of a search: against the original, on the samples for choosing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,6 @@ from zeropoint.engine.verify.effects import OnNode, measure_effects
 from zeropoint.engine.verify.opening import discard, open_result
 from zeropoint.engine.verify.original import Reference, ReferenceRequest, Runs, run_original
 from zeropoint.engine.verify.speed import in_turns, one_after_the_other
-from zeropoint.engine.verify.tensors import TensorSource
 from zeropoint.engine.verify.trial_values import Measured, TrialFailed, TrialRequest
 
 _OPEN_BYTES = 512 << 20  # of models that are timed in turns
@@ -69,17 +68,6 @@ class Trials(Protocol):
             TrialFailed: one of them does not load or run.
         """
 
-    def run(self, model: Path, tensors: Sequence[str], /) -> Iterator[list[NDArray[Any]]]:
-        """Return tensors of a model, which runs as it is written, batch by batch.
-
-        Args:
-            model: The ONNX file, external data beside it.
-            tensors: Names of tensors of its main graph.
-
-        Raises:
-            TrialFailed: it does not load or run.
-        """
-
     def close(self) -> None:
         """End whatever was started."""
 
@@ -97,7 +85,6 @@ class InProcessTrials:
         self._request = request
         self._reference = reference or run_original(request)
         self._runs = Runs(request.threads, at_once=request.at_once)
-        self._tensors = TensorSource(request.threads)
         self._counts: dict[str, int] = {}  # multiply-accumulates of layers
         self._counted: set[str] = set()
 
@@ -159,20 +146,6 @@ class InProcessTrials:
             return in_turns(Session(original), [opener() for opener in openers], batch, _SECONDS)
         except RuntimeRefusal as refusal:
             raise TrialFailed(f"a candidate cannot be timed: {refusal}") from refusal
-
-    def run(self, model: Path, tensors: Sequence[str]) -> Iterator[list[NDArray[Any]]]:
-        """See `Trials.run`."""
-        for index in range(len(self.reference.batches)):
-            yield self.tensors(model, tensors, index)
-        self._tensors.close()
-
-    def tensors(self, model: Path, tensors: Sequence[str], batch: int) -> list[NDArray[Any]]:
-        """Return what `run` gives for one batch."""
-        feeds = self.reference.batches[batch].load()
-        try:
-            return self._tensors.run(model, tensors, feeds)
-        except RuntimeRefusal as refusal:
-            raise TrialFailed(f"tensors of {model.name} cannot be had: {refusal}") from refusal
 
     def close(self) -> None:
         """Remove what the original gave."""
