@@ -43,7 +43,7 @@ def fuse_affine_before(graph: ir.Graph, weights: WeightFile) -> None:
 def _fuse(value: ir.Value, editor: GraphEditor) -> None:
     layers = list(_layers(value))
     chain = trace(value, affine=True) if layers else None
-    if chain is None or chain.root.dtype is not ir.DataType.FLOAT:
+    if chain is None or chain.root.dtype is not ir.DataType.FLOAT or _is_product(chain.root):
         return
     factor, shift = chain.ramp.slope, chain.ramp.offset
     if chain.ramp.largest > _MOST_ROUNDING * max(abs(factor), abs(shift)):
@@ -62,6 +62,16 @@ def _fuse(value: ir.Value, editor: GraphEditor) -> None:
         _leave_shift(chain, shift / factor, editor)
     for node in chain.nodes:  # the first one stands for them: no node is in two places
         add_origins(chain.nodes[0] if stays else layers[0], origins(node))
+
+
+def _is_product(value: ir.Value) -> bool:
+    """Whether a value is x * f(x): half of it is GELU, of which ONNX Runtime makes one kernel."""
+    node = value.producer()
+    return (
+        node is not None
+        and node.op_type == "Mul"
+        and all(constant(each) is None for each in node.inputs)
+    )
 
 
 def _layers(value: ir.Value) -> Iterator[ir.Node]:
