@@ -152,6 +152,7 @@ def _cell(book: Book, task: str, side: str) -> str:
         f"{found['latency']:.2f}×",
         "" if share is None else f"{share:.0%}",
         f"{found['seconds']:.0f} s",
+        "says so" if bold and found.get("held") is False else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -176,6 +177,13 @@ def _at_least(share: float) -> Any:
     return count
 
 
+def _kept_or_told(book: Book, tasks: Sequence[str], side: str) -> str:
+    known = [task for task in tasks if book.of(task, side) is not None]
+    told = [(book.of(task, side) or {}).get("held") is False for task in known]
+    kept = [(book.kept(task, side) or 0.0) >= KEPT for task in known]
+    return f"{sum(map(max, kept, told))} of {len(known)}"
+
+
 def _median_of(name: str, form: str) -> Any:
     def middle(book: Book, tasks: Sequence[str], side: str) -> str:
         values = list(_known(book, tasks, side, name))
@@ -190,6 +198,7 @@ def _failures(book: Book, tasks: Sequence[str], side: str) -> str:
 
 _SUMMARIES = {
     "scores kept within 2 %": _at_least(KEPT),
+    "kept, or the report says that the floor is not": _kept_or_told,
     "within 10 %": _at_least(0.9),
     "failures": _failures,
     "size, median": _median_of("size", ".2f"),
