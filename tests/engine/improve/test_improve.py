@@ -231,3 +231,16 @@ def test_weights_are_rounded_for_data_that_are_floats_as_well(
 def _array(b: GraphBuilder, name: str) -> Array:
     (tensor,) = (each for each in b.initializers if each.name == name)
     return onnx.numpy_helper.to_array(tensor)
+
+
+@pytest.mark.parametrize("case", ["depthwise"], indirect=True)
+def test_new_biases_are_biases_like_others(case: Case) -> None:
+    edits = case.edits(BIASES)
+    assert edits.biases
+    for asked in (True, False):
+        plan = edited_plan(case.decided.to_write, edits, quantize_bias=asked)
+        found = {q.bias.key: q.bias for q in plan.nodes.values() if q.bias is not None}
+        assert found.keys() == edits.biases.keys()
+        assert {bias.stays_float for bias in found.values()} == {not asked}
+        parameters = edited_parameters(case.decided.parameters, plan, edits)
+        assert (found.keys() <= parameters.constants.keys()) is asked

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zeropoint.engine.improve.bias_correction import corrected_bias
 from zeropoint.engine.improve.gptq import nearest
 from zeropoint.engine.improve.layer_form import Product
-from zeropoint.engine.improve.moments import Moments, gather_moments
+from zeropoint.engine.improve.moments import Means, Moments, gather
 from zeropoint.engine.improve.rounding import rounded_codes
 from zeropoint.engine.number_types import CodeLimits
 
@@ -33,8 +33,8 @@ def sampled(seed: int, samples: int, rows: int, inputs: int, outputs: int, offse
 
 
 def moments_of(pairs: Pairs) -> Moments:
-    found = gather_moments(FORM, pairs, 10_000)
-    assert found is not None
+    found = gather(FORM, pairs, 10_000, products=True)
+    assert isinstance(found, Moments)
     return found
 
 
@@ -54,8 +54,23 @@ def test_errors_are_those_of_the_rows(seed: int, samples: int, rows: int, inputs
 
 
 def test_of_no_rows_nothing_is_known() -> None:
-    assert gather_moments(FORM, [], 100) is None
-    assert gather_moments(FORM, [(np.ones((0, 4)), np.ones((0, 3)))], 100) is None
+    for products in (False, True):
+        assert gather(FORM, [], 100, products=products) is None
+        nothing = [(np.ones((0, 4)), np.ones((0, 3)))]
+        assert gather(FORM, nothing, 100, products=products) is None
+
+
+def test_means_need_no_products() -> None:
+    pairs = sampled(1, 6, 40, 5, 3, offset=0.5)
+    alone, moments = (
+        gather(FORM, pairs, 100, products=False),
+        gather(FORM, pairs, 100, products=True),
+    )
+    assert type(alone) is Means
+    assert isinstance(moments, Moments)
+    for one, other in zip(*((m.rows, m.data, m.result) for m in (alone, moments)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert 90 < alone.count <= 100
 
 
 def test_a_mean_error_goes_into_the_bias() -> None:

@@ -8,25 +8,25 @@ left. Moving the bias by that mean costs nothing.
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.engine.improve.moments import Moments
+from zeropoint.engine.improve.moments import Means
 
 Array = NDArray[np.float64]
 
 _LEAST_PARTS = 2
 
 
-def corrected_bias(moments: Moments, weight: Array, bias: Array) -> Array:
+def corrected_bias(means: Means, weight: Array, bias: Array) -> Array:
     """Return the bias with which the mean error of each channel is gone, where that holds.
 
     A channel's correction is kept where it lowers the squared error of parts of the data that had
     no say in it, each part left out in turn.
 
     Args:
-        moments: Of the layer.
+        means: Of the layer.
         weight: As it is rounded, float64[groups, outputs, inputs].
         bias: float64[groups, outputs].
     """
-    offsets, rows = moments.offsets(weight, bias), moments.rows[:, np.newaxis, np.newaxis]
+    offsets, rows = means.offsets(weight, bias), means.rows[:, np.newaxis, np.newaxis]
     if len(offsets) < _LEAST_PARTS:
         return bias
     total, count = (offsets * rows).sum(axis=0), rows.sum(axis=0)

@@ -67,9 +67,16 @@ def apply_edits(model: ir.Model, edits: Edits, weights: WeightFile | None = None
     editor.remove_unused_constants()
 
 
-def edited_plan(plan: QuantPlan, edits: Edits) -> QuantPlan:
-    """Return a plan for the model with edits: chosen parameters stay, and new biases are biases."""
-    return replace(plan, nodes={name: _edited(quant, edits) for name, quant in plan.nodes.items()})
+def edited_plan(plan: QuantPlan, edits: Edits, *, quantize_bias: bool = True) -> QuantPlan:
+    """Return a plan for the model with edits: chosen parameters stay, and new biases are biases.
+
+    Args:
+        plan: The plan.
+        edits: What changes.
+        quantize_bias: Whether new biases become integers, or are left to runtimes.
+    """
+    nodes = {name: _edited(quant, edits, quantize_bias) for name, quant in plan.nodes.items()}
+    return replace(plan, nodes=nodes)
 
 
 def edited_parameters(parameters: Parameters, plan: QuantPlan, edits: Edits) -> Parameters:
@@ -84,13 +91,20 @@ def edited_parameters(parameters: Parameters, plan: QuantPlan, edits: Edits) -> 
     return replace(parameters, constants=constants)
 
 
-def _edited(quant: NodeQuant, edits: Edits) -> NodeQuant:
+def _edited(quant: NodeQuant, edits: Edits, quantize_bias: bool) -> NodeQuant:
     constants = [
         replace(where, kept=edits.kept.get(where.key, where.kept)) for where in quant.constants
     ]
     weight = quant.weight
     new = (quant.node, 2)
     if quant.bias is None and weight is not None and new in edits.biases:
-        axis = None if weight.axis is None else 0
-        constants.append(ConstantInput(role=ConstantRole.BIAS, node=quant.node, index=2, axis=axis))
+        constants.append(
+            ConstantInput(
+                role=ConstantRole.BIAS,
+                node=quant.node,
+                index=new[1],
+                axis=None if weight.axis is None else 0,
+                stays_float=not quantize_bias,
+            )
+        )
     return replace(quant, constants=tuple(constants))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zeropoint.engine.improve.bias_correction import corrected_bias
 from zeropoint.engine.improve.edits import Edits
 from zeropoint.engine.improve.layers import Layer, layers_of
-from zeropoint.engine.improve.moments import Moments
+from zeropoint.engine.improve.moments import Means, Moments, gather
 from zeropoint.engine.improve.rounding import rounded_codes
 from zeropoint.engine.improve.runs import Feeds, Run
 from zeropoint.engine.improve.side_by_side import SideBySide, fake_quantized
@@ -23,6 +23,9 @@ from zeropoint.engine.numbers import dequantize, quantize
 from zeropoint.engine.plan import InputKey, Parameters, PlannedModel, QuantPlan
 
 Array = NDArray[Any]
+
+# Of the sums of products of one layer, and of what rounding makes of them.
+_MOST_BYTES, _COPIES = 1 << 30, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +81,13 @@ def improve(
         return Edits()
     quantized = fake_quantized(planned, plan, parameters)
     both = SideBySide(layers, planned.prepared.model, quantized, samples, run, folder)
-    for layer, moments in both.moments(what.rows, what.max_bytes):
+    for layer, pairs in both.pairs(what.max_bytes):
         told(layer.node)
-        weight, bias = _rounded(layer, moments, what), None
-        if what.biases and moments is not None:
-            bias = _corrected(layer, moments, weight)
+        rounds = what.rounding and layer.where.kept is None and _can_round(layer)
+        means = gather(layer.form, pairs, what.rows, products=rounds)
+        weight, bias = _rounded(layer, means, what), None
+        if what.biases and means is not None:
+            bias = _corrected(layer, means, weight)
         if not np.array_equal(weight, _nearest(layer)):
             weights[layer.where.key] = weight
         if bias is not None and layer.bias_at is not None:
@@ -96,9 +101,16 @@ def _nearest(layer: Layer) -> NDArray[np.float32]:
     return dequantize(quantize(layer.weight, layer.qparams), layer.qparams).astype(np.float32)
 
 
-def _rounded(layer: Layer, moments: Moments | None, what: Improvements) -> NDArray[np.float32]:
-    """Return what the codes of a weight stand for."""
-    if not what.rounding or moments is None or layer.where.kept is not None:
+def _can_round(layer: Layer) -> bool:
+    """Whether memory allows for products of all inputs of a layer."""
+    groups, outputs, inputs = layer.form.matrices(layer.weight).shape
+    size: int = groups * inputs * (_COPIES * inputs + outputs) * 8
+    return size <= _MOST_BYTES
+
+
+def _rounded(layer: Layer, moments: Means | None, what: Improvements) -> NDArray[np.float32]:
+    """Return what the codes of a weight stand for: the nearest where no products are known."""
+    if not isinstance(moments, Moments):
         return _nearest(layer)
     scale, zero_point = layer.grid
     codes = rounded_codes(
@@ -117,13 +129,13 @@ def _rounded(layer: Layer, moments: Moments | None, what: Improvements) -> NDArr
 
 
 def _corrected(
-    layer: Layer, moments: Moments, weight: NDArray[np.float32]
+    layer: Layer, means: Means, weight: NDArray[np.float32]
 ) -> NDArray[np.float32] | None:
     """Return a better bias, one value for each output channel; None where there is none."""
     if layer.bias_at is None:
         return None
     matrices = layer.form.matrices(weight.astype(np.float64))
-    bias = corrected_bias(moments, matrices, layer.bias_matrix)
+    bias = corrected_bias(means, matrices, layer.bias_matrix)
     found = bias.reshape(-1).astype(np.float32)
     if np.array_equal(found, layer.bias) or not layer.takes_bias(found):
         return None

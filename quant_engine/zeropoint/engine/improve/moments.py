@@ -1,7 +1,8 @@
 """What rounding and bias of a layer need to know of its data: sums over rows, in float64."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,26 +10,21 @@ from numpy.typing import NDArray
 from zeropoint.engine.improve.layer_form import LayerForm, spread
 
 Array = NDArray[np.float64]
+Pairs = Iterable[tuple[NDArray[Any], NDArray[Any]]]
 
 _LEAST_PARTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Moments:
+class Means:
     """Sums over rows of a layer's quantized data x and of the float model's result y.
 
     Attributes:
-        second: Sum of x x^T, float64[groups, inputs, inputs].
-        cross: Sum of y x^T, float64[groups, outputs, inputs].
-        squares: Sum of y^2, float64[groups, outputs].
         rows: Rows of each part of the data, float64[parts].
         data: Sum of x of each part, float64[parts, groups, inputs].
         result: Sum of y of each part, float64[parts, groups, outputs].
     """
 
-    second: Array
-    cross: Array
-    squares: Array
     rows: Array
     data: Array
     result: Array
@@ -37,6 +33,27 @@ class Moments:
     def count(self) -> float:
         """How many rows there are."""
         return float(self.rows.sum())
+
+    def offsets(self, weight: Array, bias: Array) -> Array:
+        """Return the mean of y - W x - b of each part, float64[parts, groups, outputs]."""
+        computed = np.einsum("goi,pgi->pgo", weight, self.data)
+        found: Array = (self.result - computed) / self.rows[:, np.newaxis, np.newaxis] - bias
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moments(Means):
+    """The same with sums of products.
+
+    Attributes:
+        second: Sum of x x^T, float64[groups, inputs, inputs].
+        cross: Sum of y x^T, float64[groups, outputs, inputs].
+        squares: Sum of y^2, float64[groups, outputs].
+    """
+
+    second: Array
+    cross: Array
+    squares: Array
 
     @property
     def centred(self) -> Array:
@@ -62,16 +79,8 @@ class Moments:
         )
         return found
 
-    def offsets(self, weight: Array, bias: Array) -> Array:
-        """Return the mean of y - W x - b of each part, float64[parts, groups, outputs]."""
-        computed = np.einsum("goi,pgi->pgo", weight, self.data)
-        found: Array = (self.result - computed) / self.rows[:, np.newaxis, np.newaxis] - bias
-        return found
 
-
-def gather_moments(
-    form: LayerForm, pairs: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]], rows: int
-) -> Moments | None:
+def gather(form: LayerForm, pairs: Pairs, rows: int, *, products: bool) -> Means | None:
     """Sum up over samples.
 
     Args:
@@ -79,36 +88,47 @@ def gather_moments(
         pairs: The layer's data in the quantized model and its result in the float model, a pair
             for each sample.
         rows: Rows looked at in all, about.
+        products: Whether products are summed up, too, which takes most of the time.
 
     Returns:
-        None where there are no rows.
+        Moments where products are wanted; None where there are no rows.
     """
-    given = list(pairs)
-    each = max(1, rows // max(1, len(given)))
-    parts = -(-_LEAST_PARTS // max(1, len(given)))
-    found: list[tuple[Array, ...]] = []
-    second = cross = squares = None
-    for data, result in given:
-        at = spread(form.places(result.shape), each)
-        for part in np.array_split(at, parts):
-            if not part.size:
-                continue
-            x = form.rows(data, result.shape, part).astype(np.float64, order="C")
-            y = form.outputs(result, part).astype(np.float64, order="C")
-            second = _added(second, x.swapaxes(1, 2) @ x)
-            cross = _added(cross, y.swapaxes(1, 2) @ x)
-            squares = _added(squares, (y**2).sum(axis=1))
-            found.append((np.array(float(part.size)), x.sum(axis=1), y.sum(axis=1)))
-    if second is None or cross is None or squares is None:
+    sums: list[tuple[Array, ...]] = []
+    totals: list[Array] = []
+    for x, y in _parts(form, list(pairs), rows):
+        sums.append((np.array(float(x.shape[1])), x.sum(axis=1), y.sum(axis=1)))
+        if products:
+            turned = x.swapaxes(1, 2)
+            _add(totals, (turned @ x, y.swapaxes(1, 2) @ x, (y**2).sum(axis=1)))
+    if not sums:
         return None
-    counts, sums, results = (np.stack(column) for column in zip(*found, strict=True))
+    counts, data, result = (np.stack(column) for column in zip(*sums, strict=True))
+    if not products:
+        return Means(rows=counts, data=data, result=result)
+    second, cross, squares = totals
     return Moments(
-        second=second, cross=cross, squares=squares, rows=counts, data=sums, result=results
+        second=second, cross=cross, squares=squares, rows=counts, data=data, result=result
     )
 
 
-def _added(total: Array | None, more: Array) -> Array:
-    if total is None:
-        return more
-    total += more
-    return total
+def _parts(
+    form: LayerForm, pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]], rows: int
+) -> Iterator[tuple[Array, Array]]:
+    """Yield data and results of some places, sample by sample, in several parts at least."""
+    each = max(1, rows // max(1, len(pairs)))
+    parts = -(-_LEAST_PARTS // max(1, len(pairs)))
+    for data, result in pairs:
+        for at in np.array_split(spread(form.places(result.shape), each), parts):
+            if at.size:
+                yield (
+                    form.rows(data, result.shape, at).astype(np.float64, order="C"),
+                    form.outputs(result, at).astype(np.float64, order="C"),
+                )
+
+
+def _add(totals: list[Array], more: Iterable[Array]) -> None:
+    if not totals:
+        totals.extend(more)
+        return
+    for total, each in zip(totals, more, strict=True):
+        total += each

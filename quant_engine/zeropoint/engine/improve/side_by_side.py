@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.improve.layers import Layer
-from zeropoint.engine.improve.moments import Moments, gather_moments
 from zeropoint.engine.improve.piecewise import PiecewiseModel
 from zeropoint.engine.improve.runs import Feeds, Run
 from zeropoint.engine.numbers import dequantize, quantize
@@ -55,13 +54,12 @@ class SideBySide:
             quantized, tuple(self._data.values()), folder / "quantized.onnx", run, samples
         )
 
-    def moments(self, rows: int, max_bytes: int) -> Iterator[tuple[Layer, Moments | None]]:
-        """Yield each layer with what is known of its data.
+    def pairs(self, max_bytes: int) -> Iterator[tuple[Layer, list[tuple[Array, Array]]]]:
+        """Yield each layer with its quantized data and the float model's result, by sample.
 
         It must be settled before the next one is asked for.
 
         Args:
-            rows: Places of a result that are looked at, over all samples.
             max_bytes: Budget for what is held of all samples.
 
         Raises:
@@ -81,8 +79,7 @@ class SideBySide:
             at = {name: index for index, name in enumerate(dict.fromkeys(names))}
             for layer in wave:
                 x, y = read.index(self._data[layer.node]), at[layer.result]
-                pairs = ((each[x], other[y]) for each, other in zip(data, results, strict=True))
-                yield layer, gather_moments(layer.form, pairs, rows)
+                yield layer, [(a[x], b[y]) for a, b in zip(data, results, strict=True)]
 
     def settle(self, layer: Layer, weight: Array, bias: Array | None) -> None:
         """Let the quantized model go on with a weight, and with a bias where it is a new one.

@@ -127,7 +127,9 @@ def edited(decided: Decided, edits: Edits) -> Decided:
     planned, exact = decided.planned, replace(edits, kept={})  # their parameters are decided
     model = planned.prepared.model.clone()
     apply_edits(model, edits, planned.loaded.weights)
-    plan = edited_plan(decided.to_write, exact)
+    options = planned.options
+    stays = isinstance(options, StaticOptions) and not options.pairs.quantize_bias
+    plan = edited_plan(decided.to_write, exact, quantize_bias=not stays)
     return replace(
         decided,
         planned=replace(planned, prepared=replace(planned.prepared, model=model), plan=plan),
