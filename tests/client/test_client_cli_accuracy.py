@@ -65,6 +65,7 @@ def test_by_default_accuracy_is_guarded(
         mode=v1.ACCURACY_MODE_GUARD, objective=v1.OBJECTIVE_LATENCY
     )
     assert not verify.HasField("min_agreement")
+    assert not verify.state
     assert sorted(path.name for path in folder.iterdir()) == [
         "data.npz", "decided.json", "m.onnx", "o.onnx",
     ]  # fmt: skip
@@ -74,7 +75,7 @@ def test_by_default_accuracy_is_guarded(
 def test_what_is_asked_of_accuracy_is_sent(
     kind: str, folder: Path, server: str, script: Script
 ) -> None:
-    options = "--accuracy Auto --objective size --min-agreement 0.9 --sensitivity"
+    options = "--accuracy Auto --objective size --min-agreement 0.9 --sensitivity --state hn=h0"
     result = run(
         *("quantize", kind, "m.onnx", "o.onnx", *COMMANDS[kind], *options.split()),
         *("--decisions", "decided.json", "--report", "page.html", "--server", server),
@@ -88,8 +89,18 @@ def test_what_is_asked_of_accuracy_is_sent(
         decisions=DECISIONS,
     )
     assert verify.min_agreement == 0.9
+    assert list(verify.state) == [v1.StatePair(output="hn", input="h0")]
     assert "page        page.html" in result.stderr
     assert (folder / "page.html").read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("wrong", [["hn"], ["hn=h0", "hn=c0"]])
+def test_a_state_is_given_by_pairs(wrong: list[str], folder: Path, server: str) -> None:
+    assert folder.is_dir()
+    pairs = [word for pair in wrong for word in ("--state", pair)]
+    result = run("quantize", "dynamic", "m.onnx", "o.onnx", *pairs, "--server", server)
+    assert result.exit_code == 2
+    assert "must be of the form OUTPUT=INPUT" in result.output
 
 
 @pytest.mark.parametrize("wrapped", [True, False])

@@ -299,3 +299,10 @@ def test_nothing_is_kept_where_nothing_is_to_be(folder: Path, workspace: Path) -
     assert "there are no samples" in found.message
     assert result.report.calibration is not None
     assert result.report.calibration.batches == 40
+
+
+def test_batches_that_are_given_twice_are_not_independent(folder: Path, workspace: Path) -> None:
+    batches = normal_batches(SHAPES, 5)
+    chosen = _chosen(folder, batches, static(), workspace, batches[:2])
+    assert chosen.held_out
+    assert not chosen.independent

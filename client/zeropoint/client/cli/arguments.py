@@ -195,6 +195,15 @@ MinAgreement = Annotated[
         "default 0.95."
     ),
 ]
+StatePairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="OUTPUT=INPUT",
+        help="An output that feeds an input of the next call, so that batches in their order are a "
+        "sequence; repeatable; default: what names, types and shapes show.",
+    ),
+]
 Accuracy = Annotated[
     AccuracyMode,
     typer.Option(
@@ -300,6 +309,25 @@ def extra_options(pairs: Sequence[str] | None, **given: Any) -> dict[str, Any]:
             raise OptionError("OPTION_CONFLICT", message, {"option": key})
         extra[key] = _value(text)
     return extra
+
+
+def state(pairs: Sequence[str] | None) -> dict[str, str] | None:
+    """Return which outputs feed which inputs; None where nothing was given.
+
+    Args:
+        pairs: Each "OUTPUT=INPUT".
+
+    Raises:
+        OptionError: a pair is none, or its output was given before.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs or ():
+        output, sign, taken = pair.partition("=")
+        if not sign or output in found:
+            message = f"--state {pair} must be of the form OUTPUT=INPUT, each output once."
+            raise OptionError("OPTION_INVALID", message, {"option": "--state"})
+        found[output] = taken
+    return found or None
 
 
 def _value(text: str) -> object:

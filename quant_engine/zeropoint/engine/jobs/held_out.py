@@ -152,7 +152,7 @@ class VerificationBatches:
         return Chosen(
             batches=verifying,
             choosing=choosing,
-            independent=bool(verifying) and verifying != choosing,
+            independent=self._are_others(verifying, choosing),
             held_out=bool(held or given) or not self._calibrates,
             joining=last.first if last else None,
             last_batches=last.batches if last else 0,
@@ -180,6 +180,12 @@ class VerificationBatches:
         if len(row) < 2:
             return row, row
         return row[len(row) // 2 :], row[: len(row) // 2]
+
+    def _are_others(self, verifying: _Kept, choosing: _Kept) -> bool:
+        if self._in_order:  # silence may come twice
+            return bool(verifying) and verifying != choosing
+        digests = [{each.digest for each in side} for side in (verifying, choosing)]
+        return bool(verifying) and digests[0].isdisjoint(digests[1])
 
     def _held_out(self, uppers: tuple[Upper, ...]) -> Upper | None:
         """Return what is held out: as near to one in eight as can be."""
