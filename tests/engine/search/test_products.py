@@ -13,7 +13,8 @@ from support.realizing import Seen, graph_of, kernels_of, seen
 from zeropoint.engine import QuantFormat, StaticOptions
 from zeropoint.engine.jobs.candidate import twins_of
 from zeropoint.engine.jobs.sources import recalled_source
-from zeropoint.engine.search import Changes
+from zeropoint.engine.report import Remedy
+from zeropoint.engine.search import Changes, Suspect, proposals
 
 RUNNING = ("DynamicQuantizeMatMul", "MatMulInteger")
 STATIC = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
@@ -129,6 +130,23 @@ def test_a_product_gives_floats_and_multiplies_integers(
     )
     assert sqnr_db(want, got) > sqnr_db(want, before) + 0.5
     assert sqnr_db(*(run(p, batches[0], ["y"])[0] for p in (there.source, made.files[0]))) > 25
+
+
+@pytest.mark.parametrize("kind", ["MatMul", "MatMul and bias", "Gemm"])
+def test_floats_come_to_a_product_from_the_one_before(tmp_path: Path, kind: str) -> None:
+    there, batches = of_clamped(kind, StaticOptions(), tmp_path)
+    suspects = [Suspect(node="second", noise=1.0, share=0.2)]
+    wanted = frozenset({Remedy.DYNAMIC_INPUT})
+    (one,) = proposals(there.planned, Changes(), suspects, wanted)
+    assert one.nodes == ("second",)
+    assert one.changes == Changes(dynamic=frozenset({"second"}), float_outputs=frozenset({"first"}))
+    made = there.made(one.changes)
+    assert "r" not in made.decided.planned.plan.tensors
+    found = kernels(made.files[0], tmp_path)
+    assert sum(found[name] for name in RUNNING) == 1
+    assert sum(found[name] for name in STATIC) == 1
+    pair = (run(path, batches[0], ["y"])[0] for path in (there.source, made.files[0]))
+    assert sqnr_db(*pair) > 30
 
 
 def test_what_has_no_such_kernel_stays_as_it_is(tmp_path: Path) -> None:

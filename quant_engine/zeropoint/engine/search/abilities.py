@@ -62,11 +62,3 @@ def can_run_dynamically(planned: PlannedModel, node: ir.Node) -> bool:
     if weight is None and rule.needs_constant_weight(dynamic=True):
         return False
     return _DYNAMIC_OPSET <= planned.prepared.opset <= NEWEST_QDQ
-
-
-def reads_floats(planned: PlannedModel, node: ir.Node) -> bool:
-    """Whether nothing but a node itself, and its like, quantizes what it reads."""
-    quant = planned.plan.nodes.get(name_of(node))
-    if quant is None or not quant.tensors:
-        return False
-    return not planned.plan.tensors[quant.tensors[0]].everywhere

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 import onnx_ir as ir
 
@@ -12,15 +11,11 @@ from zeropoint.engine.report import Remedy
 from zeropoint.engine.search.abilities import (
     can_give_floats,
     can_have_channels,
-    can_run_dynamically,
     can_store_weight,
-    reads_floats,
 )
 from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.remedies.proposal import Proposal, Propose
 from zeropoint.engine.search.workbench import Suspect
-
-_DYNAMIC_COST: Final = 0.2  # of a product whose data have to be looked at before they are quantized
 
 _Able = Callable[[PlannedModel, ir.Node], bool]
 
@@ -64,10 +59,6 @@ def _nodes(planned: PlannedModel) -> Mapping[str, ir.Node]:
     return {name_of(node): node for node in planned.graph.all_nodes()}
 
 
-def _reads_what_varies(planned: PlannedModel, node: ir.Node) -> bool:
-    return can_run_dynamically(planned, node) and reads_floats(planned, node)
-
-
 per_channel = _of_nodes(
     Remedy.PER_CHANNEL,
     "per_channel",
@@ -79,13 +70,6 @@ float_outputs = _of_nodes(
     "float_outputs",
     can_give_floats,
     "what they give is rounded though no integer kernel needs that",
-)
-dynamic = _of_nodes(
-    Remedy.DYNAMIC_INPUT,
-    "dynamic",
-    _reads_what_varies,
-    "a range of its own for each run serves where data differ in size from sample to sample",
-    cost=_DYNAMIC_COST,
 )
 weight_only = _of_nodes(
     Remedy.WEIGHT_ONLY,

@@ -6,7 +6,7 @@ from zeropoint.engine.options import DynamicOptions, Options, QatOptions
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.report import Remedy
 from zeropoint.engine.search.changes import Changes
-from zeropoint.engine.search.remedies import nodes, numeric, ranges
+from zeropoint.engine.search.remedies import dynamic, nodes, numeric, ranges
 from zeropoint.engine.search.remedies.proposal import Proposal, Proposer
 from zeropoint.engine.search.workbench import Suspect
 
@@ -19,7 +19,7 @@ REMEDIES: tuple[Proposer, ...] = (
     Proposer(Remedy.SMOOTHED, numeric.smoothed),
     Proposer(Remedy.BIAS_CORRECTED, numeric.corrected),
     Proposer(Remedy.WEIGHTS_ROUNDED, numeric.rounded),
-    Proposer(Remedy.DYNAMIC_INPUT, nodes.dynamic),
+    Proposer(Remedy.DYNAMIC_INPUT, dynamic.dynamic),
     Proposer(Remedy.WEIGHT_ONLY, nodes.weight_only),
     Proposer(Remedy.STAYS_FLOAT, nodes.stays_float),
 )
