@@ -119,8 +119,6 @@ def mended(count: int = 60, names: Sequence[str] = ()) -> Report:
             message="every output keeps it on 8 samples that took no part in any choice",
             searched=True,
             choosing_samples=24,
-            agreement_low=0.946,
-            agreement_high=0.998,
             departures=(
                 Departure(
                     remedy=Remedy.STAYS_FLOAT,

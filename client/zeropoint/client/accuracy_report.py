@@ -137,9 +137,6 @@ class Accuracy:
         message: The same for people, with what could not be checked.
         searched: Whether candidates were tried.
         choosing_samples: Samples that candidates were compared on.
-        agreement_low: Lower end of the interval of 95 % that the number of decisions allows for
-            their agreement; None where none are made.
-        agreement_high: Its upper end.
         departures: What was done otherwise than asked for.
         trials: The candidates, in the order in which they were tried.
         sensitivities: Nodes, the one with the greatest effect first.
@@ -152,8 +149,6 @@ class Accuracy:
     message: str
     searched: bool
     choosing_samples: int
-    agreement_low: float | None
-    agreement_high: float | None
     departures: tuple[Departure, ...]
     trials: tuple[Trial, ...]
     sensitivities: tuple[Sensitivity, ...]

@@ -545,15 +545,13 @@ class Sensitivity(_message.Message):
     def __init__(self, name: _Optional[str] = ..., op_type: _Optional[str] = ..., effects: _Optional[_Iterable[_Union[OutputEffect, _Mapping]]] = ..., share: _Optional[float] = ..., clipped_share: _Optional[float] = ..., weight_db: _Optional[float] = ..., activation_db: _Optional[float] = ..., tried: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Accuracy(_message.Message):
-    __slots__ = ("mode", "floor", "held", "message", "searched", "choosing_samples", "agreement_low", "agreement_high", "departures", "trials", "sensitivities", "decisions")
+    __slots__ = ("mode", "floor", "held", "message", "searched", "choosing_samples", "departures", "trials", "sensitivities", "decisions")
     MODE_FIELD_NUMBER: _ClassVar[int]
     FLOOR_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     SEARCHED_FIELD_NUMBER: _ClassVar[int]
     CHOOSING_SAMPLES_FIELD_NUMBER: _ClassVar[int]
-    AGREEMENT_LOW_FIELD_NUMBER: _ClassVar[int]
-    AGREEMENT_HIGH_FIELD_NUMBER: _ClassVar[int]
     DEPARTURES_FIELD_NUMBER: _ClassVar[int]
     TRIALS_FIELD_NUMBER: _ClassVar[int]
     SENSITIVITIES_FIELD_NUMBER: _ClassVar[int]
@@ -564,13 +562,11 @@ class Accuracy(_message.Message):
     message: str
     searched: bool
     choosing_samples: int
-    agreement_low: float
-    agreement_high: float
     departures: _containers.RepeatedCompositeFieldContainer[Departure]
     trials: _containers.RepeatedCompositeFieldContainer[Trial]
     sensitivities: _containers.RepeatedCompositeFieldContainer[Sensitivity]
     decisions: str
-    def __init__(self, mode: _Optional[_Union[_options_pb2.AccuracyMode, str]] = ..., floor: _Optional[_Union[Floor, _Mapping]] = ..., held: bool = ..., message: _Optional[str] = ..., searched: bool = ..., choosing_samples: _Optional[int] = ..., agreement_low: _Optional[float] = ..., agreement_high: _Optional[float] = ..., departures: _Optional[_Iterable[_Union[Departure, _Mapping]]] = ..., trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., sensitivities: _Optional[_Iterable[_Union[Sensitivity, _Mapping]]] = ..., decisions: _Optional[str] = ...) -> None: ...
+    def __init__(self, mode: _Optional[_Union[_options_pb2.AccuracyMode, str]] = ..., floor: _Optional[_Union[Floor, _Mapping]] = ..., held: bool = ..., message: _Optional[str] = ..., searched: bool = ..., choosing_samples: _Optional[int] = ..., departures: _Optional[_Iterable[_Union[Departure, _Mapping]]] = ..., trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ..., sensitivities: _Optional[_Iterable[_Union[Sensitivity, _Mapping]]] = ..., decisions: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
     __slots__ = ("versions", "source_sha256", "digest", "static_options", "dynamic_options", "qat_options", "plan", "verification", "calibration", "warnings", "source_bytes", "result_bytes", "phases", "signature", "verdict", "conclusion", "rejected", "accuracy", "histograms")

@@ -25,7 +25,17 @@ from zeropoint.engine import (
 )
 from zeropoint.engine.progress import Phase
 from zeropoint.engine.settings import CandidateFiles
-from zeropoint.engine.verify import ContainedVerifier
+from zeropoint.engine.verify import (
+    ContainedVerifier,
+    Effects,
+    EffectsRequest,
+    InProcessTrials,
+    InProcessVerifier,
+    OnNode,
+    ReferenceRequest,
+    TrialFailed,
+    Trials,
+)
 
 Feeds = Mapping[str, np.ndarray[Any, Any]]
 
@@ -229,3 +239,22 @@ def test_the_search_in_a_process_of_its_own(tmp_path: Path) -> None:
     here = quantize(source, batches(), options, tmp_path / "here")
     there = quantize(source, batches(), options, tmp_path / "there", verifier=ContainedVerifier)
     assert here.path.read_bytes() == there.path.read_bytes()
+
+
+def test_a_search_that_cannot_measure_leaves_what_was_asked_for(tmp_path: Path) -> None:
+    class Unmeasured(InProcessVerifier):
+        def trials(self, request: ReferenceRequest, timeout: float) -> Trials:
+            class Failing(InProcessTrials):
+                def effects(self, request: EffectsRequest, notify: OnNode | None = None) -> Effects:
+                    raise TrialFailed("the process died", died=True)
+
+            return Failing(request)
+
+    options, source = asked(AccuracyMode.GUARD, sensitivity=True), uneven(tmp_path)
+    result = quantize(source, batches(), options, tmp_path / "job", verifier=Unmeasured)
+    plain = quantize(source, batches(), asked(AccuracyMode.OFF), tmp_path / "off")
+    assert result.path.read_bytes() == plain.path.read_bytes()
+    told = result.report.accuracy
+    assert told is not None
+    assert (told.held, told.searched) == (False, False)
+    assert "the process died" in told.message

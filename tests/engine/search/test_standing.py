@@ -36,8 +36,8 @@ def output(
     )
 
 
-def classes(agreement: float, count: int = 1000) -> Decisions:
-    return Decisions(kind=DecisionKind.ARGMAX, agreement=agreement, count=count)
+def classes(agreement: float, count: int = 1000, high: float = 1.0) -> Decisions:
+    return Decisions(kind=DecisionKind.ARGMAX, agreement=agreement, count=count, high=high)
 
 
 @pytest.mark.parametrize("options", [StaticOptions(), DynamicOptions()])
@@ -60,7 +60,8 @@ def test_the_floor_follows_the_options(options: StaticOptions | DynamicOptions) 
         ([output(16, 9), output(3, repeat=5.0)], True),  # random, whoever computes it
         ([output(30, 30, classes(0.94))], False),  # fine by SQNR, and decides otherwise
         ([output(3, 3, classes(1.0))], False),
-        ([output(30, 30, classes(0.5, count=8))], True),  # eight decisions say nothing
+        ([output(30, 30, classes(0.5, count=8, high=0.97))], True),  # as far as eight can tell
+        ([output(30, 30, classes(0.5, count=16, high=0.93))], False),
         ([output(30, 30, changed=1)], False),
         ([], True),
     ],

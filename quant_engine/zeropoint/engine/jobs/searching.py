@@ -32,7 +32,7 @@ from zeropoint.engine.search import (
     tolerant,
 )
 from zeropoint.engine.settings import CandidateFiles, Evaluate
-from zeropoint.engine.verify import Trials, Verified
+from zeropoint.engine.verify import TrialFailed, Trials, Verified
 
 _COMPARED: Final = VerificationState.COMPARED
 _MOST_ROUNDS: Final = 4
@@ -158,15 +158,21 @@ def searched(asked: Candidate, verified: Verified, tools: SearchTools) -> Outcom
             tell=tools.told,
             evaluate=tools.evaluate,
         )
-        outcome = (
-            _found(bench, asked, verified, tools)
-            if searches
-            else as_it_is(options, asked, verified, tools.evaluate)
-        )
-        if options.accuracy.sensitivity:
-            bench.suspects()
-    found = bench.sensitivities()
-    return replace(outcome, accuracy=replace(outcome.accuracy, sensitivities=found))
+        missing = ""
+        try:
+            if searches:
+                outcome = _found(bench, asked, verified, tools)
+            if options.accuracy.sensitivity:
+                bench.suspects()
+        except TrialFailed as failed:
+            missing = f"; what else there is could not be measured: {failed}"
+        if missing or not searches:
+            outcome = as_it_is(options, asked, verified, tools.evaluate)
+    accuracy = outcome.accuracy
+    told = replace(
+        accuracy, message=f"{accuracy.message}{missing}", sensitivities=bench.sensitivities()
+    )
+    return replace(outcome, accuracy=told)
 
 
 def _found(
@@ -185,6 +191,8 @@ def _settled(
 ) -> tuple[Attempt, Candidate, Verified]:
     """Return what is chosen, once other samples have nothing against it."""
     chosen = _STRATEGIES[bench.planned.options.accuracy.mode](bench)
+    if chosen.failure:
+        chosen = bench.attempt(Changes(), AS_ASKED)
     candidate = asked
     for number in range(_MOST_ROUNDS):
         if chosen.changes != Changes():

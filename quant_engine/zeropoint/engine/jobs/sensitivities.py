@@ -15,7 +15,7 @@ from zeropoint.engine.twins import build_alone, node_twins
 from zeropoint.engine.verify import Effects, EffectsRequest, Trials
 from zeropoint.sketch import Sketch
 
-_MOST_NODES: Final = 128  # those with the worst results of their own
+_MOST_NODES: Final = 96  # those with the worst results of their own
 
 
 def measure(decided: Decided, folder: Path, trials: Trials, told: Callable[[str], None]) -> Effects:

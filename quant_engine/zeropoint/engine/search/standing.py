@@ -14,7 +14,7 @@ from zeropoint.engine.options import Options
 from zeropoint.engine.report import DecisionKind, Decisions, Floor, OutputFigures
 
 LEAST_DECISIONS: Final = 100
-"""Fewer say nothing: each is more than a percent."""
+"""Of fewer counts what they allow at best: each is more than a percent."""
 
 TENTH_BELOW_DB: Final = 4.0
 """By how much one sample in ten may be worse than the median one."""
@@ -113,8 +113,9 @@ def _is_code(output: OutputFigures) -> bool:
 
 
 def _shares(output: OutputFigures) -> Iterable[float]:
-    if output.decisions is not None and output.decisions.count >= LEAST_DECISIONS:
-        yield _agreement(output.decisions)
+    if output.decisions is not None:
+        few = output.decisions.count < LEAST_DECISIONS
+        yield output.decisions.high if few else _agreement(output.decisions)
     if output.shape_changed and not _tells_of_lengths(output):
         same = output.by_sample.samples if output.by_sample is not None else 0
         yield same / (same + output.shape_changed)
