@@ -16,6 +16,7 @@ from zeropoint.engine import (
     QatOptions,
     QuantFormat,
     StaticOptions,
+    TensorQuantOverride,
     WeightOptions,
 )
 from zeropoint.engine.report import Remedy
@@ -34,7 +35,8 @@ def model() -> GraphBuilder:
     b.input("x", ["N", 8, 8, 8])
     b.node("Tanh", [b.conv("x", "c", 8, 16)], "h")
     b.node("Relu", [b.conv("h", "d", 16, 16)], "r")
-    b.node("GlobalAveragePool", ["r"], "p")
+    b.node("Relu", [b.conv("r", "e", 16, 16)], "t")
+    b.node("GlobalAveragePool", ["t"], "p")
     gain, shift = (b.constant(n, np.full(16, v, np.float32)) for n, v in (("g", 1), ("s", 0)))
     b.node("LayerNormalization", [b.node("Flatten", ["p"], "f"), gain, shift], "n")
     b.node("Gemm", ["n", b.weight("w", 16, 32), b.weight("b", 32)], "m")
@@ -149,6 +151,22 @@ def test_what_is_done_is_not_proposed_again(tmp_path: Path) -> None:
     assert Changes.from_json(changes.to_json()) == changes
 
 
+def test_what_has_no_effect_is_not_proposed(tmp_path: Path) -> None:
+    b = GraphBuilder(17)
+    b.input("x", ["N", 16])
+    b.node("Gemm", ["x", b.weight("w", 16, 32)], "m")
+    b.node("Relu", ["m"], "r")
+    b.node("MatMul", ["r", b.weight("v", 32, 4)], "y")
+    b.output("y", ["N", 4])
+    there = seen(b.save(tmp_path), normal_batches({"x": (4, 16)}), StaticOptions(), tmp_path / "s")
+    assert there.planned.plan.nodes["gemm_m"].output == "r"
+    found = {
+        one.remedy for one in proposals(there.planned, Changes(), suspects("gemm_m", "matmul_y"))
+    }
+    assert Remedy.EQUALIZED in found
+    assert found.isdisjoint({Remedy.OUTPUT_FLOAT, Remedy.RANGE_CLIPPED, Remedy.SMOOTHED})
+
+
 @pytest.mark.parametrize(
     ("options", "without"),
     [
@@ -156,6 +174,10 @@ def test_what_is_done_is_not_proposed_again(tmp_path: Path) -> None:
         (StaticOptions(quant_format=QuantFormat.QOPERATOR), frozenset[Remedy]()),
         (StaticOptions(quant_format=QuantFormat.INTEGER_OPS), frozenset[Remedy]()),
         (StaticOptions(weight=WeightOptions(symmetric=False)), frozenset({Remedy.PER_CHANNEL})),
+        (
+            StaticOptions(tensor_quant_overrides=(TensorQuantOverride(tensor_name="x"),)),
+            frozenset({Remedy.EQUALIZED, Remedy.SMOOTHED}),
+        ),
         (QatOptions(), frozenset(Remedy)),
     ],
 )

@@ -44,7 +44,9 @@ class Layers:
         nodes = [ir.Node("", "Neg", [], name=name) for name in self.noises]
         graph = ir.Graph([], [], nodes=nodes, opset_imports={"": 17})
         plan = SimpleNamespace(nodes=dict.fromkeys(self.noises), tensors={})
-        return cast(PlannedModel, SimpleNamespace(plan=plan, options=self.options, graph=graph))
+        prepared = SimpleNamespace(stored={})
+        planned = SimpleNamespace(plan=plan, options=self.options, graph=graph, prepared=prepared)
+        return cast(PlannedModel, planned)
 
     def attempt(self, changes: Changes, description: str) -> Attempt:
         if changes not in self.attempts:

@@ -46,6 +46,19 @@ def can_give_floats(planned: PlannedModel, node: ir.Node) -> bool:
     return rule.role is Role.COMPUTE and not rule.integer_output
 
 
+def gives_to_floats(planned: PlannedModel, node: ir.Node) -> bool:
+    """Whether a node that can give floats gives them to one that reads floats, or to the user."""
+    if not can_give_floats(planned, node):
+        return False
+    name = planned.plan.nodes[name_of(node)].output
+    values = (value for each in planned.graph.all_nodes() for value in each.outputs)
+    result = next(value for value in values if value.name == name)
+    readers = (planned.plan.nodes.get(name_of(use.node)) for use in result.uses())
+    return result.is_graph_output() or any(
+        reader is None or name not in reader.tensors for reader in readers
+    )
+
+
 def can_run_dynamically(planned: PlannedModel, node: ir.Node) -> bool:
     """Whether what a product of a static plan reads can be quantized as the model runs.
 

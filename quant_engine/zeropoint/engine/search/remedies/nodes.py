@@ -9,9 +9,9 @@ from zeropoint.engine.graph import name_of
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.report import Remedy
 from zeropoint.engine.search.abilities import (
-    can_give_floats,
     can_have_channels,
     can_store_weight,
+    gives_to_floats,
 )
 from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.remedies.proposal import Proposal, Propose
@@ -68,7 +68,7 @@ per_channel = _of_nodes(
 float_outputs = _of_nodes(
     Remedy.OUTPUT_FLOAT,
     "float_outputs",
-    can_give_floats,
+    gives_to_floats,
     "what they give is rounded though no integer kernel needs that",
 )
 weight_only = _of_nodes(

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from zeropoint.engine.graph import name_of
-from zeropoint.engine.operators import Trait, has, is_layer
+from zeropoint.engine.improve import equalize, smoothable
+from zeropoint.engine.operators import is_layer
 from zeropoint.engine.plan import PlannedModel
 from zeropoint.engine.report import Remedy
 from zeropoint.engine.search.changes import Changes
@@ -16,8 +17,7 @@ def equalized(
     planned: PlannedModel, changes: Changes, _suspects: Sequence[Suspect]
 ) -> Iterator[Proposal]:
     """Propose to bring channels of neighbouring convolutions to like sizes."""
-    layers = [name for name in _layers(planned, convolutions=True) if name not in changes.floats]
-    if len(layers) > 1 and not changes.equalized:
+    if not changes.equalized and equalize(planned.graph, planned.prepared.stored):
         yield Proposal(
             changes=replace(changes, equalized=True),
             remedy=Remedy.EQUALIZED,
@@ -30,8 +30,9 @@ def smoothed(
     planned: PlannedModel, changes: Changes, _suspects: Sequence[Suspect]
 ) -> Iterator[Proposal]:
     """Propose to move what is large in the data of products into their weights."""
-    chosen = frozenset(_layers(planned, convolutions=False)) - changes.floats - changes.smoothed
-    if chosen:
+    products = (name for name in _layers(planned) if name not in changes.left_float)
+    chosen = frozenset(products) - changes.smoothed
+    if smoothable(planned.graph, planned.prepared.stored, chosen):
         yield Proposal(
             changes=replace(changes, smoothed=changes.smoothed | chosen),
             remedy=Remedy.SMOOTHED,
@@ -72,11 +73,9 @@ def rounded(
         )
 
 
-def _layers(planned: PlannedModel, *, convolutions: bool | None = None) -> Iterator[str]:
+def _layers(planned: PlannedModel) -> Iterator[str]:
     """Yield the layers of the main graph with a weight that becomes integers."""
     for node in planned.graph:
         quant = planned.plan.nodes.get(name_of(node))
-        if quant is None or quant.weight is None or not is_layer(node):
-            continue
-        if convolutions is None or has(node, Trait.CONVOLVES) is convolutions:
+        if quant is not None and quant.weight is not None and is_layer(node):
             yield name_of(node)

@@ -32,8 +32,11 @@ def offers(options: Options) -> frozenset[Remedy]:
     if isinstance(options, QatOptions):
         return frozenset()
     found = _DYNAMIC if isinstance(options, DynamicOptions) else frozenset(Remedy)
-    one_scale_asked = options.weight.symmetric is False  # kernels take no others for channels
-    return found - {Remedy.PER_CHANNEL} if one_scale_asked else found
+    if options.weight.symmetric is False:  # kernels take no others for channels
+        found -= {Remedy.PER_CHANNEL}
+    if options.tensor_quant_overrides:  # which are those of the tensors as they are
+        found -= {Remedy.EQUALIZED, Remedy.SMOOTHED}
+    return found
 
 
 def proposals(
