@@ -24,6 +24,7 @@ from zeropoint.engine import (
     VerifyOptions,
 )
 from zeropoint.engine.progress import Phase
+from zeropoint.engine.search import Changes
 from zeropoint.engine.settings import CandidateFiles
 from zeropoint.engine.verify import (
     ContainedVerifier,
@@ -258,3 +259,19 @@ def test_a_search_that_cannot_measure_leaves_what_was_asked_for(tmp_path: Path) 
     assert told is not None
     assert (told.held, told.searched) == (False, False)
     assert "the process died" in told.message
+
+
+def test_numbers_that_were_decided_are_found_again_in_any_order(tmp_path: Path) -> None:
+    source = uneven(tmp_path, between="Relu")
+    layers = frozenset({"conv1", "conv2", "conv3"})
+    decided = Changes(equalized=True, rounded=layers, corrected=layers)
+    options = asked(AccuracyMode.GUARD, decisions=decided.to_json())
+    results = [
+        quantize(source, given, options, tmp_path / f"job-{number}")
+        for number, given in enumerate((batches(), batches()[::-1]))
+    ]
+    assert results[0].report.digest == results[1].report.digest
+    assert results[0].path.read_bytes() == results[1].path.read_bytes()
+    plain = quantize(source, batches(), asked(AccuracyMode.OFF), tmp_path / "off")
+    assert found(source, results[0]) > found(source, plain) + 10
+    assert results[0].report.digest != plain.report.digest
