@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from support.engine import dynamic, run, sqnr_db, static
+from support.engine import dynamic, open_here, run, sqnr_db, static
 from support.graphs import GraphBuilder, normal_batches, residual
 
 from zeropoint.engine import DynamicOptions, JobSettings, NodeSelection, StaticOptions, open_job
@@ -73,7 +73,7 @@ def test_weights_go_to_a_data_file_where_that_is_asked_for(
 ) -> None:
     source, rows = product(folder, 64), normal_batches({"x": (2, 64)})
     settings = JobSettings(workspace=workspace, result_name="small.onnx", external_data=True)
-    with open_job(source, options, settings) as job:
+    with open_here(source, options, settings) as job:
         for batch in rows:
             job.observe(batch)
         result = job.finish()
@@ -96,7 +96,7 @@ def test_weights_go_to_a_data_file_where_that_is_asked_for(
 
 def test_where_all_weights_are_small_one_file_is_enough(folder: Path, workspace: Path) -> None:
     settings = JobSettings(workspace=workspace, external_data=True)
-    with open_job(product(folder, 4), static(), settings) as job:
+    with open_here(product(folder, 4), static(), settings) as job:
         job.observe({"x": np.ones((2, 4), np.float32)})
         files = job.finish().files
     assert [file.name for file in files] == ["model.onnx"]

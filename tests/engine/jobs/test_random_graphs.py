@@ -119,7 +119,7 @@ def agree(source: Path, result: Path, graph: RandomGraph, *, seven_bits: bool) -
         assert np.abs(other - reference).max() <= allowed[name].error, name
 
 
-_FEW = settings(max_examples=40, suppress_health_check=list(HealthCheck))
+_FEW = settings(max_examples=25, suppress_health_check=list(HealthCheck))
 _MANY = settings(max_examples=3000, suppress_health_check=list(HealthCheck))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.engine import static
+from support.engine import open_here, static
 from support.graphs import Array, GraphBuilder, normal_batches, residual
 
 from zeropoint.engine import (
@@ -14,7 +14,6 @@ from zeropoint.engine import (
     DynamicOptions,
     JobSettings,
     Options,
-    open_job,
 )
 from zeropoint.engine.report import Report
 
@@ -29,7 +28,7 @@ def report(
 ) -> Report:
     source = (model or residual()).save(folder)
     (folder / "work").mkdir()
-    with open_job(source, options, JobSettings(workspace=folder / "work")) as job:
+    with open_here(source, options, JobSettings(workspace=folder / "work")) as job:
         for batch in batches:
             job.submit(batch)
         return job.finish().report
@@ -96,7 +95,7 @@ def test_where_some_are_left_the_report_says_why(tmp_path: Path, options: Option
 def test_batches_that_could_not_be_read_keep_their_numbers(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     settings = JobSettings(workspace=tmp_path / "work")
-    with open_job(residual().save(tmp_path), static(), settings) as job:
+    with open_here(residual().save(tmp_path), static(), settings) as job:
         job.reject(BatchError("BATCH_CORRUPT", "It is damaged."), 7)
         with pytest.raises(CalibrationError, match="Batch 7, BATCH_CORRUPT: It is damaged"):
             job.finish()
