@@ -10,6 +10,9 @@ from hypothesis import settings
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+# Counting loops are compiled once for these tests and all servers that they start.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "compiled"))
+
 # Shells start background jobs with Ctrl-C ignored, and processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
