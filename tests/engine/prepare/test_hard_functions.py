@@ -289,3 +289,38 @@ def test_bodies_have_hard_swish_too(tmp_path: Path) -> None:
         feeds = {"x": points(), "which": np.array(which)}
         for one, other in zip(run(source, feeds), run(result.path, feeds), strict=True):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * 20000)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ((("Max", 0.0),), ["Relu"]),
+        ((("Max", -0.4),), ["Clip"]),
+        ((("Min", 6.0), ("Relu",)), ["Clip"]),
+        ((("Relu",), ("Min", 6.0)), ["Clip"]),
+        ((("Max", -2.0), ("Min", 3.0), ("Clip", -1.0, 9.0)), ["Clip"]),
+        ((("Max", 2.0), ("Min", 1.0)), ["Clip", "Min"]),  # a constant, which nobody writes
+        ((("Relu",),), ["Relu"]),
+        ((("Max", -np.inf),), ["Max"]),
+    ],
+)
+def test_clamps_are_one(
+    tmp_path: Path, steps: tuple[tuple[str, *tuple[float, ...]], ...], expected: list[str]
+) -> None:
+    b, value = Chain(), "x"
+    b.input("x", ["N"])
+    for op_type, *figures in steps:
+        value = b.step(op_type, value, *figures)
+    b.output(value)
+    result = b.named(tmp_path)
+    assert names_of(result) == expected
+    held(b, ir.to_proto(result), points(), 0.0)
+    stood_for = [name for node in result.graph for name in origins(node)]
+    assert sorted(stood_for) == sorted(node.name for node in b.nodes)
+
+
+def test_before_opset_11_only_relu_is_named(tmp_path: Path) -> None:
+    b = Chain(opset=10)
+    b.input("x", ["N"])
+    b.output(b.step("Max", b.step("Min", "x", 6.0), 0.0))
+    assert names_of(b.named(tmp_path)) == ["Min", "Max"]

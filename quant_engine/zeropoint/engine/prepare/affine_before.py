@@ -26,7 +26,7 @@ from zeropoint.engine.graph import (
     set_input,
     value_at,
 )
-from zeropoint.engine.prepare.ramps import Chain, trace
+from zeropoint.engine.prepare.ramps import ARITHMETIC, Chain, trace
 
 _MOST_ROUNDING = 16.0  # of what is in between, times the greater of factor and shift
 
@@ -35,14 +35,14 @@ def fuse_affine_before(graph: ir.Graph, weights: WeightFile) -> None:
     """Fold scalar affine functions into the convolutions behind them, in place, bodies too."""
     editor = GraphEditor(graph, weights=weights)
     for node in tuple(graph.all_nodes()):
-        if node.op_type in ("Add", "Div", "Mul", "Sub") and not node.domain:
+        if node.op_type in ARITHMETIC and not node.domain:
             _fuse(node.outputs[0], editor)
     remove_unused(graph)
 
 
 def _fuse(value: ir.Value, editor: GraphEditor) -> None:
     layers = list(_layers(value))
-    chain = trace(value, affine=True) if layers else None
+    chain = trace(value, only=ARITHMETIC) if layers else None
     if chain is None or chain.root.dtype is not ir.DataType.FLOAT or _is_product(chain.root):
         return
     factor, shift = chain.ramp.slope, chain.ramp.offset

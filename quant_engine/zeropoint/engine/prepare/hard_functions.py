@@ -1,14 +1,16 @@
-"""Hard-swish and hard-sigmoid as the operators that they are.
+"""Hard-swish, hard-sigmoid and clamps as the operators that they are.
 
     x * clip(x + 3, 0, 6) / 6               becomes   HardSwish(x)
     clip(a x + b, 0, 1), written anyhow               HardSigmoid(x)
     the same behind a layer                           a and b in its weights, and Clip(0, 1)
+    min(max(x, a), b), written anyhow                 Clip(x, a, b), or Relu(x)
 
 ONNX Runtime makes each a part of the float convolution before it, and in integers the Clip is
 implied by the quantized range. What was rounded to float32 in another order differs in its last
 bits, and nothing else does.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,7 +26,7 @@ from zeropoint.engine.graph import (
     remove_unused,
 )
 from zeropoint.engine.prepare.affine_fusion import take_affine
-from zeropoint.engine.prepare.ramps import Chain, factor_of, trace
+from zeropoint.engine.prepare.ramps import CLAMPS, Chain, factor_of, trace
 
 HARD_SWISH_OPSET = 14
 """The opset from which on there is HardSwish."""
@@ -48,6 +50,8 @@ def name_hard_functions(graph: ir.Graph, weights: WeightFile, opset: int) -> Non
         chain = _hard_sigmoid(node)
         if chain is not None and not _into_layer(node, chain, editor, opset):
             _name_hard_sigmoid(node, chain)
+    for node in reversed(tuple(graph.all_nodes())):  # the last of several clamps takes the others
+        _name_clamp(node, editor, opset)
     remove_unused(graph)
 
 
@@ -143,12 +147,32 @@ def _into_layer(node: ir.Node, chain: Chain, editor: GraphEditor, opset: int) ->
     if not take_affine(layer, chain.ramp.slope, chain.ramp.offset, editor):
         return False
     _become(node, "Clip", chain)
-    node.resize_inputs(3)
-    for index, bound in enumerate((0.0, 1.0), start=1):
-        value = editor.constant(f"{node.name}_{bound:.0f}", np.array(bound, np.float32))
-        node.replace_input_with(index, value)
+    _set_bounds(node, 0.0, 1.0, editor)
     chain.root.name = editor.unique(f"{name_of(chain.root)}_scaled")
     return True
+
+
+def _name_clamp(node: ir.Node, editor: GraphEditor, opset: int) -> None:
+    value = node.outputs[0]
+    if node.domain or node.op_type not in CLAMPS or not (value.uses() or value.is_graph_output()):
+        return
+    chain = trace(value, only=CLAMPS)
+    if chain is None or (len(chain.nodes) == 1 and node.op_type not in ("Max", "Min")):
+        return
+    low, high = chain.ramp.low, chain.ramp.high
+    if (low, high) == (0.0, math.inf):
+        _become(node, "Relu", chain)
+    elif opset >= _BOUNDS_ARE_INPUTS and (math.isfinite(low) or math.isfinite(high)):
+        _become(node, "Clip", chain)
+        _set_bounds(node, low, high, editor)
+
+
+def _set_bounds(node: ir.Node, low: float, high: float, editor: GraphEditor) -> None:
+    node.resize_inputs(3)
+    for index, (name, bound) in enumerate((("low", low), ("high", high)), start=1):
+        if math.isfinite(bound):
+            value = editor.constant(f"{node.name}_{name}", np.array(bound, np.float32))
+            node.replace_input_with(index, value)
 
 
 def _become(node: ir.Node, op_type: str, chain: Chain) -> None:

@@ -16,7 +16,9 @@ _EPSILON = 2.0**-23  # of float32
 _NEAR = 4 * _EPSILON
 _MOST_ROUNDING = 16.0  # times the result's own greatest value
 _MOST_STEPS = 8
-_CLAMPS = ("Clip", "HardSigmoid", "Max", "Min", "Relu")
+
+ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub"})
+CLAMPS = frozenset({"Clip", "Max", "Min", "Relu"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,12 @@ class Chain:
     nodes: tuple[ir.Node, ...]
 
 
-def trace(value: ir.Value, root: ir.Value | None = None, *, affine: bool = False) -> Chain | None:
+def trace(
+    value: ir.Value, root: ir.Value | None = None, *, only: frozenset[str] = frozenset()
+) -> Chain | None:
     """Return how a value follows from `root`, or from as far back as nothing else reads between.
 
-    None where it is no ramp. With `affine`, clamps are no part of it.
+    None where it is no ramp. Where `only` is not empty, other operators are no part of it.
     """
     nodes: list[ir.Node] = []
     steps: list[_Step] = []
@@ -87,7 +91,7 @@ def trace(value: ir.Value, root: ir.Value | None = None, *, affine: bool = False
         node = source.producer()
         if node is None or node.graph is not value.graph or (nodes and not _is_inner(source)):
             break
-        found = None if affine and node.op_type in _CLAMPS else _step(node)
+        found = None if only and node.op_type not in only else _step(node)
         if found is None:
             break
         source, step = found
