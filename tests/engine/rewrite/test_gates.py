@@ -8,7 +8,15 @@ import pytest
 from support.engine import Quantized, kernels, quantize, run, sqnr_db, static
 from support.graphs import GraphBuilder, clip_bounds, normal_batches
 
-from zeropoint.engine import NodeSelection, Options, QuantFormat, QuantType, TensorQuantOverride
+from zeropoint.engine import (
+    AccuracyMode,
+    AccuracyOptions,
+    NodeSelection,
+    Options,
+    QuantFormat,
+    QuantType,
+    TensorQuantOverride,
+)
 
 IMAGES = normal_batches({"x": (1, 3, 12, 12)}, count=4)
 FLOATS = ("HardSwish", "HardSigmoid", "Mul", "Add", "Sigmoid")
@@ -60,7 +68,8 @@ def given_grids(scale: float, zero_point: int, *named: str) -> Options:
         for name, step, zero in (("c", scale, zero_point), ("h", 0.0613, 7))
     )
     selection = NodeSelection(nodes_to_quantize=named)
-    return static(selection=selection, tensor_quant_overrides=overrides)
+    as_asked = AccuracyOptions(mode=AccuracyMode.OFF)
+    return static(selection=selection, tensor_quant_overrides=overrides, accuracy=as_asked)
 
 
 @pytest.mark.parametrize(
