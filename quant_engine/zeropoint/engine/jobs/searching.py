@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,9 @@ from zeropoint.engine.settings import CandidateFiles, Evaluate
 from zeropoint.engine.verify import TrialFailed, Trials, Verified
 
 _COMPARED: Final = VerificationState.COMPARED
+_TELLING_SECONDS: Final = 20.0
+"""How long effects of nodes may take that only the report needs."""
+
 _MOST_ROUNDS: Final = 4
 """How often the samples to verify with may show that a choice was too bold."""
 
@@ -154,7 +158,7 @@ def searched(asked: Candidate, verified: Verified, tools: SearchTools) -> Outcom
             floor_with(options, tools.evaluate if searches else None),
             make=lambda changes, name: tools.make(tools.realize(decided, changes), name),
             trials=trials,
-            effects=lambda: measure(decided, tools.folder, trials, tools.told),
+            effects=partial(measure, decided, tools.folder, trials, tools.told),
             tell=tools.told,
             evaluate=tools.evaluate,
         )
@@ -162,8 +166,7 @@ def searched(asked: Candidate, verified: Verified, tools: SearchTools) -> Outcom
         try:
             if searches:
                 outcome = _found(bench, asked, verified, tools)
-            if options.accuracy.sensitivity:
-                bench.suspects()
+            bench.effects(None if options.accuracy.sensitivity else _TELLING_SECONDS)
         except TrialFailed as failed:
             missing = f"; what else there is could not be measured: {failed}"
         if missing or not searches:

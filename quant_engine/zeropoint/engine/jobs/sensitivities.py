@@ -18,7 +18,13 @@ from zeropoint.sketch import Sketch
 _MOST_NODES: Final = 96  # those with the worst results of their own
 
 
-def measure(decided: Decided, folder: Path, trials: Trials, told: Callable[[str], None]) -> Effects:
+def measure(
+    decided: Decided,
+    folder: Path,
+    trials: Trials,
+    told: Callable[[str], None],
+    seconds: float | None = None,
+) -> Effects:
     """Measure what quantizing each node alone does to the outputs.
 
     Args:
@@ -26,6 +32,7 @@ def measure(decided: Decided, folder: Path, trials: Trials, told: Callable[[str]
         folder: Where to write; it holds the external data of the prepared model.
         trials: Who measures.
         told: Told how far it is.
+        seconds: How long it may take; None: as long as it takes.
 
     Raises:
         TrialFailed: the float model with twins does not load or run.
@@ -36,7 +43,7 @@ def measure(decided: Decided, folder: Path, trials: Trials, told: Callable[[str]
         twins = node_twins(model, planned.plan, decided.parameters)
         alone = build_alone(model, twins, path, planned.user_name)
     found = trials.effects(
-        EffectsRequest(model=alone, most=_MOST_NODES),
+        EffectsRequest(model=alone, most=_MOST_NODES, seconds=seconds),
         lambda done, total: told(f"effect of each node by itself, {done} of {total}"),
     )
     path.unlink()

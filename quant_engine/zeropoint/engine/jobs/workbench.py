@@ -28,7 +28,7 @@ class JobWorkbench:
         *,
         make: Make,
         trials: Trials,
-        effects: Callable[[], Effects],
+        effects: Callable[[float | None], Effects],
         tell: Callable[[str], None],
         evaluate: Evaluate | None = None,
     ) -> None:
@@ -39,7 +39,8 @@ class JobWorkbench:
             floor: What a candidate must keep.
             make: Makes candidates.
             trials: Measures them.
-            effects: Measures what each node does by itself; called once.
+            effects: Measures what each node does by itself, given how many seconds it may take;
+                called once.
             tell: Told what is being tried.
             evaluate: Asks the caller.
         """
@@ -70,9 +71,17 @@ class JobWorkbench:
 
     def suspects(self) -> Sequence[Suspect]:
         """Return the quantized nodes, the one to blame most first."""
+        return suspects(self.effects())
+
+    def effects(self, seconds: float | None = None) -> Effects:
+        """Return what each node does by itself, measured once.
+
+        Args:
+            seconds: How long that may take, where nothing but the report needs it.
+        """
         if self._effects is None:
-            self._effects = self._measure_effects()
-        return suspects(self._effects)
+            self._effects = self._measure_effects(seconds)
+        return self._effects
 
     def sensitivities(self) -> tuple[Sensitivity, ...]:
         """Return what each node does by itself, as far as that was measured."""
