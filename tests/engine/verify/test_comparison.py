@@ -143,10 +143,11 @@ def test_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _figures(sides[0], sides[1], form).by_sample == whole.by_sample
 
 
-def test_masks_are_decided_at_one_half() -> None:
+def test_masks_are_decided_at_one_half_where_that_is_crossed_clearly() -> None:
     form = OutputForm(saturation=Saturation.SIGMOID)
     original, result = np.full((4, 50), 0.6), np.full((4, 50), 0.6)
-    result[0, :10] = 0.4
+    result[0, :10] = 0.25
+    result[1, :10] = 0.4
     found = _figures(original, result, form).decisions
     assert found is not None
     assert (found.kind, found.count) == (DecisionKind.THRESHOLD, 200)
