@@ -21,6 +21,12 @@ STATIC = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
 OPTIONS = [StaticOptions(), static(), static(per_channel=True)]
 FORMS = [StaticOptions(quant_format=form) for form in QuantFormat]
 
+KINDS = ("MatMul", "MatMul and bias", "Gemm")
+CASES = [
+    *((kind, options) for kind in KINDS for options in OPTIONS),
+    *(("Gemm", options) for options in FORMS[1:]),
+]
+
 
 def loud_and_quiet(count: int = 6) -> list[Feeds]:
     """Samples of which one is a thousand times as loud as another."""
@@ -54,8 +60,7 @@ def scaled(kind: str) -> GraphBuilder:
     return b
 
 
-@pytest.mark.parametrize("options", [*OPTIONS, *FORMS[1:]])
-@pytest.mark.parametrize("kind", ["MatMul", "MatMul and bias", "Gemm", "computed"])
+@pytest.mark.parametrize(("kind", "options"), [*CASES, ("computed", StaticOptions())])
 def test_a_quiet_sample_is_not_lost(tmp_path: Path, kind: str, options: StaticOptions) -> None:
     batches = loud_and_quiet()
     there = seen(scaled(kind).save(tmp_path), batches, options, tmp_path / "seen")
@@ -113,8 +118,7 @@ def of_clamped(kind: str, options: StaticOptions, folder: Path) -> tuple[Seen, S
     return seen(clamped(kind).save(folder), batches, options, folder / "seen"), batches
 
 
-@pytest.mark.parametrize("options", [*OPTIONS, *FORMS[1:]])
-@pytest.mark.parametrize("kind", ["MatMul", "MatMul and bias", "Gemm"])
+@pytest.mark.parametrize(("kind", "options"), CASES)
 def test_a_product_gives_floats_and_multiplies_integers(
     tmp_path: Path, kind: str, options: StaticOptions
 ) -> None:
@@ -132,7 +136,7 @@ def test_a_product_gives_floats_and_multiplies_integers(
     assert sqnr_db(*(run(p, batches[0], ["y"])[0] for p in (there.source, made.files[0]))) > 25
 
 
-@pytest.mark.parametrize("kind", ["MatMul", "MatMul and bias", "Gemm"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_floats_come_to_a_product_from_the_one_before(tmp_path: Path, kind: str) -> None:
     there, batches = of_clamped(kind, StaticOptions(), tmp_path)
     suspects = [Suspect(node="second", noise=1.0, share=0.2)]
