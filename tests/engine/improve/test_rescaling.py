@@ -1,5 +1,6 @@
 """Equalization and smoothing change no output, and make channels alike."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from zeropoint.engine.improve import (
     Rescaling,
     apply_edits,
     channel_maxima,
+    equalizable,
     equalize,
     run_here,
     smooth,
@@ -119,10 +121,22 @@ def _between(draw: st.DrawFn, b: GraphBuilder, value: str, name: str) -> str:
 
 
 @settings(max_examples=50)
-@given(networks())
-def test_outputs_of_convolutions_stay(model: onnx.ModelProto) -> None:
-    found, _ = rescaled(model, equalize)
+@given(networks(), st.booleans())
+def test_outputs_of_convolutions_stay(model: onnx.ModelProto, per_channel: bool) -> None:
+    graph = ir.from_proto(model)
+    settle_names(graph)
+    data = maxima_of(graph) if per_channel else None
+    found, _ = rescaled(model, lambda graph: equalize(graph, data=data))
     assert bool(found) == bool(found.tensors)
+
+
+def maxima_of(model: ir.Model) -> dict[str, Array]:
+    shape = model.graph.inputs[0].shape
+    assert shape is not None
+    batches = normal_batches({"x": shape.numpy()}, count=2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "maxima.onnx")
+        return channel_maxima(model, equalizable(model.graph), batches, run_here(), path)
 
 
 def depthwise(b: GraphBuilder) -> None:
@@ -156,6 +170,22 @@ def test_channels_of_depthwise_convolutions_become_alike() -> None:
         np.testing.assert_allclose(each, deep, rtol=0.02)
     assert list(found.tensors) == ["c1", "r1", "c2", "r2"]
     assert not equalize(ir.from_proto(b.model()).graph, fixed={"w2"})
+
+
+def test_channels_of_data_become_alike_where_weights_have_scales_for_channels() -> None:
+    b = GraphBuilder()
+    depthwise(b)
+    data = maxima_of(ir.from_proto(b.model()))
+    assert list(data) == ["r1", "r2"]
+    found, arrays = rescaled(b.model(), lambda graph: equalize(graph, data=data))
+    after = {name: peaks * found.tensors[name].factors for name, peaks in data.items()}
+    # Each channel of a depthwise Conv has a scale of its own, and takes all of it.
+    np.testing.assert_allclose(after["r1"], after["r1"][0], rtol=1e-3)
+    # Channels of a dense one share scales: what is large is as large in data as in the weight.
+    (last,) = (a for n, a in arrays.items() if n.startswith("w3"))
+    ratio = after["r2"] / np.abs(last).max(axis=(0, 2, 3))
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
+    assert max(data["r1"]) > 100 * min(data["r1"])
 
 
 def products(b: GraphBuilder) -> None:
@@ -241,11 +271,11 @@ def test_what_is_large_moves_into_the_weights(
 ) -> None:
     model = attention(GraphBuilder(opset=17), source)
     graph = ir.from_proto(model)
-    assert smoothable(graph.graph) == ("n",)
+    assert smoothable(graph.graph) == {"n": -1}
     batches = normal_batches({"x": (2, 5, 8)}, count=3)
     for batch in batches:
         batch["x"][..., 3] *= 50
-    maxima = channel_maxima(graph, ["n"], batches, run_here(), tmp_path / "maxima.onnx")
+    maxima = channel_maxima(graph, {"n": -1}, batches, run_here(), tmp_path / "maxima.onnx")
     every = [run(exposing(model, ["n"]), batch, ["n"])[0] for batch in batches]
     expected = np.abs(np.concatenate(every)).max(axis=(0, 1))
     np.testing.assert_allclose(maxima["n"], expected, rtol=1e-5)
@@ -262,5 +292,5 @@ def test_a_residual_sum_keeps_its_normalization(tmp_path: Path) -> None:
     b = GraphBuilder(opset=17)
     model = attention(b, lambda b: b.node("Add", [fused(b), "x"], "sum"))
     graph = ir.from_proto(model)
-    assert smoothable(graph.graph) == ()
-    assert channel_maxima(graph, (), (), run_here(), tmp_path / "none.onnx") == {}
+    assert smoothable(graph.graph) == {}
+    assert channel_maxima(graph, {}, (), run_here(), tmp_path / "none.onnx") == {}

@@ -1,7 +1,7 @@
 """Remedies in numbers: weights and biases that bring a quantized model near to the float one."""
 
 from zeropoint.engine.improve.edits import Edits, apply_edits, edited_parameters, edited_plan
-from zeropoint.engine.improve.equalization import equalize
+from zeropoint.engine.improve.equalization import equalizable, equalize
 from zeropoint.engine.improve.gptq import gptq, nearest, product_error
 from zeropoint.engine.improve.improve import Improvements, improve
 from zeropoint.engine.improve.rescaling import Rescaling, ScaledTensor

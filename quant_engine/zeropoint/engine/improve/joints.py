@@ -33,12 +33,14 @@ class Scalable:
         array: Its values.
         spread: Gives factors, one for each channel, the shape in which they meet the values.
         peaks: Gives the largest magnitude of each channel, of values of that shape.
+        apart: Whether each output of a weight reads one channel alone, as of depthwise Conv.
     """
 
     key: InputKey
     array: Array
     spread: Callable[[Array], Array]
     peaks: Callable[[Array], Array]
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,6 +55,7 @@ class Joint:
         sources: What is divided by factors: the weight of a layer first.
         sinks: Weights that are multiplied with them.
         between: Tensors that are divided, with the axes of their channels.
+        read: The tensor that the first sink reads, likewise.
     """
 
     tensor: str
@@ -62,6 +65,7 @@ class Joint:
     sources: tuple[Scalable, ...]
     sinks: tuple[Scalable, ...]
     between: tuple[tuple[str, int], ...]
+    read: tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,17 +98,19 @@ def find_joints(graph: ir.Graph, fixed: Collection[str] = ()) -> Iterator[Joint]
             sources=source.constants,
             sinks=found[0],
             between=(*((name, source.axis) for name in own), *found[1]),
+            read=found[2],
         )
 
 
 def _follow(
     source: _Source, fixed: Collection[str]
-) -> tuple[tuple[Scalable, ...], tuple[tuple[str, int], ...]] | None:
-    """Return the weights behind a source, and the tensors on the way to them.
+) -> tuple[tuple[Scalable, ...], tuple[tuple[str, int], ...], tuple[str, int]] | None:
+    """Return the weights behind a source, the tensors on the way, and what the first one reads.
 
     None where anything else reads it.
     """
     sinks: list[Scalable] = []
+    read = ("", 0)
     between: list[tuple[str, int]] = []
     pending = [(source.value, source.axis)]
     while pending:
@@ -117,13 +123,14 @@ def _follow(
             sink = _sink(reader, axis, source.channels, fixed)
             further = None if sink else passes_factors(reader, axis, source.channels)
             if sink is not None:
+                read = read if sinks else (name_of(value), axis)
                 sinks.append(sink)
             elif further is not None:
                 pending.append((reader.outputs[0], further))
                 between.append((name_of(reader.outputs[0]), further))
             else:
                 return None
-    return tuple(sinks), tuple(between)
+    return tuple(sinks), tuple(between), read
 
 
 def _weight(node: ir.Node, fixed: Collection[str]) -> tuple[Array, LayerForm] | None:
@@ -157,7 +164,7 @@ def _sink(node: ir.Node, axis: int, channels: int, fixed: Collection[str]) -> Sc
             grouped = values.reshape(groups, array.shape[0] // groups, size, -1)
             return _peaks(grouped, 1, 3).reshape(-1)
 
-        return Scalable(key=key, array=array, spread=spread, peaks=peaks)
+        return Scalable(key=key, array=array, spread=spread, peaks=peaks, apart=size == 1)
     assert isinstance(form, Product)
     along = int(form.transposed)
     if axis != LAST or array.shape[along] != channels:

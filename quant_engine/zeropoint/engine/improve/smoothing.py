@@ -48,30 +48,30 @@ def smooth(
 
 def smoothable(
     graph: ir.Graph, fixed: Collection[str] = (), nodes: Collection[str] | None = None
-) -> tuple[str, ...]:
-    """Return the names of the tensors whose channels can be smoothed, in graph order.
+) -> dict[str, int]:
+    """Return the tensors whose channels can be smoothed, and on which axis these are.
 
     Args:
         graph: The main graph of a prepared model.
         fixed: Names of weights that must stay as they are.
         nodes: Only tensors that one of these products reads; None: all.
     """
-    return tuple(
-        joint.tensor
+    return {
+        joint.tensor: joint.axis
         for joint in find_joints(graph, fixed)
         if not joint.layer and joint.axis == LAST
         if nodes is None or any(sink.key[0] in nodes for sink in joint.sinks)
-    )
+    }
 
 
 def channel_maxima(
-    model: ir.Model, tensors: Sequence[str], samples: Sequence[Feeds], run: Run, path: Path
+    model: ir.Model, tensors: Mapping[str, int], samples: Sequence[Feeds], run: Run, path: Path
 ) -> dict[str, Array]:
-    """Return the largest magnitude of each channel of tensors, along their last axis.
+    """Return the largest magnitude of each channel of tensors.
 
     Args:
         model: The float model.
-        tensors: Names of its tensors.
+        tensors: Names of its tensors, and the axis of the channels of each.
         samples: Inputs by name.
         run: Runs models.
         path: Where to write a model; in the folder that holds the external data.
@@ -81,13 +81,14 @@ def channel_maxima(
     """
     if not tensors:
         return {}
-    path.write_bytes(exposing(model, tensors).SerializeToString())
+    names = tuple(tensors)
+    path.write_bytes(exposing(model, names).SerializeToString())
     found: dict[str, Array] = {}
     try:
-        for arrays in run(path, tensors, samples):
-            for name, array in zip(tensors, arrays, strict=True):
-                rows = np.abs(array.reshape(-1, array.shape[-1])).astype(np.float64)
-                peak = rows.max(axis=0, initial=0)
+        for arrays in run(path, names, samples):
+            for name, array in zip(names, arrays, strict=True):
+                channels = np.moveaxis(np.abs(array), tensors[name], -1).astype(np.float64)
+                peak = channels.max(axis=tuple(range(array.ndim - 1)), initial=0)
                 found[name] = np.maximum(found[name], peak) if name in found else peak
     finally:
         path.unlink()

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from zeropoint.engine.errors import ModelError
 from zeropoint.engine.improve import (
@@ -21,6 +22,7 @@ from zeropoint.engine.improve import (
     channel_maxima,
     edited_parameters,
     edited_plan,
+    equalizable,
     equalize,
     improve,
     smooth,
@@ -111,13 +113,22 @@ class Realizer:
         fixed = frozenset(self._planned.prepared.stored)
         if changes.equalized:
             material.told("equalizing channels")
-            yield equalize(model.graph, fixed)
+            yield equalize(model.graph, fixed, self._of_channels(model, fixed, material))
         tensors = smoothable(model.graph, fixed, changes.smoothed)
         if tensors:
             material.told("smoothing channels")
             path = material.folder / "channels.onnx"
             maxima = channel_maxima(model, tensors, material.samples(), material.run, path)
             yield smooth(model.graph, maxima, fixed)
+
+    def _of_channels(
+        self, model: ir.Model, fixed: frozenset[str], material: Material
+    ) -> Mapping[str, NDArray[np.float64]] | None:
+        """Return what data have at most in their channels; None where weights have one scale."""
+        if self._options.weight.per_channel is False:
+            return None
+        tensors, path = equalizable(model.graph, fixed), material.folder / "channels.onnx"
+        return channel_maxima(model, tensors, material.samples(), material.run, path)
 
 
 def edited(decided: Decided, edits: Edits) -> Decided:
