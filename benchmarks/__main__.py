@@ -5,7 +5,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from benchmarks import (
     accuracy,
@@ -23,7 +22,7 @@ from benchmarks import (
 )
 from benchmarks.effort import QUICK, Effort
 from benchmarks.machine import OtherLoad, facts
-from benchmarks.table import Row, markdown
+from benchmarks.table import Row, markdown, write_between
 
 BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "observation": observation.run,
@@ -38,9 +37,6 @@ BENCHMARKS: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "trained": trained.run,
     "zoo": zoo.run,
 }
-
-_README = Path(__file__).with_name("README.md")
-_BEGIN, _END = "<!-- begin of figures -->\n", "<!-- end of figures -->\n"
 
 
 def main() -> None:
@@ -61,7 +57,7 @@ def main() -> None:
     text = f"{facts(others.share)}\n{markdown(rows)}"
     print(f"\n{text}", end="")
     if arguments.write:
-        write_figures(text, _README)
+        write_between("figures", text)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
@@ -89,18 +85,6 @@ def measure(names: Iterable[str], effort: Effort) -> tuple[list[Row], list[str]]
             failed.append(name)
         print(f"{name} took {time.perf_counter() - begin:.0f} s", flush=True)
     return rows, failed
-
-
-def write_figures(text: str, readme: Path) -> None:
-    """Put text between the marks of a file.
-
-    Args:
-        text: What is to stand there.
-        readme: A file with both marks.
-    """
-    head, _, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
-    _, _, tail = rest.partition(_END)
-    readme.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

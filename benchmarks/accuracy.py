@@ -18,6 +18,7 @@ from benchmarks.all_tasks import all_tasks
 from benchmarks.child import run_child
 from benchmarks.machine import OtherLoad, facts
 from benchmarks.sides import SIDES
+from benchmarks.table import write_between
 
 Figures = Mapping[str, Any]
 
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--tasks", nargs="*", metavar="NAME", help="only these")
     parser.add_argument("--sides", nargs="*", metavar="NAME", help=f"of {', '.join(SIDES)}")
     parser.add_argument("--samples", type=int, default=_SAMPLES, help="of a score")
+    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
     parser.add_argument("--again", action="store_true", help="measure also what is known")
     parser.add_argument(
         "--file", type=Path, default=Path("/tmp/zeropoint-accuracy.json"), help="keeps figures"
@@ -54,7 +56,10 @@ def main(arguments: Sequence[str]) -> None:
             if given.again or book.of(task, side) is None:
                 book.note(task, side, _measured(task, side, given.samples))
                 print(_line(task, side, book), flush=True)
-    print(f"\n{facts(others.share)}\n{tables(book, tasks, sides)}", end="")
+    text = f"{facts(others.share)}\n{tables(book, tasks, sides)}"
+    print(f"\n{text}", end="")
+    if given.write:
+        write_between("accuracy", text)
 
 
 class Book:

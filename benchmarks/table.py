@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+_README = Path(__file__).with_name("README.md")
 
 HEADINGS = ("benchmark", "case", "Zeropoint", "against", "ratio (lowest-highest)", "budget", "")
 
@@ -86,6 +89,19 @@ def markdown(rows: Iterable[Row]) -> str:
     padded = [_line(line, widths) for line in lines]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([padded[0], rule, *padded[1:]]) + "\n"
+
+
+def write_between(name: str, text: str) -> None:
+    """Put text between two marks of the README of this package.
+
+    Args:
+        name: What the marks are of.
+        text: What is to stand there.
+    """
+    begin, end = f"<!-- begin of {name} -->\n", f"<!-- end of {name} -->\n"
+    head, _, rest = _README.read_text(encoding="utf-8").partition(begin)
+    _, _, tail = rest.partition(end)
+    _README.write_text(f"{head}{begin}\n{text}\n{end}{tail}", encoding="utf-8")
 
 
 def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
