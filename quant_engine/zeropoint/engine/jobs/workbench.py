@@ -1,7 +1,7 @@
 """Candidates of a job: made of changes, measured in a process of their own, each once."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from zeropoint.engine.errors import EngineError
@@ -13,6 +13,7 @@ from zeropoint.engine.settings import CandidateFiles, Evaluate
 from zeropoint.engine.verify import Effects, TrialFailed, Trials
 
 _KEPT_FILES = 8  # candidates whose files stay until they are timed
+_KEPT_BYTES = 512 << 20
 
 Make = Callable[[Changes, str], Candidate]
 """Makes a candidate of changes, in a folder of that name."""
@@ -91,20 +92,27 @@ class JobWorkbench:
 
     def latency(self, attempts: Sequence[Attempt]) -> Sequence[float]:
         """Return for each candidate the time of a run beside the original's."""
-        candidates = [self.candidate(one.changes) for one in attempts]
+        together = {one.changes for one in attempts}
+        candidates = [self.candidate(one.changes, together) for one in attempts]
         speeds = self._trials.speed([candidate.files[0] for candidate in candidates])
         ratios = [speed.ratio for speed in speeds]
         self._ratios.update(zip((one.changes for one in attempts), ratios, strict=True))
         return ratios
 
-    def candidate(self, changes: Changes) -> Candidate:
-        """Return a candidate whose files are there."""
+    def candidate(self, changes: Changes, among: Collection[Changes] = ()) -> Candidate:
+        """Return a candidate whose files are there, as are those of others that it is among."""
         if changes not in self._made:
-            for oldest in list(self._made)[: len(self._made) + 1 - _KEPT_FILES]:
-                _remove(self._made.pop(oldest))
+            self._make_room(among)
             number = len(self._attempts)
             self._made[changes] = self._make(changes, f"candidate-{number}-{id(changes):x}")
         return self._made[changes]
+
+    def _make_room(self, needed: Collection[Changes]) -> None:
+        for oldest in [changes for changes in self._made if changes not in needed]:
+            held = sum(candidate.nbytes for candidate in self._made.values())
+            if len(self._made) < _KEPT_FILES and held <= _KEPT_BYTES:
+                return
+            _remove(self._made.pop(oldest))
 
     def trials(self, chosen: Attempt) -> tuple[Trial, ...]:
         """Return what was tried, for the report."""
