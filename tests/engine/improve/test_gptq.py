@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from zeropoint.engine.improve import gptq, nearest, product_error
+from zeropoint.engine.improve import gptq, nearest
 from zeropoint.engine.number_types import CodeLimits
 
 Array = NDArray[np.float64]
@@ -26,6 +26,12 @@ def correlated(seed: int, groups: int, inputs: int, rows: int = 200) -> Array:
 
 def hessian_of(data: Array) -> Array:
     return data.swapaxes(1, 2) @ data
+
+
+def product_error(difference: Array, hessian: Array) -> Array:
+    """Return sum |d x|^2 of each row d over the data behind a Hessian."""
+    found: Array = np.einsum("...oi,...oi->...o", difference @ hessian, difference)
+    return found
 
 
 @st.composite

@@ -181,14 +181,6 @@ def test_it_is_the_same_every_time_and_tells_of_each_layer(case: Case) -> None:
     assert set(told) == {name for name, quant in decided.to_write.nodes.items() if quant.weight}
 
 
-def test_edits_of_some_nodes(case: Case) -> None:
-    edits = case.edits(Improvements())
-    first = next(iter(edits.weights))[0]
-    alone = edits.of({first})
-    assert {key[0] for key in (*alone.weights, *alone.kept, *alone.biases)} == {first}
-    assert not edits.of(())
-
-
 def test_without_samples_nothing_changes(case: Case) -> None:
     case.batches.clear()
     assert not case.edits(Improvements())

@@ -2,7 +2,7 @@
 
 from zeropoint.engine.improve.edits import Edits, apply_edits, edited_parameters, edited_plan
 from zeropoint.engine.improve.equalization import equalizable, equalize
-from zeropoint.engine.improve.gptq import gptq, nearest, product_error
+from zeropoint.engine.improve.gptq import gptq, nearest
 from zeropoint.engine.improve.improve import Improvements, improve
 from zeropoint.engine.improve.rescaling import Rescaling, ScaledTensor
 from zeropoint.engine.improve.runs import Feeds, Run, run_here

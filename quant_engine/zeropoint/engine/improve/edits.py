@@ -1,6 +1,6 @@
 """What a remedy changes in a prepared model: constants, and parameters that must stay."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -38,14 +38,6 @@ class Edits:
     def __bool__(self) -> bool:
         """Whether anything changes."""
         return bool(self.weights or self.biases)
-
-    def of(self, nodes: Collection[str]) -> "Edits":
-        """Return those of what some nodes read alone."""
-        return Edits(
-            weights={key: array for key, array in self.weights.items() if key[0] in nodes},
-            kept={key: qparams for key, qparams in self.kept.items() if key[0] in nodes},
-            biases={key: array for key, array in self.biases.items() if key[0] in nodes},
-        )
 
 
 def apply_edits(model: ir.Model, edits: Edits, weights: WeightFile | None = None) -> None:

@@ -78,12 +78,6 @@ def nearest(
     return np.clip(codes, limits.low, limits.high).astype(np.int32)
 
 
-def product_error(difference: Array, hessian: Array) -> Array:
-    """Return sum |d x|^2 of each row d of [..., outputs, inputs] over the data behind `hessian`."""
-    found: Array = np.einsum("...oi,...oi->...o", difference @ hessian, difference)
-    return found
-
-
 def _ordered(array: Array, order: NDArray[np.intp], *, both: bool = False) -> Array:
     """Put the last axis, or both axes of square matrices, into an order."""
     taken = np.take_along_axis(array, order[..., np.newaxis, :], axis=-1)
