@@ -34,7 +34,10 @@ from zeropoint.client.options import StaticKeywords
 PER_CHANNEL = StaticKeywords(
     per_channel=True, weight_type=QuantType.QInt8, reduce_range=True, accuracy="off"
 )
-"""Codes of 7 bits: no processor saturates, so that all compute the same. All layers, as asked."""
+"""Codes of 7 bits: no processor saturates, so that all compute the same."""
+
+PER_TENSOR = StaticKeywords(per_channel=False, accuracy="off")
+"""What was asked for, also where it is bad."""
 
 
 def classifier_batches(count: int) -> Iterator[Batch]:
@@ -84,10 +87,7 @@ def static(
 
     @functools.cache
     def quantize(name: str, per_channel: bool) -> QuantizationResult:
-        case, options = (
-            cases[name],
-            PER_CHANNEL if per_channel else StaticKeywords(per_channel=False, accuracy="off"),
-        )
+        case, options = cases[name], PER_CHANNEL if per_channel else PER_TENSOR
         before = case.path.read_bytes()
         batches = [*case.batches, *(case.more if per_channel else ())]
         target = tmp_path_factory.mktemp("static") / "out.onnx"
@@ -118,7 +118,7 @@ def output_of(result: QuantizationResult, case: Case) -> Array:
 @pytest.mark.parametrize(
     ("name", "per_channel", "floor"),
     [
-        ("detector", False, 8),
+        pytest.param("detector", False, 8, marks=pytest.mark.soak),
         ("detector", True, 10),
         ("classifier", False, 20),
         ("classifier", True, 20),
@@ -159,12 +159,7 @@ def test_order_changes_no_byte(
     case, expected = cases["classifier"], static("classifier", False)
     [first, *others] = case.batches
     turned = [*others[::-1], first]
-    got = quantize_static(
-        *(case.path, tmp_path / "out.onnx", turned),
-        per_channel=False,
-        accuracy="off",
-        server=address,
-    )
+    got = quantize_static(case.path, tmp_path / "out.onnx", turned, server=address, **PER_TENSOR)
     assert got.model.read_bytes() == expected.model.read_bytes()
     assert got.report.digest == expected.report.digest
 
@@ -195,7 +190,14 @@ def test_a_recogniser_with_a_scale_for_each_channel_reads_the_same(static: Stati
     assert len(set("".join(before))) > 20
 
 
-@pytest.mark.parametrize("name", ["detector", "recogniser", "classifier"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("detector", marks=pytest.mark.soak),
+        pytest.param("recogniser", marks=pytest.mark.soak),
+        "classifier",
+    ],
+)
 def test_dynamic(cases: dict[str, Case], address: str, tmp_path: Path, name: str) -> None:
     case = cases[name]
     result = quantize_dynamic(
