@@ -10,15 +10,27 @@ from rich.console import Console
 from support.models import rapidocr_models
 
 from zeropoint.client import ZeropointError
-from zeropoint.client.demo.command import demonstrate
+from zeropoint.client.demo.command import OPTIONS, demonstrate
 from zeropoint.client.demo.display import present
 from zeropoint.client.demo.outcome import DemoOutcome
+
+LOG = Console(file=io.StringIO())
 
 
 @pytest.fixture(scope="module")
 def outcome() -> DemoOutcome:
-    log = Console(file=io.StringIO())
-    return demonstrate(log, models=rapidocr_models(), server=None, samples=4)
+    """What is found where nothing is searched: four samples give less than the floor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(OPTIONS, "accuracy", "off")
+        return demonstrate(LOG, models=rapidocr_models(), server=None, samples=4)
+
+
+@pytest.mark.soak
+def test_what_is_mended_reads_the_same_text_too() -> None:
+    outcome = demonstrate(LOG, models=rapidocr_models(), server=None, samples=4)
+    assert outcome.agreement == 1
+    accuracy = [model.job.report.accuracy for model in outcome.models]
+    assert all(found is not None and found.searched for found in accuracy)
 
 
 def shown(outcome: DemoOutcome, *, json_output: bool = False) -> tuple[int, str]:
