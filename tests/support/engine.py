@@ -13,6 +13,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from zeropoint.engine import (
+    AccuracyMode,
+    AccuracyOptions,
     DynamicOptions,
     JobSettings,
     NodeState,
@@ -30,6 +32,9 @@ Feeds = Mapping[str, Array]
 
 open_here = functools.partial(open_job, verifier=InProcessVerifier)
 """`open_job` without the process that verifies."""
+
+NO_SEARCH = AccuracyOptions(mode=AccuracyMode.OFF)
+"""For tests of results that are bad by intent: each is what was asked for."""
 
 
 @dataclass(frozen=True)

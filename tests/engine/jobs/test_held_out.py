@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.engine import Quantized, dynamic, open_here, quantize, static
+from support.engine import NO_SEARCH, Quantized, dynamic, open_here, quantize, static
 from support.graphs import Array, normal_batches, residual
 
 from zeropoint.engine import JobSettings, Options, Report, StaticOptions, VerificationState
@@ -16,6 +16,7 @@ from zeropoint.engine.samples import Retained, content_digest
 from zeropoint.sketch import Sketch
 
 SHAPES = {"x": (2, 3, 16, 16)}
+AS_ASKED = StaticOptions(accuracy=NO_SEARCH)
 Batches = Sequence[dict[str, Array]]
 
 
@@ -41,7 +42,7 @@ def _expected(batches: Batches, held_out: int) -> float:
 
 
 def _run(folder: Path, batches: Batches, workspace: Path, **settings: Any) -> Quantized:
-    return quantize(residual().save(folder), batches, StaticOptions(), workspace, **settings)
+    return quantize(residual().save(folder), batches, AS_ASKED, workspace, **settings)
 
 
 def _held_out(batches: Batches) -> int:
