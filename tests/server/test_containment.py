@@ -217,12 +217,12 @@ async def test_calls_that_are_dropped_leave_no_bug_in_the_log(patient: ServerPro
 @in_loop
 async def test_clients_that_go_while_their_worker_starts_leave_nothing(tmp_path: Path) -> None:
     with server(tmp_path, jobs=4, queued_jobs=1000) as running:
-        for moment in range(60):
+        for moment in range(30):
             async with grpc.aio.insecure_channel(running.address) as channel:
                 calls = [Call(channel) for _ in range(3)]  # two of them find no spare
                 for call in calls:
                     await call.start(script())
-                await asyncio.sleep(moment / 6000)
+                await asyncio.sleep(moment / 3000)
                 for call in calls:
                     call.call.cancel()
         assert await later(lambda: len(running.workers()) == len(running.job_folders()) == 1)

@@ -15,6 +15,7 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from pydantic_settings import CliApp
+from support.black_box import environment
 from support.raw_client import Call, batch, in_loop, script, status_of
 from support.servers import ServerProcess, server
 from support.waiting import eventually, later
@@ -167,7 +168,7 @@ def test_stdout_has_one_line_and_the_log_is_json(tmp_path: Path) -> None:
         [sys.executable, "-m", "zeropoint.server", "--embedded", "--listen", "127.0.0.1:0"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env={"PATH": os.environ["PATH"], "ZEROPOINT_SCRATCH": str(tmp_path)},
+        env=environment(ZEROPOINT_SCRATCH=str(tmp_path)),
         check=True,
     )
     (line,) = started.stdout.splitlines()
