@@ -11,10 +11,10 @@ export ORT_DISABLE_TELEMETRY = 1
 demo: $(VENV)/ready
 	$(BIN)/zeropoint demo --models .cache/models
 
-# Many tests wait for processes of their own: two at once, whatever the machine has. How
-# tests are shared out stands in tests/conftest.py.
+# Many tests wait for processes of their own, or for time to pass: three at once keep two cores
+# busy. How tests are shared out stands in tests/conftest.py.
 test: $(VENV)/ready models
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 check: $(VENV)/ready
 	$(BIN)/ruff format --check .
