@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.engine import quantize
+from support.engine import NO_SEARCH, quantize
 from support.graphs import normal_batches, residual
 
 from zeropoint.engine import (
@@ -43,7 +43,7 @@ def test_least_widths_that_no_kernel_computes_with(
 
 def test_the_greatest_least_width_gives_finite_outputs(tmp_path: Path) -> None:
     weight = WeightOptions(minimum_real_range=1e17)
-    options = StaticOptions(minimum_real_range=1e17, weight=weight)
+    options = StaticOptions(minimum_real_range=1e17, weight=weight, accuracy=NO_SEARCH)
     result = quantize(residual().save(tmp_path), IMAGES, options, tmp_path / "job")
     assert result.report.verification.sqnr_db == pytest.approx(0)  # all zeros, and none is NaN
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto
-from support.engine import Feeds, Quantized, quantize, run, sqnr_db
+from support.engine import NO_SEARCH, Feeds, Quantized, quantize, run, sqnr_db
 from support.graphs import Array, GraphBuilder, normal_batches
 
 from zeropoint.engine import StaticOptions
@@ -21,7 +21,8 @@ def reasons(result: Quantized, *op_types: str) -> set[str]:
 
 
 def quantized(b: GraphBuilder, batches: Iterable[Feeds], folder: Path) -> Quantized:
-    return quantize(b.save(folder), batches, StaticOptions(), folder / "job")
+    options = StaticOptions(accuracy=NO_SEARCH)
+    return quantize(b.save(folder), batches, options, folder / "job")
 
 
 def valid(index: int, *, tokens: int = 10) -> dict[str, Array]:

@@ -79,7 +79,8 @@ def own_noise(original: NDArray[Any], result: NDArray[Any]) -> Sums:
     """
     if original.dtype != np.float32 or original.shape != result.shape:
         return compare(original, result)
-    signal, noise = (_power(array) for array in (original, original - result))
+    with np.errstate(invalid="ignore"):  # infinities; they are compared elsewhere
+        signal, noise = (_power(array) for array in (original, original - result))
     if not np.isfinite(signal + noise):
         return compare(original, result)
     return Sums(signal=signal, noise=noise)
