@@ -1,9 +1,10 @@
 """AUTO: the fastest or smallest candidate that keeps the floor; what was asked for are limits.
 
-Three things are looked for, in this order. How many of the first convolutions are better float:
+Four things are looked for, in this order. How many of the first convolutions are better float:
 they read few channels, for which integer kernels are slow, and hold most of what goes wrong; one
-boundary only moves. Then what keeps the floor, as GUARD does. Then, where the result is no faster
-than the original, the region of large layers that is.
+boundary only moves. Then accuracy that costs nothing as the model runs, until there is ample. Then
+what keeps the floor, as GUARD does. Then, where the result is no faster than the original, the
+region of large layers that is.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,13 +14,19 @@ from typing import Final
 from zeropoint.engine.accuracy_options import Objective
 from zeropoint.engine.graph import name_of
 from zeropoint.engine.operators import Trait, has
+from zeropoint.engine.report import Remedy
 from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.grow import counted, more_slower
 from zeropoint.engine.search.guard import mended, nothing_quantized
+from zeropoint.engine.search.networks import takes_other_weights
+from zeropoint.engine.search.repair import FREE, repaired
 from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Workbench
 
 _ROOM_DB: Final = 3.0
 """By how much a candidate shall be above the floor: its samples are few, and gave the ranges."""
+
+_AMPLE_DB: Final = 8.0
+"""Up to how much above it remedies are tried that cost nothing as the model runs."""
 
 _GOOD_SHARE: Final = 0.8
 _MOST_FIRST: Final = 3
@@ -31,10 +38,17 @@ _LARGE: Final = (0.005, 0.02, 0.05)  # shares of the arithmetic from which a lay
 def auto(bench: Workbench) -> Attempt:
     """Return the best candidate that keeps the floor."""
     begin = _without_first(bench)
-    found = begin if begin.margin_db >= _ROOM_DB else _with_room(bench, begin)
+    free = repaired(bench, begin, _free(bench), margin_db=_AMPLE_DB)
+    found = free if free.margin_db >= _ROOM_DB else _with_room(bench, free)
     if bench.planned.options.accuracy.objective is Objective.SIZE:
         return _smaller(bench, found)
     return _fast_enough(bench, found)
+
+
+def _free(bench: Workbench) -> Iterator[Remedy]:
+    yield from FREE
+    if takes_other_weights(bench.planned):
+        yield Remedy.WEIGHTS_ROUNDED
 
 
 def _with_room(bench: Workbench, begin: Attempt) -> Attempt:
