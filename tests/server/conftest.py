@@ -14,6 +14,13 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 
 @pytest.fixture(scope="session")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with one place; each test leaves it free."""
+    with server(tmp_path_factory.mktemp("single"), jobs=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server whose limits on sizes are met soon."""
     with server(

@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 from support.raw_client import Call, batch, header, in_loop, payload, script
-from support.servers import server
+from support.servers import ServerProcess, server
 from support.virtual_time import in_virtual_time
 from support.waiting import later
 
@@ -161,19 +161,18 @@ async def test_a_client_that_breaks_off_has_violated_nothing(tmp_path: Path) -> 
 
 
 @in_loop
-async def test_the_next_job_has_its_turn_while_a_result_is_read(tmp_path: Path) -> None:
-    with server(tmp_path, jobs=1) as running:
-        async with grpc.aio.insecure_channel(running.address) as channel:
-            reads, next_one = Call(channel), Call(channel)
-            await reads.begin(script(result_bytes=64 << 20))
-            await reads.finish(0)
-            await reads.hear("result")  # which does not fit in the windows
-            await next_one.begin(script())
-            await next_one.finish(0)
-            await next_one.result()
-            received = 0
-            while (read := await reads.read()) is not None:
-                received += len(read[1].data) if read[0] == "model_chunk" else 0
-            assert received == 64 << 20
-            assert await reads.call.code() is grpc.StatusCode.OK
-        assert await later(lambda: len(running.job_folders()) == 1)
+async def test_the_next_job_has_its_turn_while_a_result_is_read(single: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(single.address) as channel:
+        reads, next_one = Call(channel), Call(channel)
+        await reads.begin(script(result_bytes=64 << 20))
+        await reads.finish(0)
+        await reads.hear("result")  # which does not fit in the windows
+        await next_one.begin(script())
+        await next_one.finish(0)
+        await next_one.result()
+        received = 0
+        while (read := await reads.read()) is not None:
+            received += len(read[1].data) if read[0] == "model_chunk" else 0
+        assert received == 64 << 20
+        assert await reads.call.code() is grpc.StatusCode.OK
+    assert await later(lambda: len(single.job_folders()) == 1)

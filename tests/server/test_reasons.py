@@ -359,20 +359,19 @@ async def begins(channel: grpc.aio.Channel) -> bool:
 
 
 @in_loop
-async def test_a_job_that_waits_gets_its_turn(tmp_path: Path) -> None:
-    with server(tmp_path, jobs=1) as running:
-        async with grpc.aio.insecure_channel(running.address) as channel:
-            runs, waits = Call(channel), Call(channel)
-            await runs.begin(script())
-            await waits.start(script())
-            assert (await waits.hear("progress")).phase == v1.PHASE_QUEUED
-            await runs.finish(0)
-            await runs.result()
-            await waits.hear("model_status")
-            await waits.upload(script())
-            await waits.hear("started")
-            await waits.finish(0)
-            await waits.result()
+async def test_a_job_that_waits_gets_its_turn(single: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(single.address) as channel:
+        runs, waits = Call(channel), Call(channel)
+        await runs.begin(script())
+        await waits.start(script())
+        assert (await waits.hear("progress")).phase == v1.PHASE_QUEUED
+        await runs.finish(0)
+        await runs.result()
+        await waits.hear("model_status")
+        await waits.upload(script())
+        await waits.hear("started")
+        await waits.finish(0)
+        await waits.result()
 
 
 @in_loop

@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 from support.raw_client import Call, in_loop, script
-from support.servers import server
+from support.servers import ServerProcess, server
 from support.virtual_time import in_virtual_time
 
 from zeropoint.server.worker.turns import Turn, Turns
@@ -115,26 +115,25 @@ async def test_those_who_are_turned_away_come_back_one_by_one() -> None:
 
 
 @in_loop
-async def test_clients_are_served_in_the_order_in_which_they_came(tmp_path: Path) -> None:
-    with server(tmp_path, jobs=1) as running:
-        async with grpc.aio.insecure_channel(running.address) as channel:
-            calls = [Call(channel) for _ in range(4)]
-            await calls[0].begin(script())
-            for call in calls[1:]:
-                await call.start(script())
-                assert "wait before this one" in (await call.hear("progress")).message
-            served = []
+async def test_clients_are_served_in_the_order_in_which_they_came(single: ServerProcess) -> None:
+    async with grpc.aio.insecure_channel(single.address) as channel:
+        calls = [Call(channel) for _ in range(4)]
+        await calls[0].begin(script())
+        for call in calls[1:]:
+            await call.start(script())
+            assert "wait before this one" in (await call.hear("progress")).message
+        served = []
 
-            async def serve(number: int) -> None:
-                if number:
-                    await calls[number].hear("model_status")
-                    await calls[number].upload(script())
-                    await calls[number].hear("started")
-                served.append(number)
-                await calls[number].finish(0)
-                await calls[number].result()
+        async def serve(number: int) -> None:
+            if number:
+                await calls[number].hear("model_status")
+                await calls[number].upload(script())
+                await calls[number].hear("started")
+            served.append(number)
+            await calls[number].finish(0)
+            await calls[number].result()
 
-            await asyncio.gather(*map(serve, reversed(range(4))))
+        await asyncio.gather(*map(serve, reversed(range(4))))
     assert served == [0, 1, 2, 3]
 
 
