@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import models
-from support.engine import Feeds, Quantized, dynamic, open_here, quantize, run, static
+from support.engine import NO_SEARCH, Feeds, Quantized, dynamic, open_here, quantize, run, static
 
 from zeropoint.engine import JobSettings, Options, VerificationState
 
@@ -70,7 +70,7 @@ def test_branches_are_as_good_as_the_plain_network(
 
 def test_both_rates_with_batches_of_both(tmp_path: Path) -> None:
     batches = [*sounds(6), *sounds(6, 8000)]
-    options = static(per_channel=True)
+    options = static(per_channel=True, accuracy=NO_SEARCH)
     result = quantize(silero("silero_vad.onnx"), batches, options, tmp_path / "job")
     assert [(k.nodes, k.integer) for k in result.report.verification.kernels] == [(12, 10)]
     assert (result.report.verification.sqnr_db or 0) > 10  # on its own state, six turns of both
