@@ -60,6 +60,8 @@ class JobSettings:
             none are, and inputs are made up to verify with.
         retained_bytes: Budget for those, on disk.
         verify_seconds: Longest time for running and comparing the result.
+        search_seconds: Time after which no more candidates are tried, beside what the caller's own
+            figure takes.
         keep_calibration: Return the statistics as a file, with those of every tensor that a later
             job on this model may need, whatever its options. They take longer to gather.
         result_name: Name of the result's ONNX file.
@@ -80,6 +82,7 @@ class JobSettings:
     retained_samples: int = 64
     retained_bytes: int = 256 << 20
     verify_seconds: float = 600.0
+    search_seconds: float = 1800.0
     keep_calibration: bool = False
     result_name: str = "model.onnx"
     external_data: bool = False

@@ -242,6 +242,19 @@ def test_the_search_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert here.path.read_bytes() == there.path.read_bytes()
 
 
+@pytest.mark.parametrize("mode", [AccuracyMode.GUARD, AccuracyMode.AUTO])
+def test_a_search_without_time_gives_the_best_that_it_has(
+    tmp_path: Path, mode: AccuracyMode
+) -> None:
+    source = uneven(tmp_path)
+    result = quantize(source, batches(), asked(mode), tmp_path / "job", search_seconds=1e-6)
+    told = result.report.accuracy
+    assert told is not None
+    assert (told.searched, told.held) == (True, False)
+    assert "no time" in told.message
+    assert [trial.number for trial in told.trials if trial.chosen] == [0]
+
+
 def test_a_search_that_cannot_measure_leaves_what_was_asked_for(tmp_path: Path) -> None:
     class Unmeasured(InProcessVerifier):
         def trials(self, request: ReferenceRequest, timeout: float) -> Trials:

@@ -278,6 +278,7 @@ class Job:
                     ),
                     folder=self._settings.workspace,
                     tell=self._clock.tell,
+                    seconds=self._settings.search_seconds,
                     evaluate=evaluate,
                 ),
             )

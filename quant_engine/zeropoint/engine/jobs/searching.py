@@ -39,6 +39,11 @@ _COMPARED: Final = VerificationState.COMPARED
 _TELLING_SECONDS: Final = 20.0
 """How long effects of nodes may take that only the report needs."""
 
+_LATE: Final = (
+    "; there was no time to try everything, so that another machine may decide otherwise, but for "
+    "what report.accuracy.decisions repeats"
+)
+
 _MOST_ROUNDS: Final = 4
 """How often the samples to verify with may show that a choice was too bold."""
 
@@ -66,6 +71,7 @@ class SearchTools:
         trials: Opens what measures candidates on the samples to choose on.
         folder: Where models may be written; it holds the external data of the prepared model.
         tell: Told how far it is.
+        seconds: Time after which no more candidates are tried.
         evaluate: Asks the caller what a candidate is worth; None: it is not asked.
     """
 
@@ -76,6 +82,7 @@ class SearchTools:
     trials: Callable[[], Trials]
     folder: Path
     tell: ProgressCallback
+    seconds: float
     evaluate: Evaluate | None = None
 
     def told(self, message: str) -> None:
@@ -161,16 +168,20 @@ def searched(asked: Candidate, verified: Verified, tools: SearchTools) -> Outcom
             effects=partial(measure, decided, tools.folder, trials, tools.told),
             tell=tools.told,
             evaluate=tools.evaluate,
+            seconds=tools.seconds,
         )
-        missing = ""
+        outcome, missing = None, ""
         try:
-            if searches:
-                outcome = _found(bench, asked, verified, tools)
-            bench.effects(None if options.accuracy.sensitivity else _TELLING_SECONDS)
-        except TrialFailed as failed:
+            outcome = _found(bench, asked, verified, tools) if searches else None
+        except (TrialFailed, MemoryError) as failed:
             missing = f"; what else there is could not be measured: {failed}"
-        if missing or not searches:
-            outcome = as_it_is(options, asked, verified, tools.evaluate)
+        try:
+            bench.effects(None if options.accuracy.sensitivity else _TELLING_SECONDS)
+        except (TrialFailed, MemoryError) as failed:
+            missing = missing or f"; what nodes do by themselves could not be measured: {failed}"
+    if bench.late:
+        missing += _LATE
+    outcome = outcome or as_it_is(options, asked, verified, tools.evaluate)
     accuracy = outcome.accuracy
     told = replace(
         accuracy, message=f"{accuracy.message}{missing}", sensitivities=bench.sensitivities()
@@ -195,7 +206,7 @@ def _settled(
     """Return what is chosen, once other samples have nothing against it."""
     chosen = _STRATEGIES[bench.planned.options.accuracy.mode](bench)
     if chosen.failure:
-        chosen = bench.attempt(Changes(), AS_ASKED)
+        chosen = bench.best()
     candidate = asked
     for number in range(_MOST_ROUNDS):
         if chosen.changes != Changes():
@@ -206,7 +217,8 @@ def _settled(
         if missed_db <= 0.0:
             break
         before, chosen = chosen, safer(bench, chosen, missed_db)
-        if chosen is before:
+        if chosen is before or chosen.failure:
+            chosen = before
             break
     return chosen, candidate, verified
 

@@ -1,7 +1,10 @@
 """Candidates of a job: made of changes, measured in a process of their own, each once."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from zeropoint.engine.errors import EngineError
@@ -20,7 +23,12 @@ Make = Callable[[Changes, str], Candidate]
 
 
 class JobWorkbench:
-    """See `search.Workbench`."""
+    """See `search.Workbench`.
+
+    Attributes:
+        late: Whether something was not tried for lack of time: then another machine may decide
+            otherwise.
+    """
 
     def __init__(
         self,
@@ -32,6 +40,7 @@ class JobWorkbench:
         effects: Callable[[float | None], Effects],
         tell: Callable[[str], None],
         evaluate: Evaluate | None = None,
+        seconds: float = math.inf,
     ) -> None:
         """Begin with nothing tried.
 
@@ -44,6 +53,7 @@ class JobWorkbench:
                 called once.
             tell: Told what is being tried.
             evaluate: Asks the caller.
+            seconds: Time after which nothing more is tried, beside what the caller takes.
         """
         self.planned = decided.planned
         self._decided = decided
@@ -53,6 +63,8 @@ class JobWorkbench:
         self._measure_effects = effects
         self._tell = tell
         self._evaluate = evaluate
+        self._left = seconds
+        self.late = False
         self._effects: Effects | None = None
         self._attempts: dict[Changes, Attempt] = {}
         self._made: dict[Changes, Candidate] = {}
@@ -62,13 +74,24 @@ class JobWorkbench:
         """Make a candidate and measure it; one that was made before is not made again."""
         if changes not in self._attempts:
             number = len(self._attempts)
-            self._tell(f"candidate {number}: {description}")
             begun = Attempt(number=number, changes=changes, description=description)
+            if self._left <= 0.0:
+                self.late = True
+                return replace(begun, failure="there was no time left to try it")
+            self._tell(f"candidate {number}: {description}")
             try:
-                self._attempts[changes] = self._measured(begun, self.candidate(changes))
-            except (EngineError, TrialFailed) as error:
-                self._attempts[changes] = replace(begun, failure=str(error))
+                self._attempts[changes] = self._measured(begun)
+            except (EngineError, TrialFailed, MemoryError) as error:
+                self._attempts[changes] = replace(begun, failure=str(error) or "no memory for it")
         return self._attempts[changes]
+
+    def best(self) -> Attempt:
+        """Return the attempt that keeps the floor with most on integers, or comes nearest to it."""
+        made = [one for one in self._attempts.values() if not one.failure]
+        holding = [one for one in made if one.holds]
+        if holding:
+            return max(holding, key=lambda one: one.integer_share or 0.0)
+        return max(made, key=lambda one: one.margin_db)
 
     def suspects(self) -> Sequence[Suspect]:
         """Return the quantized nodes, the one to blame most first."""
@@ -81,7 +104,10 @@ class JobWorkbench:
             seconds: How long that may take, where nothing but the report needs it.
         """
         if self._effects is None:
-            self._effects = self._measure_effects(seconds)
+            allowed = self._left if seconds is None else min(seconds, self._left)
+            with self._timed():
+                self._effects = self._measure_effects(allowed if allowed < math.inf else None)
+            self.late |= self._effects.late and seconds is None
         return self._effects
 
     def sensitivities(self) -> tuple[Sensitivity, ...]:
@@ -93,8 +119,9 @@ class JobWorkbench:
     def latency(self, attempts: Sequence[Attempt]) -> Sequence[float]:
         """Return for each candidate the time of a run beside the original's."""
         together = {one.changes for one in attempts}
-        candidates = [self.candidate(one.changes, together) for one in attempts]
-        speeds = self._trials.speed([candidate.files[0] for candidate in candidates])
+        with self._timed():
+            candidates = [self.candidate(one.changes, together) for one in attempts]
+            speeds = self._trials.speed([candidate.files[0] for candidate in candidates])
         ratios = [speed.ratio for speed in speeds]
         self._ratios.update(zip((one.changes for one in attempts), ratios, strict=True))
         return ratios
@@ -131,8 +158,18 @@ class JobWorkbench:
             for one in self._attempts.values()
         )
 
-    def _measured(self, begun: Attempt, candidate: Candidate) -> Attempt:
-        measured = self._trials.measure(candidate.trial)
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self._left -= time.monotonic() - begin
+
+    def _measured(self, begun: Attempt) -> Attempt:
+        with self._timed():
+            candidate = self.candidate(begun.changes)
+            measured = self._trials.measure(candidate.trial)
         standing = standing_of(measured.outputs)
         if self._evaluate is not None:
             asked = CandidateFiles(
