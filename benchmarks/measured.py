@@ -9,9 +9,8 @@ from typing import Any
 import onnx
 
 from benchmarks.all_tasks import all_tasks
-from benchmarks.observation import plain_session
 from benchmarks.sides import SIDES
-from benchmarks.tasks import Batch, Run
+from benchmarks.tasks import Batch, runner
 from zeropoint.engine import Report
 from zeropoint.engine.protobuf import all_nodes
 from zeropoint.engine.samples import store_batch
@@ -42,19 +41,14 @@ def measure(task: str, side: str, samples: int) -> dict[str, Any]:
         begin = time.perf_counter()
         path, report = SIDES[side](source, batches[:ranges], work)
         seconds = time.perf_counter() - begin
-        original = _runner(source)
-        run = original if path == source else _runner(path)
+        original = runner(source)
+        run = original if path == source else runner(path)
         figures: dict[str, Any] = {
             "seconds": seconds,
             "score": chosen.score(samples, run, original),
         }
         figures |= _beside(source, path, batches[ranges:], Path(folder))
     return figures | _told(report)
-
-
-def _runner(path: Path) -> Run:
-    session = plain_session(path, threads=1)
-    return lambda batch: session.run(None, dict(batch))
 
 
 def _beside(

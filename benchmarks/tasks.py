@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchmarks.observation import plain_session
+
 Batch = Mapping[str, NDArray[Any]]
 
 Run = Callable[[Batch], Sequence[NDArray[Any]]]
@@ -37,6 +39,12 @@ class Task:
     path: Callable[[], Path]
     calibration: Callable[[int], Sequence[Batch]]
     score: Callable[[int, Run, Run], float]
+
+
+def runner(path: Path) -> Run:
+    """Open a model on one thread, and return how to run it."""
+    session = plain_session(path, threads=1)
+    return lambda batch: session.run(None, dict(batch))
 
 
 def agreement(answers: Sequence[Any], expected: Sequence[Any]) -> float:

@@ -13,11 +13,10 @@ from pathlib import Path
 from support.engine import quantize
 
 from benchmarks.effort import Effort
-from benchmarks.observation import plain_session
 from benchmarks.other_tasks import other_tasks
 from benchmarks.page_tasks import page_tasks
 from benchmarks.table import Budget, Ratio, Row
-from benchmarks.tasks import Run, Task
+from benchmarks.tasks import Run, Task, runner
 from benchmarks.timing import in_turns, milliseconds, own_seconds, ratio
 from zeropoint.engine import DynamicOptions, StaticOptions
 
@@ -40,7 +39,7 @@ def _measure(task: Task, folder: Path, effort: Effort) -> Iterator[Row]:
         "static": quantize(source, calibration, StaticOptions(), folder / "static").path,
         "dynamic": quantize(source, (), DynamicOptions(), folder / "dynamic").path,
     }
-    runs = {name: _runner(path) for name, path in paths.items()}
+    runs = {name: runner(path) for name, path in paths.items()}
     original = runs["float"]
     scores = {name: task.score(effort.task_samples, run, original) for name, run in runs.items()}
     repeated = max(1, round(_LEAST_SECONDS / own_seconds(lambda: original(calibration[0]))))
@@ -67,8 +66,3 @@ def _measure(task: Task, folder: Path, effort: Effort) -> Iterator[Row]:
             ratio=ratio(times[name], times["float"]),
             budget=_NOT_SLOWER[name],
         )
-
-
-def _runner(path: Path) -> Run:
-    session = plain_session(path, threads=1)
-    return lambda batch: session.run(None, dict(batch))

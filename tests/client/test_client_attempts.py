@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from support.fake_service import JOB, RESULT, FakeServer, Script
 
@@ -25,25 +24,6 @@ from zeropoint.client import (
 )
 
 BATCHES = [{"x": np.full((1, 3), number, np.float32)} for number in range(3)]
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def server(script: Script) -> Iterator[str]:
-    fake = FakeServer(script)
-    yield fake.target
-    fake.stop()
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "model.onnx"
-    path.write_bytes(onnx.ModelProto(doc_string="m").SerializeToString())
-    return path
 
 
 @pytest.fixture

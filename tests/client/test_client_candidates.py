@@ -1,14 +1,13 @@
 """Candidates over the wire: the caller's own figure in whole jobs, and what may go wrong."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from support.fake_service import RESULT, FakeServer, Script
+from support.fake_service import RESULT, Script
 from support.waiting import HUNG_SECONDS
 
 from zeropoint import v1
@@ -34,20 +33,6 @@ CANDIDATES = (b"first candidate", b"second candidate")
 @pytest.fixture
 def script() -> Script:
     return Script(candidates=CANDIDATES)
-
-
-@pytest.fixture
-def server(script: Script) -> Iterator[str]:
-    fake = FakeServer(script)
-    yield fake.target
-    fake.stop()
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "model.onnx"
-    path.write_bytes(onnx.ModelProto(doc_string="m").SerializeToString())
-    return path
 
 
 @pytest.fixture

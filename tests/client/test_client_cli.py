@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import typer
-from support.fake_service import JOB, RESULT, FakeServer, Script
+from support.fake_service import JOB, RESULT, Script
 from support.waiting import eventually
 from typer.testing import CliRunner, Result
 
@@ -31,18 +30,6 @@ from zeropoint.client.cli.app import app
 from zeropoint.client.cli.data import open_data
 
 GUARD = v1.AccuracyOptions(mode=v1.ACCURACY_MODE_GUARD, objective=v1.OBJECTIVE_LATENCY)
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def server(script: Script) -> Iterator[str]:
-    fake = FakeServer(script)
-    yield fake.target
-    fake.stop()
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """The command line on accuracy: its options, earlier decisions, sensitivity, and the page."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from support.fake_service import FakeServer, Script
+from support.fake_service import Script
 from support.reports import mended
 from typer.testing import CliRunner, Result
 
@@ -20,18 +19,6 @@ from zeropoint.v1 import mirror
 
 DECISIONS = '{"version":1,"floats":["conv1"]}'
 COMMANDS = {"static": ["--data", "data.npz"], "dynamic": [], "qat": []}
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def server(script: Script) -> Iterator[str]:
-    fake = FakeServer(script)
-    yield fake.target
-    fake.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,25 +10,13 @@ import grpc
 import onnx
 import pytest
 import typer
-from support.fake_service import FakeServer, Script
+from support.fake_service import Script
 from typer.testing import CliRunner, Result
 
 from zeropoint import v1
 from zeropoint.client import QuantizationClient
 from zeropoint.client.cli.app import app
 from zeropoint.client.cli.connection import connection
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
-def server(script: Script) -> Iterator[str]:
-    fake = FakeServer(script)
-    yield fake.target
-    fake.stop()
 
 
 @pytest.fixture

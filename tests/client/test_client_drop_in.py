@@ -45,11 +45,6 @@ QAT_1_10 = [
 
 
 @pytest.fixture
-def script() -> Script:
-    return Script()
-
-
-@pytest.fixture
 def server(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     fake = FakeServer(script)
     monkeypatch.setenv("ZEROPOINT_SERVER", fake.target)

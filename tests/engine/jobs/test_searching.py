@@ -16,12 +16,14 @@ from zeropoint.engine import (
     AccuracyMode,
     AccuracyOptions,
     DynamicOptions,
+    JobSettings,
     OptionError,
     Options,
     Progress,
     Remedy,
     StaticOptions,
     VerifyOptions,
+    open_job,
 )
 from zeropoint.engine.progress import Phase
 from zeropoint.engine.search import Changes
@@ -253,6 +255,30 @@ def test_a_search_without_time_gives_the_best_that_it_has(
     assert (told.searched, told.held) == (True, False)
     assert "no time" in told.message
     assert [trial.number for trial in told.trials if trial.chosen] == [0]
+
+
+def test_weights_are_not_compared_on_what_they_were_chosen_for(tmp_path: Path) -> None:
+    compared: list[Path] = []
+    fitted: list[bytes] = []
+
+    class Watched(InProcessVerifier):
+        def trials(self, request: ReferenceRequest, timeout: float) -> Trials:
+            compared.extend(one.arrays["x"].path for one in request.batches)
+            material = job._material()
+            fitted.extend(one["x"].tobytes() for one in material.samples())
+            return super().trials(request, timeout)
+
+    (workspace := tmp_path / "job").mkdir()
+    settings = JobSettings(workspace=workspace)
+    source = uneven(tmp_path, between="Relu")
+    with open_job(source, asked(AccuracyMode.AUTO), settings, verifier=Watched) as job:
+        for batch in batches(16):
+            job.observe(batch)
+        job.finish()
+    read = {path.read_bytes() for path in compared}
+    assert len(fitted) >= 4
+    assert len(read) >= 4
+    assert not read & set(fitted)
 
 
 def test_a_search_that_cannot_measure_leaves_what_was_asked_for(tmp_path: Path) -> None:

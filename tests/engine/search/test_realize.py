@@ -240,3 +240,13 @@ def test_figures_that_give_no_range_are_refused(figures: str) -> None:
     with pytest.raises(OptionError) as found:
         Changes.from_json(text)
     assert found.value.reason == "DECISIONS_INVALID"
+
+
+def test_weights_that_are_stored_for_speed_say_so(tmp_path: Path) -> None:
+    there = of_residual(tmp_path)
+    names = frozenset(there.decided(Changes()).planned.plan.nodes)
+    for slower, reason in ((names, Reason.SLOWER), (frozenset[str](), Reason.INACCURATE)):
+        plan = there.decided(Changes(weight_only=names, slower=slower)).planned.plan
+        assert plan.weight_only
+        assert {why.reason for why in plan.weight_only.values()} == {reason}
+        assert not plan.tensors

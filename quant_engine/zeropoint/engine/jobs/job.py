@@ -1,6 +1,6 @@
 """What every job does: take batches, choose parameters, rewrite, save, verify, report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,8 +37,8 @@ from zeropoint.engine.report import (
     Signature,
 )
 from zeropoint.engine.runtime import collector_paused
-from zeropoint.engine.samples import state_pairs
-from zeropoint.engine.search import Changes, Decided, Material
+from zeropoint.engine.samples import Retained, state_pairs
+from zeropoint.engine.search import Changes, Decided, Material, takes_other_weights
 from zeropoint.engine.settings import Batch, JobResult, JobSettings, Settled
 from zeropoint.engine.verify import ReferenceRequest, TwinModel, Verified, Verifier, explain
 
@@ -50,6 +50,7 @@ _ACTIVATIONS_PER_INPUT = 16  # how much a batch takes while it runs, roughly
 
 _CALIBRATION_FILE = "calibration.zpcal"
 _TRIALS_FOLDER = "trials"
+_LEAST_APART = 4  # batches, of which half find numbers and half compare what came of them
 
 
 def _ignore(_error: BaseException | None) -> None:
@@ -364,10 +365,10 @@ class Job:
         return request
 
     def _material(self) -> Material:
-        """Return what numbers can be found from: the samples that candidates are compared on."""
-        settings, choosing = self._settings, self._settle().chosen.choosing
+        """Return what numbers can be found from."""
+        settings, fitting = self._settings, self._choosing()[0]
         return Material(
-            samples=lambda: [kept.stored.load() for kept in choosing],
+            samples=lambda: [kept.stored.load() for kept in fitting],
             run=run_here(),
             folder=settings.workspace,
             observe_bytes=settings.observe_bytes,
@@ -375,15 +376,25 @@ class Job:
             told=lambda text: self._clock.tell(Progress(phase=Phase.SEARCH, message=text)),
         )
 
+    def _choosing(self) -> tuple[Sequence[Retained], Sequence[Retained]]:
+        """Return the samples that numbers are found from, and those to compare candidates on.
+
+        They are others where weights may be chosen: what fits the samples that it was chosen for
+        need not fit more.
+        """
+        choosing = self._settle().chosen.choosing
+        if len(choosing) < _LEAST_APART or not takes_other_weights(self._planned):
+            return choosing, choosing
+        return choosing[::2], choosing[1::2]
+
     def _choosing_reference(self) -> ReferenceRequest:
         """Return what is to be run of the original to compare candidates on other samples."""
-        chosen = self._settle().chosen
         scratch = self._settings.workspace / _TRIALS_FOLDER
         scratch.mkdir(exist_ok=True)
         return replace(
             self._reference(),
             scratch=scratch,
-            batches=tuple(kept.stored for kept in chosen.choosing),
+            batches=tuple(kept.stored for kept in self._choosing()[1]),
             held_out=False,
         )
 

@@ -44,6 +44,8 @@ _LATE: Final = (
     "what report.accuracy.decisions repeats"
 )
 
+_NO_MEMORY: Final = "memory ran out"
+
 _MOST_ROUNDS: Final = 4
 """How often the samples to verify with may show that a choice was too bold."""
 
@@ -174,11 +176,14 @@ def searched(asked: Candidate, verified: Verified, tools: SearchTools) -> Outcom
         try:
             outcome = _found(bench, asked, verified, tools) if searches else None
         except (TrialFailed, MemoryError) as failed:
-            missing = f"; what else there is could not be measured: {failed}"
+            missing = f"; what else there is could not be measured: {str(failed) or _NO_MEMORY}"
         try:
             bench.effects(None if options.accuracy.sensitivity else _TELLING_SECONDS)
         except (TrialFailed, MemoryError) as failed:
-            missing = missing or f"; what nodes do by themselves could not be measured: {failed}"
+            effects = (
+                f"; what nodes do by themselves could not be measured: {str(failed) or _NO_MEMORY}"
+            )
+            missing = missing or effects
     if bench.late:
         missing += _LATE
     outcome = outcome or as_it_is(options, asked, verified, tools.evaluate)

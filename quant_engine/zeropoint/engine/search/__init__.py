@@ -7,6 +7,7 @@ from zeropoint.engine.search.departures import departures, done_again
 from zeropoint.engine.search.grow import counted
 from zeropoint.engine.search.guard import guard, safer
 from zeropoint.engine.search.material import Material
+from zeropoint.engine.search.networks import takes_other_weights
 from zeropoint.engine.search.realize import realize, realize_dynamic
 from zeropoint.engine.search.realizer import Realizer, edited
 from zeropoint.engine.search.remedies import REMEDIES, Proposal, Proposer, offers, proposals

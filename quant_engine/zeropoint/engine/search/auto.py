@@ -17,7 +17,7 @@ from zeropoint.engine.operators import Trait, has
 from zeropoint.engine.report import Remedy
 from zeropoint.engine.search.changes import Changes
 from zeropoint.engine.search.grow import counted, more_slower
-from zeropoint.engine.search.guard import mended, nothing_quantized
+from zeropoint.engine.search.guard import GOOD_SHARE, mended, nothing_quantized
 from zeropoint.engine.search.networks import takes_other_weights
 from zeropoint.engine.search.repair import FREE, repaired
 from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Workbench
@@ -28,7 +28,6 @@ _ROOM_DB: Final = 3.0
 _AMPLE_DB: Final = 8.0
 """Up to how much above it remedies are tried that cost nothing as the model runs."""
 
-_GOOD_SHARE: Final = 0.8
 _MOST_FIRST: Final = 3
 _CLEARLY: Final = 0.95  # of the time: less of a gain may be chance
 _NO_SLOWER: Final = 1.05
@@ -40,9 +39,10 @@ def auto(bench: Workbench) -> Attempt:
     begin = _without_first(bench)
     free = repaired(bench, begin, _free(bench), margin_db=_AMPLE_DB)
     found = free if free.margin_db >= _ROOM_DB else _with_room(bench, free)
+    fast = _fast_enough(bench, found)
     if bench.planned.options.accuracy.objective is Objective.SIZE:
-        return _smaller(bench, found)
-    return _fast_enough(bench, found)
+        return _smaller(bench, fast)
+    return fast
 
 
 def _free(bench: Workbench) -> Iterator[Remedy]:
@@ -54,7 +54,7 @@ def _free(bench: Workbench) -> Iterator[Remedy]:
 def _with_room(bench: Workbench, begin: Attempt) -> Attempt:
     """Return a candidate well above the floor, or at it where little would be on integers."""
     found = mended(bench, begin, _ROOM_DB)
-    if found.holds and (found.integer_share or 0.0) >= _GOOD_SHARE:
+    if found.holds and (found.integer_share or 0.0) >= GOOD_SHARE:
         return found
     return begin if begin.holds else mended(bench, begin)
 
@@ -91,17 +91,15 @@ def _fastest(bench: Workbench, begin: Attempt, others: Iterable[Attempt]) -> Att
 
 
 def _fast_enough(bench: Workbench, found: Attempt) -> Attempt:
-    """Return a candidate, or a faster one where it is slower than the original."""
+    """Return a candidate, or a faster one where it is slower than the original.
+
+    What is prepared and not quantized may be faster than both.
+    """
     (ratio,) = bench.latency([found])
     if ratio <= _NO_SLOWER:
         return found
     others = [one for one in _with_large_layers(bench, found) if one.holds]
-    if others:
-        ratios = bench.latency(others)
-        best, other = min(zip(ratios, others, strict=True), key=lambda pair: pair[0])
-        if best <= _NO_SLOWER:
-            return other
-    return nothing_quantized(bench, for_speed=True)
+    return _fastest(bench, nothing_quantized(bench, for_speed=True), others)
 
 
 def _with_large_layers(bench: Workbench, found: Attempt) -> Iterator[Attempt]:
@@ -118,6 +116,9 @@ def _smaller(bench: Workbench, found: Attempt) -> Attempt:
     floats = found.changes.left_float
     if not floats:
         return found
-    stored = replace(found.changes, floats=frozenset(), slower=frozenset(), weight_only=floats)
+    stored = replace(found.changes, floats=frozenset(), weight_only=floats)
     smaller = bench.attempt(stored, f"{counted(len(floats), 'float node')} with integer weights")
-    return smaller if smaller.holds and smaller.nbytes < found.nbytes else found
+    if not smaller.holds or smaller.nbytes >= found.nbytes:
+        return found
+    (ratio,) = bench.latency([smaller])
+    return smaller if ratio <= _NO_SLOWER else found

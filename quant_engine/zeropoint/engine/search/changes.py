@@ -49,7 +49,8 @@ class Changes:
     Attributes:
         floats: Nodes that stay float.
         slower: Nodes that stay float because the result is faster so.
-        weight_only: Nodes that compute in float with a weight that is stored as integers.
+        weight_only: Nodes that compute in float with a weight that is stored as integers; those
+            among `slower` because the result is faster so.
         float_outputs: Nodes whose output is not quantized.
         dynamic: Products whose input is quantized as the model runs.
         per_channel: Nodes whose weight has one scale for each output channel.

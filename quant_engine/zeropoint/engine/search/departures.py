@@ -32,13 +32,18 @@ _KINDS: Final = (
     ),
     _Kind(
         Remedy.STAYS_FLOAT,
-        lambda changes: changes.slower,
+        lambda changes: changes.slower - changes.weight_only,
         "the model is faster with them float",
     ),
     _Kind(
         Remedy.WEIGHT_ONLY,
-        lambda changes: changes.weight_only,
+        lambda changes: changes.weight_only - changes.slower,
         "integers there change the outputs too much; the weights alone do not",
+    ),
+    _Kind(
+        Remedy.WEIGHT_ONLY,
+        lambda changes: changes.weight_only & changes.slower,
+        "the model is faster with them float, and smaller with their weights as integers",
     ),
     _Kind(
         Remedy.OUTPUT_FLOAT,

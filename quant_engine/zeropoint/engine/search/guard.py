@@ -12,7 +12,7 @@ from zeropoint.engine.search.workbench import AS_ASKED, Attempt, Workbench
 _LEAST_SHARE: Final = 0.2
 """With less of the arithmetic on integers, conversions cost more than integers save."""
 
-_GOOD_SHARE: Final = 0.8
+GOOD_SHARE: Final = 0.8
 """With less, remedies are worth it that take a while to be tried."""
 
 _SMALLER: Final = 0.8
@@ -43,7 +43,7 @@ def mended(bench: Workbench, begin: Attempt, margin_db: float = 0.0) -> Attempt:
     if free.margin_db >= margin_db:
         return free
     found = exclude(bench, free, margin_db)
-    if found.integer_share is not None and found.integer_share < _GOOD_SHARE:
+    if found.integer_share is not None and found.integer_share < GOOD_SHARE:
         kinds = (*_COSTLY, *(_OTHER_WEIGHTS if takes_other_weights(bench.planned) else ()))
         more = repaired(bench, free, kinds, margin_db=margin_db)
         if more is not free:
@@ -85,7 +85,9 @@ def nothing_quantized(bench: Workbench, *, for_speed: bool = False) -> Attempt:
     nodes = frozenset(bench.planned.plan.nodes)
     changes = Changes(slower=nodes) if for_speed else Changes(floats=nodes)
     plain = bench.attempt(changes, "nothing quantized")
-    stored = bench.attempt(Changes(weight_only=nodes), "nothing quantized but stored weights")
+    stored = bench.attempt(
+        Changes(weight_only=nodes, slower=changes.slower), "nothing quantized but stored weights"
+    )
     if not stored.holds or stored.nbytes > _SMALLER * plain.nbytes:
         return plain
     if not for_speed:

@@ -37,6 +37,11 @@ _INACCURATE = Kept(
     Reason.INACCURATE, "float for accuracy: on integers it made the result worse than it must be"
 )
 _SLOWER = Kept(Reason.SLOWER, "float for speed: the result was measured, and is faster with it so")
+_STORED = Kept(
+    Reason.SLOWER,
+    "float for speed, with a weight that is stored as integers: the result was measured, and is "
+    "faster with its data in float",
+)
 _WEIGHT_ONLY = Kept(
     Reason.INACCURATE,
     "float for accuracy, with a weight that is stored as integers: with data on integers it made "
@@ -133,7 +138,7 @@ def _refuse(kind: str, unknown: Iterable[str]) -> None:
 
 
 def _floats(found: NodeChanges, planned: PlannedModel, changes: Changes) -> NodeChanges:
-    faster = dict.fromkeys(_together(planned, changes.slower), _SLOWER)
+    faster = dict.fromkeys(_together(planned, changes.slower - changes.weight_only), _SLOWER)
     floats = dict.fromkeys(_together(planned, changes.floats), _INACCURATE)
     return found.keeping({**faster, **floats})
 
@@ -141,8 +146,13 @@ def _floats(found: NodeChanges, planned: PlannedModel, changes: Changes) -> Node
 def _weight_only(found: NodeChanges, planned: PlannedModel, changes: Changes) -> NodeChanges:
     """Store weights; a node without one that is worth it computes in float all the same."""
     chosen = [node for node in planned.graph.all_nodes() if name_of(node) in changes.weight_only]
-    stored = {name_of(node): _WEIGHT_ONLY for node in chosen if weight_only(node) is not None}
-    others = dict.fromkeys(_together(planned, changes.weight_only - stored.keys()), _INACCURATE)
+    names = [name_of(node) for node in chosen if weight_only(node) is not None]
+    stored = {name: _STORED if name in changes.slower else _WEIGHT_ONLY for name in names}
+    rest = changes.weight_only - stored.keys()
+    others = {
+        **dict.fromkeys(_together(planned, rest & changes.slower), _SLOWER),
+        **dict.fromkeys(_together(planned, rest - changes.slower), _INACCURATE),
+    }
     return replace(found.keeping(others), weight_only=stored)
 
 
